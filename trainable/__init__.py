@@ -1,0 +1,1 @@
+"""One trial: the pair table, the model, the repaired losses, the metrics and the training generator."""

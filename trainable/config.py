@@ -1,0 +1,110 @@
+"""TrialConfig: every knob of one trial. InputError: a mistake of the user, told as one clear message."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+
+class InputError(ValueError):
+    """A foreseeable mistake in what the user gave. Its message says what was got, what is valid and what to do."""
+
+
+def nearest(word: str, valid: list[str], count: int = 5) -> str:
+    """The valid words that look most like `word`, for an error message; empty when none does."""
+    from difflib import get_close_matches
+
+    return ", ".join(get_close_matches(word, valid, n=count, cutoff=0.5))
+
+
+@dataclass(frozen=True)
+class TrialConfig:
+    """One configuration, as the default run uses it; a space replaces some of the fields.
+
+    Raises InputError for a value outside its range, on construction.
+    """
+
+    learning_rate: float = 1e-3
+    """AdamW's learning rate of the projection head, and of the backbone times `backbone_lr_ratio`."""
+    temperature: float = 0.07
+    """InfoNCE's temperature tau, above 0."""
+    threshold: float | None = None
+    """Cosine at and above which a pair counts as the same, in [-1, 1]; None: solved on held-out validation scores."""
+    trainable_blocks: int | None = None
+    """The last so many backbone blocks are trained; 0 is the head only, None is all of the backbone."""
+    backbone_lr_ratio: float = 1.0
+    """Learning rate of the trained backbone blocks over that of the head, in (0, 1]."""
+
+    epochs: int = 10
+    """Passes over the training pairs."""
+    batch_size: int = 64
+    """Pairs in a batch; chance of the contrastive loss is ln(batch_size)."""
+    weight_decay: float = 0.05
+    """AdamW's decoupled weight decay; biases and norms are not decayed."""
+    warmup_epochs: float = 1.0
+    """Epochs of linear warm-up before the cosine decay of the learning rate."""
+    consistency_weight: float = 0.1
+    """Weight of the consistency loss, mean of 1 - cosine over positive pairs."""
+    negative_weight: float = 1.0
+    """Weight of the negative-pair term, mean of relu(cosine - negative_margin)² over negative pairs."""
+    negative_margin: float = 0.0
+    """Cosine below which a negative pair costs nothing, in [-1, 1]."""
+    embedding_size: int = 128
+    """Width of the embedding that the cosine compares."""
+    hidden_size: int = 256
+    """Width of the projection head's hidden layer; 0 makes the head linear."""
+    seed: int = 0
+    """Seed of the initial weights of this trial and of its batches."""
+
+    def __post_init__(self) -> None:
+        for name, valid, holds in _RANGES:
+            value = getattr(self, name)
+            if value is None and name in ("threshold", "trainable_blocks"):
+                continue
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not (number and math.isfinite(value) and holds(value)):
+                raise InputError(f"{name} is {value!r}; valid is {valid}. Change it in the space or on the command line.")
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> TrialConfig:
+        """The configuration with `values` in place of the defaults; an unknown name raises InputError listing the known."""
+        unknown = sorted(set(values) - set(cls.names()))
+        if unknown:
+            raise InputError(
+                f"the configuration has no parameter {', '.join(map(repr, unknown))}; "
+                f"valid parameters are: {', '.join(cls.names())}. Rename it in the space."
+            )
+        return cls(**values)
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """The names of all parameters, in their order."""
+        return [field.name for field in dataclasses.fields(cls)]
+
+    def training_key(self) -> str:
+        """Hash of all that training depends on: everything except the threshold. Equal keys train identical models."""
+        values = {**dataclasses.asdict(self), "threshold": None}
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+_RANGES = [
+    ("learning_rate", "a number above 0", lambda v: v > 0),
+    ("temperature", "a number above 0", lambda v: v > 0),
+    ("threshold", "a cosine from -1 to 1", lambda v: -1 <= v <= 1),
+    ("trainable_blocks", "a whole number from 0, or absent for all", lambda v: v == int(v) and v >= 0),
+    ("backbone_lr_ratio", "a number above 0 and up to 1", lambda v: 0 < v <= 1),
+    ("epochs", "a whole number from 1", lambda v: v == int(v) and v >= 1),
+    ("batch_size", "a whole number from 2", lambda v: v == int(v) and v >= 2),
+    ("weight_decay", "a number from 0", lambda v: v >= 0),
+    ("warmup_epochs", "a number from 0", lambda v: v >= 0),
+    ("consistency_weight", "a number from 0", lambda v: v >= 0),
+    ("negative_weight", "a number from 0", lambda v: v >= 0),
+    ("negative_margin", "a cosine from -1 to 1", lambda v: -1 <= v <= 1),
+    ("embedding_size", "a whole number from 2", lambda v: v == int(v) and v >= 2),
+    ("hidden_size", "a whole number from 0", lambda v: v == int(v) and v >= 0),
+    ("seed", "a whole number from 0", lambda v: v == int(v) and v >= 0),
+]

@@ -1,0 +1,1 @@
+"""Many trials: the search over a Ray cluster, its results and its command line."""

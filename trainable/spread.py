@@ -1,0 +1,79 @@
+"""How far embeddings are spread: what tells a consistent encoder from a collapsed one.
+
+Everywhere: embeddings (N, D), L2-normalised; computed in float64. ValueError for another shape, fewer than two rows, or
+values that are not finite.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+_BLOCK_ROWS = 512
+
+
+def feature_std(embeddings: np.ndarray) -> float:
+    """mean_d std(z_d) · sqrt(D): 1 when the unit vectors are spread evenly, 0 when all are the same.
+
+    The standard deviation is the population's, so 1 is never exceeded. Source: Chen and He 2021 (SimSiam).
+    """
+    rows = _checked(embeddings)
+    return float(rows.std(axis=0).mean() * np.sqrt(rows.shape[1]))
+
+
+def mean_off_diagonal_cosine(embeddings: np.ndarray, identities: np.ndarray | None = None) -> float:
+    """Mean cosine of two embeddings of different identities: about 0 when healthy, 1 when collapsed.
+
+    identities: (N,) codes of any kind, or None when every row is another identity. ValueError when there are not two.
+    O(N·D): the sum over all pairs less those within an identity.
+    """
+    rows = _checked(embeddings)
+    identities = np.arange(len(rows)) if identities is None else np.asarray(identities)
+    _, codes, counts = np.unique(identities, return_inverse=True, return_counts=True)
+    if len(counts) < 2:
+        raise ValueError("the mean cosine of different identities needs at least two of them; got one.")
+    sums = np.zeros((len(counts), rows.shape[1]))
+    np.add.at(sums, codes, rows)
+    total = np.square(sums.sum(axis=0)).sum() - np.square(sums).sum()
+    return float(total / (len(rows) ** 2 - np.square(counts).sum()))
+
+
+def uniformity(embeddings: np.ndarray) -> float:
+    """log mean exp(-2 ‖x - x'‖²) over all pairs of different rows: about -4 + 8/D when even, 0 when collapsed.
+
+    Source: Wang and Isola 2020, with t = 2.
+    """
+    rows = _checked(embeddings)
+    squares = np.square(rows).sum(axis=1)
+    total = -float(len(rows))  # a row's distance to itself is 0, and contributes exp(0) below
+    for start in range(0, len(rows), _BLOCK_ROWS):  # in blocks: N² distances of a large split need not fit in memory
+        block = slice(start, start + _BLOCK_ROWS)
+        distances = squares[block, None] + squares - 2 * rows[block] @ rows.T
+        total += np.exp(-2 * np.maximum(distances, 0)).sum()
+    return float(np.log(total / (len(rows) * (len(rows) - 1))))
+
+
+def rank_me(embeddings: np.ndarray, centred: bool = False) -> float:
+    """exp(entropy of the normalised singular values), up to min(N, D): how many dimensions are in use.
+
+    Raw it sees the cone into which all vectors fell; centred it sees lost dimensions, and is 0 when all rows are the
+    same. Singular values within the input's rounding error count as 0. Source: Garrido 2023 (RankMe).
+    """
+    rows = _checked(embeddings)
+    # Else the rounding errors of a centred constant would look like a matrix of full rank.
+    noise = max(rows.shape) * np.finfo(np.asarray(embeddings).dtype).eps * np.linalg.norm(rows)
+    values = np.linalg.svd(rows - rows.mean(axis=0) if centred else rows, compute_uv=False)
+    values = values[values > noise]
+    if not len(values):
+        return 0.0
+    shares = values / values.sum()
+    return float(np.exp(-(shares * np.log(shares)).sum()))
+
+
+def _checked(embeddings: np.ndarray) -> np.ndarray:
+    """The embeddings in float64."""
+    rows = np.asarray(embeddings, dtype=np.float64)
+    if rows.ndim != 2 or len(rows) < 2:
+        raise ValueError(f"embeddings have shape {rows.shape}; valid is (N, D) with N at least 2.")
+    if not np.isfinite(rows).all():
+        raise ValueError("embeddings hold NaN or infinite values; valid are finite numbers.")
+    return rows

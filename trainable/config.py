@@ -91,6 +91,39 @@ class TrialConfig:
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
+METRICS = {
+    "val_accuracy": "max",
+    "val_balanced_accuracy": "max",
+    "val_auc": "max",
+    "val_average_precision": "max",
+    "val_eer": "min",
+    "val_d_prime": "max",
+}
+"""What trials can be ranked by, and the direction that is better. No loss: its floor moves with the temperature."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all trials of a run share: how they are ranked and on what hardware they train."""
+
+    metric: str = "val_accuracy"
+    """One of METRICS."""
+    threshold_is_searched: bool = False
+    """True: accuracies rank at the configuration's threshold. False: at the solved one, so that no trial is ranked by a
+    threshold nobody asked about."""
+    device: str = "cpu"
+    """torch device that a trial trains on."""
+    precision: str = "fp32"
+    """fp32, or bf16 or fp16 for the encoder under autocast; losses and scores are always fp32."""
+    threads: int = 1
+    """CPU threads of a trial; part of what makes its numbers repeatable to the bit."""
+
+    def __post_init__(self) -> None:
+        if self.metric not in METRICS:
+            why = " (its floor moves with the temperature, so no run is ranked by a loss)" if "loss" in self.metric else ""
+            raise InputError(f"metric is {self.metric!r}{why}; valid metrics are: {', '.join(METRICS)}. Choose one of them.")
+
+
 _RANGES = [
     ("learning_rate", "a number above 0", lambda v: v > 0),
     ("temperature", "a number above 0", lambda v: v > 0),

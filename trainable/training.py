@@ -1,0 +1,369 @@
+"""Training as a generator: one EpochReport an epoch. No Ray: a notebook, a test and a Tune trial iterate the same thing."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainable import losses, spread, verification
+from trainable.backbones import Backbone
+from trainable.config import METRICS, Settings, TrialConfig
+from trainable.model import PairEncoder, projection_head
+from trainable.pairs import PairData
+
+_EMBED_BATCH = 256
+_CROSS_FIT_SEED = 0  # the folds are the same for every trial, so that trials are compared on equal terms
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """What one epoch of one trial came to. Losses are means over the epoch's batches; val_* come from validation pairs."""
+
+    epoch: int
+    contrastive_loss: float
+    chance_loss: float
+    consistency_loss: float
+    negative_loss: float
+    total_loss: float
+    grad_norm: float
+    threshold: float
+    val_accuracy: float
+    val_accuracy_solved: float
+    val_balanced_accuracy: float
+    val_auc: float
+    val_average_precision: float
+    val_eer: float
+    val_d_prime: float
+    val_tar_at_far_1e1: float | None
+    val_tar_at_far_1e2: float | None
+    val_tar_at_far_1e3: float | None
+    positive_similarity: float
+    negative_similarity: float
+    similarity_gap: float
+    feature_std: float
+    objective: float
+    """The number that this epoch is ranked by: `Settings.metric`, accuracies at the solved threshold unless it is searched."""
+    sick: str | None
+    """Why training cannot go on, or None."""
+    scores: np.ndarray
+    """(n_val,) float32 cosines of the validation pairs."""
+    correct: np.ndarray
+    """(n_val,) bool: the decision behind `val_accuracy`."""
+    epoch_s: float
+    validation_s: float
+    learning_rate: float
+    """The head's learning rate at the end of the epoch."""
+
+    def numbers(self) -> dict[str, Any]:
+        """Every field but the arrays, in order."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("scores", "correct")}
+
+    def same_as(self, other: EpochReport) -> bool:
+        """Equal to the bit in everything but the clock."""
+        clock = ("epoch_s", "validation_s")
+        mine, theirs = ({k: v for k, v in r.numbers().items() if k not in clock} for r in (self, other))
+        equal_numbers = all(a == b or (a != a and b != b) for a, b in zip(mine.values(), theirs.values(), strict=True))
+        return equal_numbers and np.array_equal(self.scores, other.scores, equal_nan=True)
+
+
+class Training:
+    """One trial in progress: `epoch()` trains one epoch and reports it; `state()` and `restore()` carry it elsewhere.
+
+    config: the trial's parameters; backbone: where all trials start from, copied, never changed; data: the pairs;
+    settings: ranking and hardware. Same arguments, same reports, to the bit, on the CPU in fp32.
+    """
+
+    def __init__(self, config: TrialConfig, backbone: Backbone, data: PairData, settings: Settings | None = None):
+        self.config = config
+        self.settings = settings or Settings()
+        self.data = data
+        self.device = torch.device(self.settings.device)
+        self.pixels = _shared_tensor(data.pixels).to(self.device)
+        self.encoder = _encoder(backbone, config).to(self.device)
+        self.optimizer = torch.optim.AdamW(
+            self.encoder.parameter_groups(config.learning_rate, config.backbone_lr_ratio, config.weight_decay),
+            lr=config.learning_rate,
+            fused=True,
+        )
+        self._peak_lrs = [group["lr"] for group in self.optimizer.param_groups]
+        self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.precision == "fp16")
+        self._train_rows = data.rows("train")
+        self.epochs_done = 0
+        self.sick: str | None = None
+        self.best_epoch = 0
+        self.best_objective = math.nan
+        self.best_state: dict[str, Tensor] = {}
+        self.history: list[dict[str, Any]] = []
+        self.best_scores: Tensor | None = None
+        self.best_correct: Tensor | None = None
+
+    @property
+    def finished(self) -> bool:
+        """No further epoch is to come."""
+        return self.epochs_done >= self.config.epochs or self.sick is not None
+
+    @property
+    def steps_an_epoch(self) -> int:
+        """Full batches in an epoch; the rest of the shuffled pairs waits for another epoch, as ln(batch size) is chance."""
+        return max(1, len(self._train_rows) // self.config.batch_size)
+
+    def epoch(self) -> EpochReport:
+        """Train one epoch, then score the validation pairs."""
+        started = time.perf_counter()
+        epoch = self.epochs_done + 1
+        with _seeded(self.config.seed, epoch, self.device):
+            sums = self._train_epoch(epoch)
+        trained = time.perf_counter()
+        means = _means(sums, self.steps_an_epoch)
+        finite = all(math.isfinite(value) for value in means.values())
+        self.sick = None if finite else "not finite: a loss or gradient is NaN or infinite"
+        validation = self._validate()
+        self.epochs_done = epoch
+        ended = time.perf_counter()
+        report = EpochReport(
+            epoch=epoch,
+            **means,
+            **validation,
+            sick=self.sick,
+            epoch_s=ended - started,
+            validation_s=ended - trained,
+            learning_rate=self.optimizer.param_groups[0]["lr"],
+        )
+        self._keep_best(report)
+        self.history.append(report.numbers())
+        return report
+
+    def _train_epoch(self, epoch: int) -> dict[str, Tensor]:
+        self.encoder.train()
+        order = np.random.default_rng([self.config.seed, epoch]).permutation(self._train_rows)
+        batches = [
+            torch.from_numpy(order[step * self.config.batch_size : (step + 1) * self.config.batch_size])
+            for step in range(self.steps_an_epoch)
+        ]
+        sums: dict[str, Tensor] = {}
+        for step, rows in enumerate(batches, start=(epoch - 1) * self.steps_an_epoch):
+            self._set_learning_rates(step)
+            for name, value in self._train_step(rows).items():
+                sums[name] = sums.get(name, 0) + value
+        return sums
+
+    def _train_step(self, rows: Tensor) -> dict[str, Tensor]:
+        config, data = self.config, self._columns
+        rows = rows.to(self.device)
+        images = self.pixels[torch.cat([data["front"][rows], data["angle"][rows]])]
+        with self._autocast():
+            front, angle = self.encoder(images).chunk(2)
+        labels = data["pair_label"][rows]
+        contrastive = losses.info_nce(
+            front,
+            angle,
+            labels,
+            config.temperature,
+            front_identity=data["front_identity"][rows],
+            angle_identity=data["angle_identity"][rows],
+        )
+        consistency = losses.consistency(front, angle, labels)
+        negative = losses.negative_pair_term(front, angle, labels, margin=config.negative_margin)
+        total = contrastive.loss + config.consistency_weight * consistency + config.negative_weight * negative
+        self.optimizer.zero_grad(set_to_none=True)
+        self._scaler.scale(total).backward()
+        self._scaler.unscale_(self.optimizer)
+        grads = [p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
+        grad_norm = torch.nn.utils.get_total_norm(grads)
+        self._scaler.step(self.optimizer)
+        self._scaler.update()
+        named = {
+            "anchors": contrastive.anchors,
+            "contrastive_loss": contrastive.loss * contrastive.anchors,
+            "chance_loss": contrastive.chance * contrastive.anchors,
+            "consistency_loss": consistency,
+            "negative_loss": negative,
+            "total_loss": total,
+            "grad_norm": grad_norm,
+        }
+        return {name: value.detach().double() for name, value in named.items()}
+
+    @property
+    def _columns(self) -> dict[str, Tensor]:
+        if not hasattr(self, "_column_tensors"):
+            names = ("front", "angle", "pair_label", "front_identity", "angle_identity")
+            self._column_tensors = {n: torch.tensor(np.asarray(getattr(self.data, n))).to(self.device) for n in names}
+        return self._column_tensors
+
+    def _autocast(self) -> contextlib.AbstractContextManager:
+        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.settings.precision)
+        return torch.autocast(self.device.type, dtype=dtype) if dtype else contextlib.nullcontext()
+
+    def _set_learning_rates(self, step: int) -> None:
+        """Linear warm-up, then cosine decay to zero, written into every group: timm's lr_scale is ignored by torch."""
+        total, warmup = self.config.epochs * self.steps_an_epoch, self.config.warmup_epochs * self.steps_an_epoch
+        if step < warmup:
+            factor = (step + 1) / (warmup + 1)
+        else:
+            factor = 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1.0, total - warmup)))
+        for group, peak in zip(self.optimizer.param_groups, self._peak_lrs, strict=True):
+            group["lr"] = peak * factor
+
+    def _validate(self) -> dict[str, Any]:
+        rows = self.data.rows("val")
+        scores, embeddings = self.score(rows)
+        labels = np.asarray(self.data.pair_label[rows])
+        if not np.isfinite(scores).all():
+            self.sick = self.sick or "not finite: an embedding is NaN or infinite"
+            return _no_validation(scores)
+        return _measures(self, scores, embeddings, labels, rows)
+
+    @torch.inference_mode()
+    def score(self, rows: np.ndarray) -> tuple[np.ndarray, Tensor]:
+        """Cosines (len(rows),) float32 of pairs, and the embeddings (m, E) of their distinct images; each image once."""
+        self.encoder.eval()
+        ends = np.concatenate([self.data.front[rows], self.data.angle[rows]])
+        images, place = np.unique(ends, return_inverse=True)
+        chunks = []
+        with self._autocast():
+            for start in range(0, len(images), _EMBED_BATCH):
+                index = torch.from_numpy(images[start : start + _EMBED_BATCH]).to(self.device)
+                chunks.append(self.encoder(self.pixels[index]).float())
+        embeddings = torch.cat(chunks)
+        front, angle = torch.from_numpy(place).to(self.device).chunk(2)
+        scores = (embeddings[front] * embeddings[angle]).sum(dim=1)
+        return scores.clamp(-1, 1).cpu().numpy(), embeddings
+
+    def _keep_best(self, report: EpochReport) -> None:
+        if self.sick or not math.isfinite(report.objective):
+            return
+        sign = 1 if METRICS[self.settings.metric] == "max" else -1
+        if not self.best_epoch or sign * report.objective > sign * self.best_objective:
+            self.best_epoch, self.best_objective = report.epoch, report.objective
+            self.best_state = {k: v.detach().cpu().clone() for k, v in self.encoder.trainable_state().items()}
+            self.best_scores, self.best_correct = torch.tensor(report.scores), torch.tensor(report.correct)
+
+    def state(self) -> dict[str, Any]:
+        """All that `restore` needs to go on exactly here; tensors on the CPU, small: frozen parts are not in it."""
+        return {
+            "epochs_done": self.epochs_done,
+            "encoder": {k: v.detach().cpu() for k, v in self.encoder.trainable_state().items()},
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self._scaler.state_dict(),
+            "best_epoch": self.best_epoch,
+            "best_objective": self.best_objective,
+            "best_encoder": self.best_state,
+            "best_scores": self.best_scores,
+            "best_correct": self.best_correct,
+            "history": self.history,
+            "sick": self.sick,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned, in this or another process."""
+        self.encoder.load_trainable_state(state["encoder"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self._scaler.load_state_dict(state["scaler"])
+        self.epochs_done, self.sick = state["epochs_done"], state["sick"]
+        self.best_epoch, self.best_objective = state["best_epoch"], state["best_objective"]
+        self.best_state, self.history = state["best_encoder"], list(state["history"])
+        self.best_scores, self.best_correct = state["best_scores"], state["best_correct"]
+
+
+def train(
+    config: TrialConfig, backbone: Backbone, data: PairData, settings: Settings | None = None
+) -> Iterator[EpochReport]:
+    """Train one configuration; yields one EpochReport an epoch, the last one `sick` if training could not go on."""
+    training = Training(config, backbone, data, settings)
+    while not training.finished:
+        yield training.epoch()
+
+
+def test_scores(
+    config: TrialConfig, backbone: Backbone, data: PairData, settings: Settings, best_state: dict[str, Tensor]
+) -> np.ndarray:
+    """(n_test,) cosines of the test pairs under the weights of a trial's best epoch."""
+    training = Training(config, backbone, data, settings)
+    training.encoder.load_trainable_state(best_state)
+    return training.score(data.rows("test"))[0]
+
+
+def _means(sums: dict[str, Tensor], steps: int) -> dict[str, float]:
+    """Means over an epoch's batches; what is an anchor's is weighted by the anchors, which a batch may have none of."""
+    anchors = max(1.0, float(sums.pop("anchors")))
+    weights = {"contrastive_loss": anchors, "chance_loss": anchors}
+    return {name: float(value) / weights.get(name, steps) for name, value in sums.items()}
+
+
+def _encoder(backbone: Backbone, config: TrialConfig) -> PairEncoder:
+    head = projection_head(backbone.feature_size, config)
+    return PairEncoder(copy.deepcopy(backbone), head, config.trainable_blocks)
+
+
+def _measures(
+    training: Training, scores: np.ndarray, embeddings: Tensor, labels: np.ndarray, rows: np.ndarray
+) -> dict[str, Any]:
+    data, config = training.data, training.config
+    fitted = verification.cross_fitted(
+        scores, labels, data.front_identity[rows], data.angle_identity[rows], seed=_CROSS_FIT_SEED
+    )
+    if config.threshold is None:
+        threshold, correct = verification.best_threshold(scores, labels).value, fitted.correct
+    else:
+        threshold, correct = config.threshold, verification.correct_at(scores, labels, config.threshold)
+    ranked = correct if training.settings.threshold_is_searched else fitted.correct
+    found = verification.verify(scores, labels)
+    measures = {
+        "threshold": threshold,
+        "val_accuracy": float(correct.mean()),
+        "val_accuracy_solved": fitted.accuracy,
+        "val_balanced_accuracy": _balanced(correct, labels),
+        "val_auc": found.auc,
+        "val_average_precision": found.average_precision,
+        "val_eer": found.eer,
+        "val_d_prime": found.d_prime,
+        "val_tar_at_far_1e1": found.tar_at_far_1e1,
+        "val_tar_at_far_1e2": found.tar_at_far_1e2,
+        "val_tar_at_far_1e3": found.tar_at_far_1e3,
+        "positive_similarity": found.positive_similarity,
+        "negative_similarity": found.negative_similarity,
+        "similarity_gap": found.similarity_gap,
+        "feature_std": spread.feature_std(embeddings.cpu().numpy()),
+        "scores": scores,
+        "correct": correct,
+    }
+    at_threshold = {"val_accuracy": float(ranked.mean()), "val_balanced_accuracy": _balanced(ranked, labels)}
+    metric = training.settings.metric
+    return measures | {"objective": at_threshold.get(metric, measures[metric])}
+
+
+def _balanced(correct: np.ndarray, labels: np.ndarray) -> float:
+    return float((correct[labels == 1].mean() + correct[labels == 0].mean()) / 2)
+
+
+def _no_validation(scores: np.ndarray) -> dict[str, Any]:
+    given = {"epoch", "sick", "scores", "correct", "epoch_s", "validation_s", "learning_rate", "grad_norm"}
+    given |= {"contrastive_loss", "chance_loss", "consistency_loss", "negative_loss", "total_loss"}
+    empty = {f.name: math.nan for f in fields(EpochReport) if f.name not in given}
+    return empty | {"scores": scores, "correct": np.zeros(len(scores), dtype=bool)}
+
+
+@contextlib.contextmanager
+def _seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
+    """torch's global generators seeded for one epoch (stochastic depth draws from them), then put back as they were."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(int(np.random.default_rng([seed, epoch, 1]).integers(2**62)))
+        yield
+
+
+def _shared_tensor(array: np.ndarray) -> Tensor:
+    """A tensor over the array's own memory. The object store's arrays are read-only and stay so: nothing writes to it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)

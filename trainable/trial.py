@@ -1,0 +1,120 @@
+"""PairTrial: a Ray Tune trainable that forwards what training yields. It adds nothing to the mathematics."""
+
+from __future__ import annotations
+
+import io
+import socket
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+import torch
+from pyarrow.fs import FileSystem, LocalFileSystem
+from ray import tune
+from ray.util.metrics import Gauge
+
+from trainable.backbones import Backbone
+from trainable.config import Settings, TrialConfig
+from trainable.pairs import PairData
+from trainable.training import Training, test_scores
+
+STATE_FILE = "training.pt"
+_GAUGES = {
+    "val_accuracy": "Validation accuracy of a trial, at its threshold",
+    "val_auc": "Validation ROC-AUC of a trial",
+    "contrastive_loss": "Contrastive loss of a trial, mean over the epoch",
+    "consistency_loss": "Consistency loss of a trial, mean over the epoch",
+    "total_loss": "Sum that the trial minimises, mean over the epoch",
+}
+
+
+class PairTrial(tune.Trainable):
+    """One trial on a Ray worker; the actor is reused by the next trial.
+
+    config: `values` (TrialConfig fields), `number`, `title`, and `resume_from`: a folder with a saved state, or None.
+    """
+
+    def setup(self, config: dict[str, Any], data: PairData, backbone: Backbone, settings: Settings, run: str) -> None:
+        self._data, self._backbone, self._settings, self._run = data, backbone, settings, run
+        torch.set_num_threads(settings.threads)
+        self._gauges = {
+            name: Gauge(f"tuner_{name}", description=text, tag_keys=("run", "trial")) for name, text in _GAUGES.items()
+        }
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._begin(new_config)
+        return True
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        self._title = config["title"]
+        self._training = Training(TrialConfig.of(config["values"]), self._backbone, self._data, self._settings)
+        self._restored_now = False
+        if config.get("resume_from"):
+            self.load_checkpoint(config["resume_from"])
+
+    def step(self) -> dict[str, Any]:
+        report = self._training.epoch()
+        tags = {"run": self._run, "trial": self._title}
+        for name, gauge in self._gauges.items():
+            gauge.set(getattr(report, name), tags=tags)
+        return report.numbers() | {
+            "arrays": self._arrays(report.epoch),
+            "history": self._history(),
+            "best_epoch": self._training.best_epoch,
+            "node": node_name(),
+            "done": self._training.finished,
+            "finished": self._training.finished,
+        }
+
+    def _arrays(self, epoch: int) -> dict[str, np.ndarray] | None:
+        """The best epoch's scores when they are news to the driver: this epoch is the best, or the trial was restored."""
+        training = self._training
+        if training.best_scores is None or not (epoch == training.best_epoch or self._restored_now):
+            return None
+        return {"scores": training.best_scores.numpy(), "correct": training.best_correct.numpy()}
+
+    def _history(self) -> list[dict[str, Any]] | None:
+        """Past epochs, once after a restore: the driver may be another than the one that saw them."""
+        restored, self._restored_now = self._restored_now, False
+        return self._training.history if restored else None
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        torch.save(self._training.state(), Path(checkpoint_dir) / STATE_FILE)
+
+    def load_checkpoint(self, checkpoint: str) -> None:
+        self._training.restore(load_state(checkpoint))
+        self._restored_now = True
+
+    def __repr__(self) -> str:
+        return "PairTrial"
+
+
+def node_name() -> str:
+    """Host and start of the Ray node's id: nodes may share a host."""
+    return f"{socket.gethostname()}/{ray.get_runtime_context().get_node_id()[:8]}"
+
+
+def load_state(folder: str | Path) -> dict[str, Any]:
+    """The training state saved in a checkpoint folder (a path, or a URI of pyarrow's file systems), on the CPU.
+
+    Raises OSError, RuntimeError or pickle.UnpicklingError if it is not there or damaged.
+    """
+    fs, path = (FileSystem.from_uri if "://" in str(folder) else _local)(str(folder))
+    with fs.open_input_file(f"{path}/{STATE_FILE}") as file:
+        return torch.load(io.BytesIO(file.read()), map_location="cpu", weights_only=True)
+
+
+def _local(path: str) -> tuple[FileSystem, str]:
+    return LocalFileSystem(), path
+
+
+@ray.remote
+def score_test_pairs(
+    values: dict[str, Any], backbone: Backbone, data: PairData, settings: Settings, state: dict[str, Any]
+) -> np.ndarray:
+    """(n_test,) cosines of the test pairs, from the weights of the trial's best epoch."""
+    torch.set_num_threads(settings.threads)
+    return test_scores(TrialConfig.of(values), backbone, data, settings, state["best_encoder"])
+

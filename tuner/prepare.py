@@ -1,0 +1,145 @@
+"""Options made into a plan: every mistake that can be known before anything is started or written is found here."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+import search_spaces
+from search_spaces import SearchSpace, SpaceError
+from trainable import turntable
+from trainable.backbones import Backbone, BackboneSpec, block_count, create_backbone
+from trainable.config import METRICS, InputError, TrialConfig
+from trainable.pairs import PairData, PairTable, check_batch, read_pairs
+from trainable.pixels import decode
+from tuner import results
+from tuner.cluster import check_address
+from tuner.display import file_progress
+from tuner.options import DataOptions, RunOptions
+from tuner.search import Suggested
+
+EMBEDDED = "turntable"
+_APP = "twoview-tuner"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that can start: its name, its options, and everything read and checked."""
+
+    run: str
+    options: RunOptions
+    suggested: Suggested
+    backbone_spec: BackboneSpec
+    backbone: Backbone
+    table: PairTable
+    data: PairData
+    results_root: str
+
+    @property
+    def space(self) -> SearchSpace:
+        """What is asked."""
+        return self.suggested.space
+
+
+def prepare(options: RunOptions, console: Console, run: str | None = None) -> Plan:
+    """Read and check everything. run: the name of a run that goes on; None gives a new name. Raises InputError."""
+    if options.search.metric not in METRICS:
+        raise InputError(
+            f"--metric is {options.search.metric!r}; valid metrics are: {', '.join(METRICS)}. No loss is among them: its "
+            "floor moves with the temperature. Choose one of them."
+        )
+    space = load_space(options.space)
+    root = results.writable(options.output.results)
+    check_address(options.hardware.address)
+    spec = backbone_spec(options)
+    backbone = create_backbone(spec, seed=options.configuration.seed)
+    suggested = examine(space, options.configuration, block_count(backbone))
+    table = read_pairs(data_path(options.data, console), seed=options.configuration.seed)
+    for note in table.notes:
+        console.print(f"note: {note}")
+    check_batch(table, options.configuration.batch_size)
+    with file_progress(console, "reading images") as progress:
+        pixels, fingerprint = decode(table, spec.image_size_px, progress=progress)
+    data = PairData.of(table, pixels, fingerprint)
+    return Plan(run or _new_name(space.name), options, suggested, spec, backbone, table, data, root)
+
+
+def load_space(name: str) -> SearchSpace:
+    """The space of this name or path; InputError if there is none."""
+    try:
+        return search_spaces.load(name)
+    except SpaceError as error:
+        raise InputError(str(error)) from error
+
+
+def examine(space: SearchSpace, fixed: TrialConfig, blocks: int) -> Suggested:
+    """Try the space: every configuration it gives, also at the ends of its ranges, must be one that can be trained."""
+    try:
+        probe = space.probe(blocks)
+    except SpaceError as error:
+        raise InputError(str(error)) from error
+    given = [*probe.configurations, *(corner.configuration for corner in probe.corners)]
+    for configuration in given:
+        _check(space, fixed, configuration, blocks)
+    searched = tuple(
+        name for name in TrialConfig.names() if len({repr(g[name]) if name in g else None for g in given}) > 1
+    )
+    if not searched:
+        raise InputError(
+            f"the space {space.name} gives the same configuration every time: {given[0]}. "
+            f"Let suggest in {space.path} vary at least one of: {', '.join(TrialConfig.names())}."
+        )
+    return Suggested(space, fixed, blocks, searched, probe.distributions)
+
+
+def _check(space: SearchSpace, fixed: TrialConfig, configuration: dict[str, Any], blocks: int) -> None:
+    for name in ("seed", "epochs", "batch_size"):
+        if name in configuration:
+            why = "it belongs to the run" if name != "batch_size" else "chance of the loss is ln(batch_size)"
+            raise InputError(
+                f"the space {space.name} sets {name}, which must be the same for all trials ({why}). "
+                f"Take it out of {space.path} and give --{name.replace('_', '-')} instead."
+            )
+    try:
+        config = TrialConfig.of({name: getattr(fixed, name) for name in TrialConfig.names()} | configuration)
+    except InputError as error:
+        raise InputError(f"the space {space.name}: {error}") from error
+    if config.trainable_blocks is not None and config.trainable_blocks > blocks:
+        raise InputError(
+            f"the space {space.name}: trainable_blocks is {config.trainable_blocks}, but the backbone has {blocks} blocks; "
+            f"valid is 0 to {blocks}. A space's suggest(trial, blocks) is told the number."
+        )
+
+
+def backbone_spec(options: RunOptions) -> BackboneSpec:
+    """The backbone that the options name."""
+    size = options.data.image_size_px or (64 if options.data.data == EMBEDDED else 128)
+    weights = options.model.weights
+    if weights not in ("none", "pretrained"):
+        weights = str(Path(weights).expanduser().resolve())
+    return BackboneSpec(options.model.backbone, weights, size, options.model.input_mean, options.model.input_std)
+
+
+def data_path(options: DataOptions, console: Console) -> Path:
+    """The pair table or folder; the embedded set is rendered first if it is not in the cache."""
+    if options.data != EMBEDDED:
+        return Path(options.data).expanduser().resolve()
+    with console.status("rendering the turntable pairs, once"):
+        return turntable.ensure(cache_folder(options.cache))
+
+
+def cache_folder(chosen: str | None = None) -> Path:
+    """Where rendered data is kept: as chosen, or in the user's cache folder."""
+    if chosen:
+        return Path(chosen).expanduser().resolve()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / _APP
+
+
+def _new_name(space: str) -> str:
+    return f"{space}-{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"

@@ -1,0 +1,237 @@
+"""What happens to each trial, recorded: one TrialRecord a trial, written to the tables as soon as the trial ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from ray.tune import Callback
+
+from trainable import verification
+from trainable.config import METRICS, Settings, TrialConfig
+from trainable.pairs import PairData
+from tuner.results import RunTables
+from tuner.schema import SCHEMAS
+
+_EPOCH_NUMBERS = {*SCHEMAS["epochs"].names, "objective", "sick"} - {"trial"}
+_ROW_NUMBERS = {*SCHEMAS["trials"].names} & {*SCHEMAS["epochs"].names, "objective"} - {"trial", "learning_rate", "diagnoses"}
+COMPLETED, PRUNED, SICK, FAILED, RUNNING, WAITING = "completed", "pruned", "sick", "failed", "running", "waiting"
+
+
+@dataclass
+class TrialRecord:
+    """One trial as the driver knows it: its configuration, its epochs so far, how it ended."""
+
+    number: int
+    values: dict[str, Any]
+    title: str
+    searched: dict[str, Any]
+    is_default: bool
+    state: str = WAITING
+    epochs: dict[int, dict[str, Any]] = field(default_factory=dict)
+    best_epoch: int = 0
+    best_arrays: dict[str, np.ndarray] | None = None
+    node: str | None = None
+    error: str | None = None
+    retries: int = 0
+    started: float = field(default_factory=time.time)
+    ended: float | None = None
+
+    @property
+    def last(self) -> dict[str, Any]:
+        """The numbers of the latest epoch; empty before the first."""
+        return self.epochs[max(self.epochs)] if self.epochs else {}
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The numbers of the best epoch; of the latest where no epoch could be ranked."""
+        return self.epochs.get(self.best_epoch) or self.last
+
+    @property
+    def eligible(self) -> bool:
+        """Can win: it has an epoch that was ranked, and did not fall sick or fail."""
+        return self.best_epoch > 0 and self.state in (COMPLETED, PRUNED)
+
+
+def best_of(records: list[TrialRecord], metric: str) -> TrialRecord | None:
+    """The winner: the best objective at its best epoch, the earlier trial among equals; None if no trial is eligible."""
+    sign = 1 if METRICS[metric] == "max" else -1
+    eligible = [record for record in records if record.eligible]
+    return max(eligible, key=lambda r: (sign * r.best["objective"], -r.number), default=None)
+
+
+class Recorder(Callback):
+    """A Tune callback that keeps the records and writes the tables.
+
+    records: by trial number, shared with the display; changed: called with a record whenever something happened to it.
+    """
+
+    def __init__(
+        self,
+        tables: RunTables,
+        data: PairData,
+        blocks: int,
+        settings: Settings,
+        changed: Callable[[TrialRecord], None] = lambda record: None,
+    ) -> None:
+        self.records: dict[int, TrialRecord] = {}
+        self._tables, self._settings, self._blocks, self._changed = tables, settings, blocks, changed
+        rows = data.rows("val")
+        self._val_rows = rows
+        self._labels = np.asarray(data.pair_label)[rows]
+        self._resamples = verification.identity_resamples(data.front_identity[rows], data.angle_identity[rows])
+
+    def suggested(self, record: TrialRecord) -> None:
+        """A configuration was suggested and waits for a worker."""
+        self.records.setdefault(record.number, record)
+        self._changed(record)
+
+    def adopt(self, record: TrialRecord) -> bool:
+        """Fill in a trial that ended in an earlier attempt from the tables; False if it is not in them."""
+        row = next((row for row in self._tables.trial_rows() if row["trial"] == record.number), None)
+        if row is None:
+            return False
+        record.state, record.error, record.node, record.retries = (row[n] for n in ("state", "error", "node", "retries"))
+        record.best_epoch = row["best_epoch"] or 0
+        record.epochs = {epoch["epoch"]: epoch for epoch in self._tables.epoch_rows(record.number)}
+        record.started, record.ended = (row[name].timestamp() for name in ("started_at", "ended_at"))
+        columns = self._tables.read_scores(record.number)
+        record.best_arrays = columns and {"scores": columns["score"], "correct": columns["correct"]}
+        self.records[record.number] = record
+        return True
+
+    def recover(self, record: TrialRecord, state: dict[str, Any]) -> None:
+        """Write down a trial whose end was not written, from its saved state: the driver was killed just then."""
+        record.epochs = {numbers["epoch"]: numbers for numbers in state["history"]}
+        record.best_epoch = state["best_epoch"]
+        if state["best_scores"] is not None:
+            record.best_arrays = {"scores": state["best_scores"].numpy(), "correct": state["best_correct"].numpy()}
+        self.records[record.number] = record
+        last = record.last
+        finished = bool(last) and last["epoch"] == record.values["epochs"]
+        self.end(record, ending_state({**last, "finished": finished}))
+
+    def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        record = self._record(trial)
+        record.state = RUNNING
+        _name_tasks(trial, record.title)
+        self._changed(record)
+
+    def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict[str, Any], **info: Any) -> None:
+        record = self._record(trial)
+        for past in result.pop("history", None) or []:
+            record.epochs.setdefault(past["epoch"], past)
+        arrays = result.pop("arrays", None)  # popped so that Tune does not write them into its own state
+        record.epochs[result["epoch"]] = _only(result, _EPOCH_NUMBERS)
+        record.node, record.best_epoch = result["node"], result["best_epoch"]
+        record.best_arrays = arrays or record.best_arrays
+        self._changed(record)
+
+    def on_trial_recover(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        record = self._record(trial)
+        record.state, record.retries = WAITING, record.retries + 1
+        self._changed(record)
+
+    def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        record = self._record(trial)
+        self.end(record, ending_state(trial.last_result))
+
+    def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        record = self._record(trial)
+        record.error = _message(trial)
+        self.end(record, FAILED)
+
+    def end(self, record: TrialRecord, state: str) -> None:
+        """The trial ended in this state: write it down."""
+        record.state, record.ended = state, time.time()
+        if state == SICK:
+            record.error = record.last.get("sick")
+        self._tables.append_epochs(
+            [{"trial": record.number} | _only(numbers, SCHEMAS["epochs"].names) for _, numbers in sorted(record.epochs.items())]
+        )
+        if record.best_arrays is not None:
+            self._tables.write_scores(record.number, self._score_columns(record))
+        self._tables.append_trial(self._row(record))
+        self._changed(record)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its callbacks for Tuner.restore, which is not how a run is resumed here."""
+        return {}
+
+    def _record(self, trial: Any) -> TrialRecord:
+        return self.records[trial.config["number"]]
+
+    def _score_columns(self, record: TrialRecord) -> dict[str, Any]:
+        return {
+            "pair": self._val_rows,
+            "epoch": record.best_epoch,
+            "score": record.best_arrays["scores"],
+            "pair_label": self._labels,
+            "correct": record.best_arrays["correct"],
+        }
+
+    def _row(self, record: TrialRecord) -> dict[str, Any]:
+        config = TrialConfig.of(record.values)
+        row = {name: getattr(config, name) for name in TrialConfig.names() if name != "epochs"}
+        row |= _only(record.best, _ROW_NUMBERS)
+        low = high = None
+        if record.best_arrays is not None:
+            low, high = verification.interval(record.best_arrays["correct"], self._resamples)
+        if config.threshold is not None:
+            source = "searched" if "threshold" in record.searched else "fixed"
+        else:
+            source = "solved"
+        train_s = sum(numbers["epoch_s"] for numbers in record.epochs.values())
+        return row | {
+            "trial": record.number,
+            "state": record.state,
+            "is_default": record.is_default,
+            "trainable_blocks": self._blocks if config.trainable_blocks is None else config.trainable_blocks,
+            "threshold": row["threshold"] if row.get("threshold") is not None else config.threshold,
+            "threshold_source": source,
+            "val_accuracy_low": low,
+            "val_accuracy_high": high,
+            "best_epoch": record.best_epoch or None,
+            "epochs": len(record.epochs),
+            "max_epochs": config.epochs,
+            "train_s": train_s,
+            "wait_s": max(0.0, record.ended - record.started - train_s),
+            "node": record.node,
+            "error": record.error,
+            "diagnoses": [],
+            "retries": record.retries,
+            "started_at": datetime.fromtimestamp(record.started, UTC),
+            "ended_at": datetime.fromtimestamp(record.ended, UTC),
+            "completion_order": sum(r.ended is not None for r in self.records.values()) - 1,
+        }
+
+
+def ending_state(result: dict[str, Any] | None) -> str:
+    """completed, sick, or pruned (stopped before its last epoch), read off a trial's last report."""
+    if result and result.get("sick"):
+        return SICK
+    return COMPLETED if result and result.get("finished") else PRUNED
+
+
+def _only(numbers: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """These of the numbers; NaN, which a sick epoch reports, becomes a missing value."""
+    return {k: None if isinstance(v, float) and v != v else v for k, v in numbers.items() if k in names}
+
+
+def _message(trial: Any) -> str:
+    """The innermost line of what the worker raised."""
+    error = trial.get_pickled_error()
+    cause = getattr(error, "cause", None) or error
+    return f"{type(cause).__name__}: {cause}".strip().splitlines()[-1] if cause else "unknown"
+
+
+def _name_tasks(trial: Any, title: str) -> None:
+    """Name the trial's training tasks after it in the Ray dashboard. A reused actor keeps its name, so its tasks carry it."""
+    actor = trial.temporary_state.ray_actor
+    if actor is not None:
+        unnamed = actor.__dict__.setdefault("_unnamed_train", actor.train)
+        actor.train = unnamed.options(name=title)

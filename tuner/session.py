@@ -1,0 +1,359 @@
+"""One run from its options to its verdict: prepare, start Ray, search, compare on test pairs, say what came out."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import platform
+import shlex
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import optuna
+import ray
+from ray import tune
+from rich.console import Console
+
+from trainable.config import InputError, Settings
+from trainable.trial import PairTrial, load_state, score_test_pairs
+from tuner import results, search, verdict
+from tuner.cluster import Cluster, Share, connect, share
+from tuner.display import Display, make_console
+from tuner.options import RunOptions
+from tuner.prepare import Plan, cache_folder, load_space, prepare
+from tuner.recording import FAILED, Recorder, TrialRecord, best_of
+
+_PACKAGES = ("torch", "timm", "ray", "optuna", "numpy", "pandas", "pyarrow", "scikit-learn")
+INTERRUPTED = 130
+
+
+def run_session(options: RunOptions, command: Sequence[str]) -> int:
+    """Run, or go on with, one search; returns the exit code. Raises InputError before anything is written."""
+    console = make_console()
+    started = time.time()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    saved = _saved_run(options) if options.output.resume else None
+    options = options if saved is None else RunOptions.from_dict(saved["options"]).resumed_with(options)
+    plan = prepare(options, console, run=options.output.resume)
+    if saved is not None:
+        _check_same_data(plan, saved)
+    cluster = connect(options.hardware)
+    try:
+        session = Session(plan, cluster, console, shlex.join(command), started, attempt=1 + (saved or {}).get("attempts", 0))
+        return session.run()
+    finally:
+        ray.shutdown()
+
+
+class Session:
+    """A prepared run on a connected cluster."""
+
+    def __init__(
+        self, plan: Plan, cluster: Cluster, console: Console, command: str, started: float, attempt: int = 1
+    ) -> None:
+        self.plan, self.cluster, self.console, self.command, self.started = plan, cluster, console, command, started
+        self.attempt = attempt
+        options = plan.options
+        self.share: Share = share(cluster, options.hardware)
+        self.settings = Settings(
+            metric=options.search.metric,
+            threshold_is_searched="threshold" in plan.suggested.searched,
+            device=self.share.device,
+            precision=options.hardware.precision,
+            threads=options.hardware.cpus_per_trial,
+        )
+        self.state_dir = _local_state(plan.results_root, plan.run, options.data.cache)
+        self.store = results.Store.at(results.state_dir(plan.results_root, plan.run))
+        self.tables = results.RunTables(plan.results_root, plan.space.name, plan.run)
+
+    def run(self) -> int:
+        """Search, then compare; writes the run's row at the start and at the end."""
+        self._introduce()
+        self._save_options()
+        self.tables.write_run(self._provenance() | {"state": "running"})
+        display = Display(
+            self.console,
+            self.plan.options.search.trials,
+            self.plan.options.configuration.epochs,
+            self.settings.metric,
+            self.plan.suggested.searched,
+        )
+        recorder = Recorder(
+            self.tables, self.plan.data, self.plan.suggested.blocks, self.settings, changed=display.changed
+        )
+        searcher, to_go = self._searcher(recorder)
+        display.show(recorder.records)
+        stop = search.Stop(self.plan.options.search.time_budget_s)
+        with _signals(stop), display:
+            if to_go > 0:
+                self._search(searcher, recorder, to_go, stop)
+        if stop.reason == "time budget":
+            searcher.prune_leftovers()
+        return self._conclude(list(recorder.records.values()), stop.reason, searcher.exhausted)
+
+    def _searcher(self, recorder: Recorder) -> tuple[search.StudySearch, int]:
+        options = self.plan.options
+        searcher = search.StudySearch(
+            self.plan.suggested,
+            recorder,
+            metric=self.settings.metric,
+            sampler=search.make_sampler(options.search.sampler, options.configuration.seed + 1000 * (self.attempt - 1)),
+            storage=search.open_storage(self.state_dir / "study.log"),
+            study_name=self.plan.run,
+            run_seed=options.configuration.seed,
+            checkpoint_of=self._checkpoint_of,
+        )
+        for record in searcher.ended_before():
+            if not recorder.adopt(record) and (checkpoint := self._checkpoint_of(record.number)):
+                recorder.recover(record, load_state(checkpoint))
+        return searcher, options.search.trials - len(recorder.records)
+
+    def _search(self, searcher: search.StudySearch, recorder: Recorder, to_go: int, stop: search.Stop) -> None:
+        plan = self.plan
+        trainable = tune.with_parameters(
+            PairTrial, data=plan.data, backbone=plan.backbone, settings=self.settings, run=plan.run
+        )
+        search.run_experiment(
+            trainable,
+            searcher,
+            recorder,
+            options=plan.options.search,
+            epochs=plan.options.configuration.epochs,
+            trials_to_go=to_go,
+            max_failures=plan.options.output.max_failures,
+            share=self.share,
+            storage=(self.store.root, self.store.fs),
+            attempt=f"attempt-{self.attempt:02d}",
+            stop=stop,
+        )
+
+    def _conclude(self, records: list[TrialRecord], stopped: str | None, exhausted: bool) -> int:
+        interrupted = stopped not in (None, "time budget")
+        winner = best_of(records, self.settings.metric)
+        columns: dict[str, Any] = {}
+        code = 0
+        if exhausted:
+            self.console.print(f"\nThe space has nothing new left: {len(records)} configurations were all it holds.")
+        if interrupted:
+            code, columns["state"] = INTERRUPTED, "interrupted"
+            self.console.print(
+                f"\nInterrupted by {stopped}. {_count(r.ended is not None for r in records)} finished trials are kept; "
+                f"go on with: python -m tuner.run --resume {self.plan.run}" + self._results_option()
+            )
+        elif winner is None:
+            code, columns["state"] = 1, "failed"
+            columns["error"] = self._complain(records)
+        else:
+            columns["state"] = "finished"
+            columns |= self._compare(winner, next(record for record in records if record.is_default))
+        done = _count(record.ended is not None for record in records)
+        ended = time.time()
+        before = self.tables.run_row().get("wall_s") or 0.0
+        self.tables.write_run(
+            columns | {"ended_at": _utc(ended), "wall_s": before + ended - self.started, "trials_done": done}
+        )
+        self._say_where(ended - self.started)
+        return code
+
+    def _compare(self, winner: TrialRecord, default: TrialRecord) -> dict[str, Any]:
+        """Score the test pairs with the winner's and the default's best weights; print and return what came out."""
+        if not default.eligible:
+            self.console.print(f"\nThe default configuration is {default.state} ({default.error}): nothing to compare with.")
+            return {"winner_trial": winner.number}
+        with self.console.status("scoring the test pairs"):
+            scores = self._test_scores([winner, default])
+        pairs = verdict.TestPairs(self.plan.data)
+        comparison = pairs.compare(
+            pairs.result(scores[winner.number], self._threshold(winner)),
+            pairs.result(scores[default.number], default.best["threshold"]),
+            pairs.result(scores[default.number], self._threshold(default, solve=True)),
+        )
+        verdict.print_verdict(self.console, comparison, winner, default, self.plan.suggested.searched)
+        return verdict.run_columns(comparison, winner)
+
+    def _threshold(self, record: TrialRecord, solve: bool = False) -> float:
+        """The threshold for test pairs: the trial's own where it was searched, else solved on all validation scores."""
+        if not solve and (self.settings.threshold_is_searched or record.values["threshold"] is None):
+            return record.best["threshold"]
+        from trainable.verification import best_threshold
+
+        data = self.plan.data
+        return best_threshold(record.best_arrays["scores"], data.pair_label[data.rows("val")]).value
+
+    def _test_scores(self, records: list[TrialRecord]) -> dict[int, Any]:
+        data, backbone = ray.put(self.plan.data), ray.put(self.plan.backbone)
+        futures = {}
+        for record in {record.number: record for record in records}.values():
+            state = load_state(self._checkpoint_of(record.number))
+            task = score_test_pairs.options(
+                num_cpus=self.share.cpus, num_gpus=self.share.gpus, name=f"test pairs, trial {record.number:03d}"
+            )
+            futures[record.number] = task.remote(record.values, backbone, data, self.settings, state)
+        return {number: ray.get(future) for number, future in futures.items()}
+
+    def _checkpoint_of(self, number: int) -> str | None:
+        """Where the trial's newest state lies that can be read: a killed run may have left half of one."""
+        for folder in search.checkpoints(self.store, number):
+            try:
+                load_state(folder)
+            except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):
+                continue
+            return folder
+        return None
+
+    def _complain(self, records: list[TrialRecord]) -> str:
+        reasons: dict[str, list[int]] = {}
+        for record in records:
+            if record.ended is not None:
+                reasons.setdefault(record.error or "no epoch was finished", []).append(record.number)
+        text = "; ".join(f"trials {', '.join(map(str, numbers))}: {reason}" for reason, numbers in reasons.items())
+        text = text or "no trial finished an epoch; give --time-budget-s more time"
+        self.console.print(f"\n[red]No trial can win.[/red] {text}", markup=True)
+        return text
+
+    def _introduce(self) -> None:
+        plan, options = self.plan, self.plan.options
+        counts = " / ".join(f"{len(plan.data.rows(split)):,}" for split in ("train", "val", "test"))
+        size, blocks = plan.backbone_spec.image_size_px, plan.suggested.blocks
+        lines = {
+            "run": plan.run,
+            "question": plan.space.question,
+            "searched": ", ".join(plan.suggested.searched),
+            "data": f"{options.data.data}: {counts} pairs to train / validate / test, {len(plan.data.pixels):,} images",
+            "model": f"{options.model.backbone}, {blocks} blocks, weights {options.model.weights}, {size} px",
+            "search": f"{options.search.trials} trials of up to {options.configuration.epochs} epochs, "
+            f"{options.search.sampler} suggests, {options.search.scheduler} stops early, ranked by {options.search.metric}",
+            "hardware": f"{self.cluster.nodes} node{'s' * (self.cluster.nodes > 1)}, {self.cluster.cpus:g} CPUs, "
+            f"{self.cluster.gpus:g} GPUs: {self.share.concurrent} trials at a time on {self.share.device}",
+            "dashboard": " — ".join(filter(None, [self.cluster.dashboard_url or "none", self.cluster.login])),
+            "results": plan.results_root,
+        }
+        for name, text in lines.items():
+            self.console.print(f"[bold]{name:10}[/bold] {text}", soft_wrap=True)
+        self.console.print()
+
+    def _say_where(self, wall_s: float) -> None:
+        root, run = self.plan.results_root, self.plan.run
+        trials = f"{root}/trials"
+        self.console.print(f"\n[bold]results[/bold]    {root}   ({wall_s:.0f} s in all)", soft_wrap=True)
+        self.console.print(f"[bold]pandas[/bold]     pandas.read_parquet({trials!r}).query({f'run == {run!r}'!r})", soft_wrap=True)
+        self.console.print(f"[bold]study[/bold]      optuna-dashboard {self.state_dir / 'study.log'}", soft_wrap=True)
+
+    def _results_option(self) -> str:
+        given = self.plan.options.output.results
+        return "" if given == RunOptions().output.results else f" --results {shlex.quote(given)}"
+
+    def _save_options(self) -> None:
+        self.state_dir.mkdir(parents=True, exist_ok=True)
+        saved = {"options": self.plan.options.as_dict(), "data_fingerprint": _fingerprint(self.plan)}
+        saved["attempts"] = self.attempt  # a resumed sampler must not repeat its first draws, nor Tune its folders
+        temporary = self.state_dir / ".run.json"
+        temporary.write_text(json.dumps(saved, indent=1))
+        temporary.replace(self.state_dir / "run.json")
+
+    def _provenance(self) -> dict[str, Any]:
+        plan, options = self.plan, self.plan.options
+        splits = {f"{split}_pairs": len(plan.data.rows(split)) for split in ("train", "val", "test")}
+        commit, dirty = _git()
+        started = self.tables.run_row().get("started_at") or _utc(self.started)
+        return splits | {
+            "started_at": started,
+            "command": self.command,
+            "question": plan.space.question,
+            "space_source": plan.space.source,
+            "data": options.data.data,
+            "data_fingerprint": _fingerprint(plan),
+            "backbone": options.model.backbone,
+            "weights": options.model.weights,
+            "image_size_px": plan.backbone_spec.image_size_px,
+            "metric": options.search.metric,
+            "sampler": options.search.sampler,
+            "scheduler": options.search.scheduler,
+            "seed": options.configuration.seed,
+            "trials_requested": options.search.trials,
+            "git_commit": commit,
+            "git_dirty": dirty,
+            "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in _PACKAGES}},
+            "device": self.share.device,
+            "precision": self.settings.precision,
+            "hostname": socket.gethostname(),
+            "cluster_nodes": self.cluster.nodes,
+            "cluster_cpus": self.cluster.cpus,
+            "cluster_gpus": self.cluster.gpus,
+        }
+
+
+def _saved_run(options: RunOptions) -> dict[str, Any]:
+    root = results.writable(options.output.results)
+    run = options.output.resume
+    known = results.known_runs(root)
+    file = _local_state(root, run, options.data.cache) / "run.json"
+    if run not in known or not file.is_file():
+        there = f"runs there: {', '.join(known)}" if known else "there are no runs there"
+        raise InputError(f"--resume {run}: no such run in {root}; {there}. Name one of them, or give another --results.")
+    return json.loads(file.read_text())
+
+
+def _check_same_data(plan: Plan, saved: dict[str, Any]) -> None:
+    if _fingerprint(plan) != saved["data_fingerprint"]:
+        raise InputError(
+            f"--resume {plan.run}: the pairs or images of {plan.options.data.data} are not the ones that the run began with. "
+            "Put them back as they were, or start a new run without --resume."
+        )
+
+
+def _fingerprint(plan: Plan) -> str:
+    return f"{plan.table.fingerprint()[:16]}-{plan.data.fingerprint[:16]}"
+
+
+def _local_state(root: str, run: str, cache: str | None) -> Path:
+    """The run's folder for study, options and checkpoints; for results that are not local, in the cache."""
+    state = results.state_dir(root, run)
+    return Path(state) if "://" not in state else cache_folder(cache) / "state" / run
+
+
+@contextmanager
+def _signals(stop: search.Stop) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the search in order; a second Ctrl-C ends it at once."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def handle(number: int, frame: Any) -> None:
+        stop.reason = signal.Signals(number).name
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    try:
+        for number in before:
+            signal.signal(number, handle)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _git() -> tuple[str | None, bool | None]:
+    """Commit of this code and whether it was changed; nothing where it is not a git checkout."""
+    folder = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain"))
+    except (OSError, subprocess.CalledProcessError):
+        return None, None
+
+
+def _utc(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _count(flags: Any) -> int:
+    return sum(map(bool, flags))

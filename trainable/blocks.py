@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from timm.models import group_parameters
+from timm.models.byobnet import ByobNet
 from timm.models.convnext import ConvNeXt
 from timm.models.efficientnet import EfficientNet
 from timm.models.eva import Eva
@@ -168,6 +169,12 @@ _FAMILIES: dict[type[nn.Module], Family] = {
         blocks=lambda net: [[b] for stage in (net.layer1, net.layer2, net.layer3, net.layer4) for b in stage],
         tail=lambda net, x: net.forward_head(x, pre_logits=True),
         tail_modules=lambda net: [],
+    ),
+    ByobNet: Family(  # RepVGG, GENet, ResNet-A and others put together from blocks
+        stem=lambda net, x: net.stem(x),
+        blocks=lambda net: [[block] for stage in net.stages for block in stage],
+        tail=lambda net, x: net.forward_head(net.final_conv(x), pre_logits=True),
+        tail_modules=lambda net: [net.final_conv, net.head],
     ),
     ConvNeXt: Family(
         stem=lambda net, x: net.stem(x),

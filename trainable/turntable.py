@@ -1,7 +1,6 @@
 """The embedded data set: composed 3-D objects on a turntable, seen from the front and from an angle.
 
-Rendered to PNG files and a `pairs.csv`, so that it takes the very same path as a user's own data. Pixels depend on the
-spec alone: every object and image has its own random stream, and no operation used here rounds differently elsewhere.
+Rendered to PNG files and a `pairs.csv`, so that it takes the very same path as a user's own data.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ import csv
 import dataclasses
 import hashlib
 import json
-import math
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -18,17 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from trainable.config import InputError
-
-RENDERER_VERSION = 1
-"""Raised whenever the same spec would render other pixels, so that no cache serves old ones."""
+from trainable.turntable_renderer import PAIRS, RENDERER_VERSION, SHOTS, random_object, random_shot, render, stream
 
 COLUMNS = ("front", "angle", "pair_label", "front_identity", "angle_identity", "split")
-
-Array = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -47,20 +40,21 @@ class TurntableSpec:
     """Identities of the test split, an even number from 4."""
     positives_per_identity: int = 1
     """Positive pairs of one identity, and as many negative ones; each has its own front and angle image."""
-    near_twin_share: float = 0.5
-    """Share of the negatives that show the near-twin, from 0 to 1; the others show an unrelated identity of the split."""
+    near_twin_share: float = 0.25
+    """Share of the negatives that show the near-twin, from 0 to 1; the others show another object of the split."""
     image_size_px: int = 64
     """Width and height of an image, from 16 to 512."""
     seed: int = 0
     """Seed of all objects, lights and views."""
 
     def __post_init__(self) -> None:
-        for name, low, high, step in _RANGES:
-            value, top = getattr(self, name), self.positives_per_identity if high is None else high
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            if not (whole and low <= value <= top and value % step == 0):
-                kind = "an even number" if step == 2 else "a whole number"
-                raise InputError(f"{name} is {value!r}; valid is {kind} from {low} to {top}. Change it in TurntableSpec.")
+        for name, kind, low, high, step in _RANGES:
+            value = getattr(self, name)
+            number = isinstance(value, int | float if step == 0 else int) and not isinstance(value, bool)
+            if not (number and low <= value <= high and (step == 0 or value % step == 0)):
+                raise InputError(
+                    f"{name} is {value!r}; valid is {kind} from {low} to {high}. Change it in TurntableSpec."
+                )
 
     def identities(self) -> dict[str, range]:
         """Split to the numbers of its identities; numbers 2k and 2k + 1 are near-twins."""
@@ -68,13 +62,14 @@ class TurntableSpec:
         return dict(zip(("train", "val", "test"), map(range, [0, *ends[:2]], ends), strict=True))
 
 
-_RANGES = [  # name, lowest, highest (None: positives_per_identity), multiple of
-    ("train_identities", 4, 10**6, 2),
-    ("val_identities", 4, 10**6, 2),
-    ("test_identities", 4, 10**6, 2),
-    ("positives_per_identity", 1, 1000, 1),
-    ("image_size_px", 16, 512, 1),
-    ("seed", 0, 2**63 - 1, 1),
+_RANGES = [  # name, what it is, lowest, highest, multiple of (0: any number)
+    ("train_identities", "an even number", 4, 10**6, 2),
+    ("val_identities", "an even number", 4, 10**6, 2),
+    ("test_identities", "an even number", 4, 10**6, 2),
+    ("positives_per_identity", "a whole number", 1, 1000, 1),
+    ("near_twin_share", "a number", 0, 1, 0),
+    ("image_size_px", "a whole number", 16, 512, 1),
+    ("seed", "a whole number", 0, 2**63 - 1, 1),
 ]
 
 
@@ -95,7 +90,9 @@ def ensure(cache: Path, spec: TurntableSpec | None = None) -> Path:
         draft.rename(folder)
     except OSError as error:
         if not table.is_file():  # else another process was faster, and its images are the same
-            raise InputError(f"cannot render into {folder} ({error}); remove that folder or choose a cache that is writable.") from error
+            raise InputError(
+                f"cannot render into {folder} ({error}); remove that folder or choose a cache that is writable."
+            ) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return table
@@ -109,10 +106,11 @@ def write(folder: Path, spec: TurntableSpec | None = None) -> Path:
     (folder / "images").mkdir(parents=True, exist_ok=True)
     for numbers in spec.identities().values():
         for identity in numbers:
-            parts = _object(spec.seed, identity)
+            parts = random_object(spec.seed, identity)
             for view in range(spec.positives_per_identity):
                 for side, name in enumerate(("front", "angle")):
-                    pixels = _render(parts, _shot(_stream(spec.seed, identity, view, side), side), spec.image_size_px)
+                    shot = random_shot(stream(spec.seed, SHOTS, identity, view, side), side)
+                    pixels = render(parts, shot, spec.image_size_px)
                     # Noise does not compress: a higher level only costs time.
                     Image.fromarray(pixels).save(folder / _file(identity, name, view), compress_level=1)
     with (folder / "pairs.csv").open("w", newline="", encoding="utf-8") as file:
@@ -125,13 +123,13 @@ def write(folder: Path, spec: TurntableSpec | None = None) -> Path:
 def _pairs(spec: TurntableSpec) -> Iterator[tuple[str, str, int, str, str, str]]:
     """The rows of pairs.csv: for every identity and view one positive pair, then one negative."""
     for number, (split, numbers) in enumerate(spec.identities().items()):
-        draw, couples = _stream(spec.seed, number), len(numbers) // 2
+        draw, couples = stream(spec.seed, PAIRS, number), len(numbers) // 2
         for view in range(spec.positives_per_identity):
-            order = draw.permutation(couples)
-            easy = order[round(spec.near_twin_share * couples):]
-            partner_of = dict(zip(easy.tolist(), np.roll(easy, 1).tolist(), strict=True))  # no couple gets itself if there are two
+            order = draw.permutation(couples)[: couples - round(spec.near_twin_share * couples)]
+            other_couple = np.arange(couples)  # a couple is its own other where the negative shows the near-twin
+            other_couple[order] = np.roll(order, 1)
             for i, identity in enumerate(numbers):
-                couple = partner_of.get(i // 2, i // 2)
+                couple = int(other_couple[i // 2])
                 other = identity ^ 1 if couple == i // 2 else numbers[2 * couple + i % 2]
                 for partner in (identity, other):
                     files = _file(identity, "front", view), _file(partner, "angle", view)
@@ -144,263 +142,3 @@ def _name(identity: int) -> str:
 
 def _file(identity: int, side: str, view: int) -> str:
     return f"images/{_name(identity)}_{side}_{view}.png"
-
-
-def _stream(*key: int) -> np.random.Generator:
-    """A random stream of its own for every key, so that the order of drawing does not matter."""
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key[0], spawn_key=key[1:])))
-
-
-def _uniform(draw: np.random.Generator, low: float, high: float, size: int | tuple[int, ...] | None = None) -> Array:
-    """Like Generator.uniform, whose compiled multiply-add rounds differently on some processors."""
-    return low + (high - low) * draw.random(size)
-
-
-# ---------------------------------------------------------------------------------------------------------- objects
-
-# A shape is a convex body inside the unit cube: (axes, slabs) is the set of points p with |p[axes]| <= 1, if there are
-# axes, and |g . p| <= 1 for every slab g. All rays meet all shapes in one function, `_meet`.
-_Y = (0.0, 1.0, 0.0)
-_SHAPES: dict[str, tuple[tuple[int, ...], Array]] = {
-    "ellipsoid": ((0, 1, 2), np.empty((0, 3))),
-    "barrel": ((0, 1, 2), np.array([(0.0, 1.6, 0.0)])),
-    "cylinder": ((0, 2), np.array([_Y])),
-    "box": ((), np.eye(3)),
-    "prism": ((), np.array([_Y, (2 / math.sqrt(3), 0, 0), (1 / math.sqrt(3), 0, 1.0), (1 / math.sqrt(3), 0, -1.0)])),
-}
-_KINDS = tuple(_SHAPES)
-_PALETTE = np.array(  # reflectance of red, green, blue, linear
-    [(0.75, 0.06, 0.05), (0.85, 0.55, 0.04), (0.25, 0.55, 0.08), (0.03, 0.50, 0.52), (0.04, 0.14, 0.60)]
-    + [(0.32, 0.09, 0.50), (0.85, 0.28, 0.45), (0.85, 0.82, 0.76), (0.06, 0.06, 0.07)]
-)
-
-
-@dataclass(frozen=True)
-class _Part:
-    """One primitive: a shape, stretched by half_size (3,), turned by turn (3, 3), moved to centre (3,); colour (3,)."""
-
-    kind: str
-    centre: Array
-    half_size: Array
-    turn: Array
-    colour: Array
-
-
-def _object(seed: int, identity: int) -> list[_Part]:
-    """The 3 to 6 parts of an identity. The odd identity of a couple is the even one with a part changed."""
-    draw = _stream(seed, identity // 2)
-    colours = draw.permutation(len(_PALETTE))
-    body = _Part(_kind(draw), np.zeros(3), _uniform(draw, 0.34, 0.5, 3), np.eye(3), _PALETTE[colours[0]])
-    parts = [body]
-    for k in range(int(draw.integers(2, 5))):
-        parts.append(_attached(draw, _PALETTE[colours[1 + k % 3]], parts, on_top=k == 0))
-    if identity % 2:
-        parts = _twin(draw, parts)
-    low, high = (np.array([p.centre + sign * p.half_size for p in parts]) for sign in (-1, 1))
-    middle, reach = (low.min(0) + high.max(0)) / 2, (high.max(0) - low.min(0)) / 2
-    fit = 0.68 / max(reach[0], reach[1])
-    return [dataclasses.replace(p, centre=(p.centre - middle) * fit, half_size=p.half_size * fit) for p in parts]
-
-
-def _kind(draw: np.random.Generator) -> str:
-    return tuple(_SHAPES)[int(draw.integers(len(_SHAPES)))]
-
-
-def _attached(draw: np.random.Generator, colour: Array, parts: list[_Part], on_top: bool) -> _Part:
-    """A part that sticks out of the body, parts[0], at its top or where both views see it, clear of the other parts."""
-    body, places = parts[0], []
-    axes, slabs = _SHAPES[body.kind]
-    for _ in range(8):
-        azimuth, height = _radians(draw, -60, 20), _radians(draw, 60, 90) if on_top else _radians(draw, -35, 40)
-        out = np.array([math.sin(azimuth) * math.cos(height), math.sin(height), math.cos(azimuth) * math.cos(height)])
-        rim = max([math.hypot(*out[list(axes)]), *np.abs((slabs * out).sum(1))])
-        places.append(body.half_size * out / rim)
-    centre = max(places, key=lambda place: min([((place - p.centre) ** 2).sum() for p in parts[1:]], default=0))
-    turn = _turn(*(_radians(draw, -40, 40) for _ in range(3)))
-    return _Part(_kind(draw), centre, _uniform(draw, 0.18, 0.3, 3), turn, colour)
-
-
-def _radians(draw: np.random.Generator, low_deg: float, high_deg: float) -> float:
-    return math.radians(float(_uniform(draw, low_deg, high_deg)))
-
-
-def _twin(draw: np.random.Generator, parts: list[_Part]) -> list[_Part]:
-    """The same parts, but one in another colour, or one replaced by another part."""
-    free = [colour for colour in _PALETTE if not any((colour == part.colour).all() for part in parts)]
-    colour = free[int(draw.integers(len(free)))]
-    recoloured = draw.random() < 0.6
-    k = int(draw.integers(0 if recoloured else 1, len(parts)))
-    others = [*parts[:k], *parts[k + 1 :]]
-    changed = dataclasses.replace(parts[k], colour=colour) if recoloured else _attached(draw, colour, others, on_top=k == 1)
-    return [changed, *others] if k == 0 else [*others, changed]
-
-
-def _turn(yaw: float, pitch: float, roll: float = 0.0) -> Array:
-    """Rotation (3, 3) by roll about z, then yaw about y, then pitch about x, in radians; y is up, z to the viewer."""
-    (cy, sy), (cp, sp), (cr, sr) = ((math.cos(a), math.sin(a)) for a in (yaw, pitch, roll))
-    about_x, about_y, about_z = ([1, 0, 0], [0, cp, -sp], [0, sp, cp]), ([cy, 0, sy], [0, 1, 0], [-sy, 0, cy]), ([cr, -sr, 0], [sr, cr, 0], [0, 0, 1])
-    return _product(_product(np.array(about_x), np.array(about_y)), np.array(about_z))
-
-
-def _product(a: Array, b: Array) -> Array:
-    """Matrix product a (m, 3) by b (3, n), as written: BLAS rounds differently from machine to machine."""
-    return a[:, :1] * b[:1] + a[:, 1:2] * b[1:2] + a[:, 2:] * b[2:]
-
-
-# ---------------------------------------------------------------------------------------------------------- images
-
-
-@dataclass(frozen=True)
-class _Shot:
-    """How one image is taken. Lengths are in half image widths, colours are linear light."""
-
-    turn: Array  # (3, 3), object to view
-    scale: float
-    shift: Array  # (2,), right and up
-    light: Array  # (3,), unit vector to the light, in the view
-    light_colour: Array  # (3,)
-    ambient: Array  # (3,)
-    backdrop: Array  # (4, 4, 3), its light at 4 x 4 points
-    noise: np.random.Generator
-
-
-def _shot(draw: np.random.Generator, side: int) -> _Shot:
-    """A random camera, light and background of the front view (side 0) or the angle view (side 1)."""
-    yaw, pitch = _uniform(draw, 30, 60) if side else _uniform(draw, -10, 10), _uniform(draw, 8, 20)
-    turn = _turn(math.radians(yaw), math.radians(pitch))
-    light = _product(_turn(math.radians(_uniform(draw, -65, 65)), 0), np.array([[0.0], [1.0], [1.0]]))[:, 0]
-    light[1] = _uniform(draw, 0.4, 1.4)
-    light = light / math.sqrt((light * light).sum())
-    exposure = _uniform(draw, 0.8, 1.2)
-    light_colour = exposure * _uniform(draw, 0.85, 1.15, 3)
-    ambient = exposure * 0.45 * _uniform(draw, 0.85, 1.15, 3)
-    rows = _uniform(draw, 0.05, 0.8, (2, 1, 1, 3)) * 0.3 + _uniform(draw, 0.05, 0.8, (2, 1, 1, 1)) * 0.7
-    weight = np.array([0.0, 0.3, 0.75, 1.0])[:, None, None]
-    backdrop = (rows[0] * (1 - weight) + rows[1] * weight) * _uniform(draw, 0.8, 1.2, (4, 4, 1))
-    return _Shot(turn, float(_uniform(draw, 0.88, 1.08)), _uniform(draw, -0.08, 0.08, 2), light, light_colour, ambient, backdrop, draw)
-
-
-def _render(parts: list[_Part], shot: _Shot, size_px: int) -> NDArray[np.uint8]:
-    """One image (size_px, size_px, 3) of the parts, twice supersampled, over a backdrop that takes their shadow."""
-    colour, cover = _foreground(parts, shot, 2 * size_px)
-    light = colour + (1 - cover) * _backdrop(parts, shot, size_px)
-    steps = 2 * shot.noise.integers(-2, 3, (2, size_px, size_px, 3), dtype=np.int8).sum(0, dtype=np.int16)
-    bright = np.sqrt(np.minimum(light, 1)) * np.float32(255)  # gamma 2, the square root being exact everywhere
-    return np.clip(np.rint(bright + steps), 0, 255).astype(np.uint8)
-
-
-def _placed(part: _Part, shot: _Shot) -> tuple[Array, Array, Array]:
-    """Where a part stands in the view: centre (3,), inverse (3, 3) from the view to its unit shape, reach (2,)."""
-    axes = _product(shot.turn, part.turn) * (part.half_size * shot.scale)
-    centre = _product(shot.turn, part.centre[:, None])[:, 0] * shot.scale
-    centre[:2] += shot.shift
-    return centre, (axes / (part.half_size * shot.scale) ** 2).T, np.abs(axes[:2]).sum(1)
-
-
-def _foreground(parts: list[_Part], shot: _Shot, size: int) -> tuple[Array, Array]:
-    """Light of the objects (size/2, size/2, 3), and the share of each pixel they cover (size/2, size/2, 1)."""
-    depth = np.full((size, size), -np.inf, np.float32)
-    normal, colour = np.empty((2, size * size, 3), np.float32)
-    for part in parts:
-        centre, inverse, reach = _placed(part, shot)
-        (left, top), (right, bottom) = (
-            edge(size / 2 * (1 + centre[:2] * (1, -1) + sign * reach)).astype(int).clip(0, size)
-            for edge, sign in ((np.floor, -1), (np.ceil, 1))
-        )
-        right_of = ((2 * np.arange(left, right) + 1) / size - 1 - centre[0]).astype(np.float32)
-        above = (1 - (2 * np.arange(top, bottom) + 1) / size - centre[1]).astype(np.float32)
-        inverse = inverse.astype(np.float32)
-        start = inverse[:, 0, None, None] * right_of + inverse[:, 1, None, None] * above[:, None]
-        ahead, faces = _meet(part.kind, start, inverse[:, 2])
-        ahead += np.float32(centre[2])
-        window = depth[top:bottom, left:right]
-        y, x = np.nonzero(ahead > window)
-        window[y, x] = ahead[y, x]
-        pixel = (y + top) * size + x + left
-        normal[pixel] = _product(faces[:, y, x].T, inverse)
-        colour[pixel] = part.colour
-    hit = np.flatnonzero(depth > -np.inf)
-    image = np.zeros((size * size, 4), np.float32)
-    image[hit] = _shaded(normal[hit], colour[hit], shot)
-    image = image.reshape(size, size, 4)
-    image = (image[::2, ::2] + image[1::2, ::2] + image[::2, 1::2] + image[1::2, 1::2]) / 4
-    return image[..., :3], image[..., 3:]
-
-
-def _meet(kind: str, start: Array, step: Array) -> tuple[Array, Array]:
-    """Where rays from the viewer first meet a unit shape.
-
-    start: (3, h, w) points of the rays; step: (3,) from them to the viewer. Returns how many steps from start the ray
-    enters, (h, w), -inf where it misses, and the outward normals (3, h, w), not normalised.
-    """
-    axes, slabs = _SHAPES[kind]
-    enter, leave = np.full(start.shape[1:], np.inf, np.float32), np.full(start.shape[1:], -np.inf, np.float32)
-    face = np.zeros(start.shape[1:], np.intp)
-    normals = np.zeros((len(slabs) + 1, 3), np.float32)
-    for k, slab in enumerate(slabs.astype(np.float32)):
-        rate = sum(slab * step)
-        rate = rate if abs(rate) > 1e-6 else np.float32(1e-6)  # a ray along the slab
-        at = slab[0] * start[0] + slab[1] * start[1] + slab[2] * start[2]
-        far = (np.copysign(1, rate) - at) / rate
-        face[far < enter], normals[k] = k, np.copysign(1, rate) * slab
-        enter = np.minimum(enter, far)
-        leave = np.maximum(leave, far - 2 / abs(rate))
-    normal = np.moveaxis(normals[face], -1, 0)
-    if axes:
-        a = max(sum(step[i] * step[i] for i in axes), np.float32(1e-6))  # a ray along the axis of a cylinder
-        b = sum(start[i] * step[i] for i in axes)
-        root = b * b - a * (sum(start[i] * start[i] for i in axes) - 1)
-        width = np.sqrt(np.maximum(root, 0)) / a
-        far = width - b / a
-        curved = far < enter
-        for i in range(3):
-            normal[i][curved] = (start[i] + far * step[i])[curved] if i in axes else 0
-        enter, leave = np.minimum(enter, far), np.maximum(leave, -width - b / a)
-        leave[root < 0] = np.inf
-    return np.where(enter >= leave, enter, -np.inf).astype(np.float32), normal
-
-
-def _shaded(normal: Array, colour: Array, shot: _Shot) -> Array:
-    """Light and coverage (n, 4) of points with normals (n, 3), not normalised, and colours (n, 3).
-
-    Lambert's law, a sky that is brighter above, and Blinn's highlight.
-    """
-    x, y, z = normal.T
-    length = np.sqrt(x * x + y * y + z * z)
-    half = shot.light + (0, 0, 1)
-    half = half / math.sqrt((half * half).sum())
-    facing, gloss = (
-        np.maximum(x * v[0] + y * v[1] + z * v[2], 0) / length for v in (shot.light.astype(np.float32), half.astype(np.float32))
-    )
-    for _ in range(5):  # to the 32nd power; a general power is not exact
-        gloss = gloss * gloss
-    gloss = np.where(facing > 0, np.float32(0.25) * gloss, 0)
-    sky = np.float32(0.6) + np.float32(0.4) * y / length
-    beam, ambient = shot.light_colour.astype(np.float32), shot.ambient.astype(np.float32)
-    channels = [colour[:, c] * (facing * beam[c] + sky * ambient[c]) + gloss * beam[c] for c in range(3)]
-    return np.stack([*channels, np.ones_like(x)], axis=1)
-
-
-def _backdrop(parts: list[_Part], shot: _Shot, size: int) -> Array:
-    """Light (size, size, 3) of floor and wall, with the soft shadow that the parts cast on the floor."""
-    at = np.linspace(0, 3, size)[:, None] - np.arange(4)
-    weight = np.maximum(1 - np.abs(at), 0)
-    weight = (weight * weight * (3 - 2 * weight)).astype(np.float32)  # smooth steps from point to point
-    rows = sum(weight[:, i, None, None] * shot.backdrop[i].astype(np.float32) for i in range(4))
-    light = sum(weight[None, :, j, None] * rows[:, None, j] for j in range(4))
-    ticks = ((2 * np.arange(size) + 1) / size - 1).astype(np.float32)
-    up = shot.turn[:, 1]  # the floor's normal; each pixel's point on the floor is (right, above, towards)
-    low = min(p.centre[1] - math.sqrt(((p.turn[1] * p.half_size) ** 2).sum()) for p in parts) * shot.scale
-    towards = (low - (-ticks - shot.shift[1]) * up[1]) / up[2]
-    shadow = np.zeros((size, size), np.float32)
-    for part in parts:
-        centre, inverse, _ = _placed(part, shot)
-        beam = _product(inverse, shot.light[:, None])[:, 0]
-        beam = beam / math.sqrt((beam * beam).sum())
-        across = inverse[:, 0, None] * (ticks - centre[0])
-        along = inverse[:, 1, None] * (-ticks - centre[1]) + inverse[:, 2, None] * (towards - centre[2])
-        point = (across[:, None, :] + along[:, :, None]).astype(np.float32)
-        ahead = sum(np.float32(beam[i]) * point[i] for i in range(3))
-        miss = sum(point[i] * point[i] for i in range(3)) - ahead * ahead  # squared distance from the beam to the part
-        shadow = np.maximum(shadow, np.clip((1.9 - miss) / 1.4, 0, 1))
-    return light * (1 - 0.6 * shadow[..., None])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 
 import tyro
@@ -13,6 +14,7 @@ from tuner.options import RunOptions
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code: 0 done, 1 every trial failed, 2 a mistake in the input, 130 interrupted."""
+    started = time.time()
     try:
         options = tyro.cli(
             tyro.conf.OmitArgPrefixes[RunOptions],
@@ -26,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from tuner.session import run_session  # here, so that --help and a mistyped option answer at once
 
         command = ["python", "-m", "tuner.run", *(sys.argv[1:] if arguments is None else arguments)]
-        return run_session(options, command)
+        return run_session(options, command, started)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

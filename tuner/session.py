@@ -35,10 +35,12 @@ _PACKAGES = ("torch", "timm", "ray", "optuna", "numpy", "pandas", "pyarrow", "sc
 INTERRUPTED = 130
 
 
-def run_session(options: RunOptions, command: Sequence[str]) -> int:
-    """Run, or go on with, one search; returns the exit code. Raises InputError before anything is written."""
+def run_session(options: RunOptions, command: Sequence[str], started: float) -> int:
+    """Run, or go on with, one search; returns the exit code. Raises InputError before anything is written.
+
+    started: Unix time at which the command was given.
+    """
     console = make_console()
-    started = time.time()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     saved = _saved_run(options) if options.output.resume else None
     options = options if saved is None else RunOptions.from_dict(saved["options"]).resumed_with(options)

@@ -28,7 +28,7 @@ class TrialConfig:
     Raises InputError for a value outside its range, on construction.
     """
 
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     """AdamW's learning rate of the projection head, and of the backbone times `backbone_lr_ratio`."""
     temperature: float = 0.07
     """InfoNCE's temperature tau, above 0."""
@@ -41,7 +41,7 @@ class TrialConfig:
 
     epochs: int = 10
     """Passes over the training pairs."""
-    batch_size: int = 64
+    batch_size: int = 32
     """Pairs in a batch; chance of the contrastive loss is ln(batch_size)."""
     weight_decay: float = 0.05
     """AdamW's decoupled weight decay; biases and norms are not decayed."""

@@ -28,7 +28,7 @@ class DataOptions:
 class ModelOptions:
     """Which backbone the trials share."""
 
-    backbone: str = "test_resnet"
+    backbone: str = "test_byobnet"
     """Any timm model name."""
     weights: str = "none"
     """`none` (random), `pretrained` (timm's, needs a network or a filled cache), or a .safetensors or .pth file."""

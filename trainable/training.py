@@ -80,15 +80,22 @@ class Training:
     """One trial in progress: `epoch()` trains one epoch and reports it; `state()` and `restore()` carry it elsewhere.
 
     config: the trial's parameters; backbone: where all trials start from, copied, never changed; data: the pairs;
-    settings: ranking and hardware. Same arguments, same reports, to the bit, on the CPU in fp32.
+    settings: ranking and hardware; pixels: the data's, if they are on the device already. Same arguments, same reports, to the bit, on the CPU in fp32.
     """
 
-    def __init__(self, config: TrialConfig, backbone: Backbone, data: PairData, settings: Settings | None = None):
+    def __init__(
+        self,
+        config: TrialConfig,
+        backbone: Backbone,
+        data: PairData,
+        settings: Settings | None = None,
+        pixels: Tensor | None = None,
+    ) -> None:
         self.config = config
         self.settings = settings or Settings()
         self.data = data
         self.device = torch.device(self.settings.device)
-        self.pixels = _shared_tensor(data.pixels).to(self.device)
+        self.pixels = pixels_on(self.device, data) if pixels is None else pixels
         self.encoder = _encoder(backbone, config).to(self.device)
         self.optimizer = torch.optim.AdamW(
             self.encoder.parameter_groups(config.learning_rate, config.backbone_lr_ratio, config.weight_decay),
@@ -362,8 +369,8 @@ def _seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
         yield
 
 
-def _shared_tensor(array: np.ndarray) -> Tensor:
-    """A tensor over the array's own memory. The object store's arrays are read-only and stay so: nothing writes to it."""
+def pixels_on(device: torch.device, data: PairData) -> Tensor:
+    """(m, S, S, 3) uint8 pixels; on the CPU the array's own memory, which may be read-only: nothing writes to it."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(array)
+        return torch.from_numpy(data.pixels).to(device)

@@ -17,7 +17,7 @@ from ray.util.metrics import Gauge
 from trainable.backbones import Backbone
 from trainable.config import Settings, TrialConfig
 from trainable.pairs import PairData
-from trainable.training import Training, test_scores
+from trainable.training import Training, pixels_on, test_scores
 
 STATE_FILE = "training.pt"
 _GAUGES = {
@@ -38,6 +38,7 @@ class PairTrial(tune.Trainable):
     def setup(self, config: dict[str, Any], data: PairData, backbone: Backbone, settings: Settings, run: str) -> None:
         self._data, self._backbone, self._settings, self._run = data, backbone, settings, run
         torch.set_num_threads(settings.threads)
+        self._pixels = pixels_on(torch.device(settings.device), data)
         self._gauges = {
             name: Gauge(f"tuner_{name}", description=text, tag_keys=("run", "trial")) for name, text in _GAUGES.items()
         }
@@ -49,7 +50,8 @@ class PairTrial(tune.Trainable):
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._title = config["title"]
-        self._training = Training(TrialConfig.of(config["values"]), self._backbone, self._data, self._settings)
+        values = TrialConfig.of(config["values"])
+        self._training = Training(values, self._backbone, self._data, self._settings, self._pixels)
         self._restored_now = False
         if config.get("resume_from"):
             self.load_checkpoint(config["resume_from"])
@@ -108,6 +110,12 @@ def load_state(folder: str | Path) -> dict[str, Any]:
 
 def _local(path: str) -> tuple[FileSystem, str]:
     return LocalFileSystem(), path
+
+
+@ray.remote
+def gpu_precision() -> str:
+    """bf16 if the GPU that this task got computes in it, else fp16."""
+    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
 
 
 @ray.remote

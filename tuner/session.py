@@ -23,7 +23,7 @@ from ray import tune
 from rich.console import Console
 
 from trainable.config import InputError, Settings
-from trainable.trial import PairTrial, load_state, score_test_pairs
+from trainable.trial import PairTrial, gpu_precision, load_state, score_test_pairs
 from tuner import results, search, verdict
 from tuner.cluster import Cluster, Share, connect, share
 from tuner.display import Display, make_console
@@ -69,7 +69,7 @@ class Session:
             metric=options.search.metric,
             threshold_is_searched="threshold" in plan.suggested.searched,
             device=self.share.device,
-            precision=options.hardware.precision,
+            precision=self._precision(),
             threads=options.hardware.cpus_per_trial,
         )
         self.state_dir = _local_state(plan.results_root, plan.run, options.data.cache)
@@ -221,6 +221,14 @@ class Session:
         self.console.print(f"\n[red]No trial can win.[/red] {text}", markup=True)
         return text
 
+    def _precision(self) -> str:
+        wanted = self.plan.options.hardware.precision
+        if wanted != "auto":
+            return wanted
+        if self.share.device == "cpu":
+            return "fp32"
+        return ray.get(gpu_precision.options(num_gpus=self.share.gpus).remote())
+
     def _introduce(self) -> None:
         plan, options = self.plan, self.plan.options
         counts = " / ".join(f"{len(plan.data.rows(split)):,}" for split in ("train", "val", "test"))
@@ -234,7 +242,7 @@ class Session:
             "search": f"{options.search.trials} trials of up to {options.configuration.epochs} epochs, "
             f"{options.search.sampler} suggests, {options.search.scheduler} stops early, ranked by {options.search.metric}",
             "hardware": f"{self.cluster.nodes} node{'s' * (self.cluster.nodes > 1)}, {self.cluster.cpus:g} CPUs, "
-            f"{self.cluster.gpus:g} GPUs: {self.share.concurrent} trials at a time on {self.share.device}",
+            f"{self.cluster.gpus:g} GPUs: {self.share.concurrent} trials at a time on {self.share.device} in {self.settings.precision}",
             "dashboard": " — ".join(filter(None, [self.cluster.dashboard_url or "none", self.cluster.login])),
             "results": plan.results_root,
         }

@@ -72,7 +72,7 @@ class Display:
         if ended or (record.epochs and now - self._last_line > _HEARTBEAT_S):
             self._last_line = now
             state = record.state if ended else f"{RUNNING} "
-            self._console.print(Text(f"[{self._ended():3}/{self._trials}] {self._line(record, state)} · {self._clock()}"))
+            self._console.print(Text(f"[{self._ended():3}/{self._trials}] {self._line(record, state)} · {self._clock()}"), soft_wrap=True)
 
     def _line(self, record: TrialRecord, state: str) -> str:
         numbers = record.best if record.ended else record.last

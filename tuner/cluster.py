@@ -30,9 +30,11 @@ class Cluster:
     @property
     def login(self) -> str:
         """How to get past the dashboard's token page, or an empty text where there is none."""
-        if os.environ.get("RAY_AUTH_MODE", "token") != "token":
+        if self.dashboard_url is None or os.environ.get("RAY_AUTH_MODE") != "token":  # Ray sets it when it connects
             return ""
-        return "it asks for the token that `ray get-auth-token` prints"
+        if os.environ.get("RAY_AUTH_TOKEN"):
+            return "it asks for a token: the one in the environment variable RAY_AUTH_TOKEN"
+        return f"it asks for a token: the content of {os.environ.get('RAY_AUTH_TOKEN_PATH', '~/.ray/auth_token')}"
 
 
 def check_address(address: str | None) -> None:
@@ -55,6 +57,21 @@ def check_address(address: str | None) -> None:
         ) from error
 
 
+def _check_port(port: int | None) -> None:
+    """Raise InputError if the dashboard cannot have the port that was asked for; None leaves the choice to Ray."""
+    if port is None:
+        return
+    try:
+        with closing(socket.socket()) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+    except (OSError, OverflowError) as error:
+        raise InputError(
+            f"--dashboard-port {port} cannot be had ({error}); valid is a free port up to 65535. "
+            "Give another one, or leave it out: then a free one is taken."
+        ) from error
+
+
 def connect(options: HardwareOptions) -> Cluster:
     """Start Ray on this machine with its dashboard, or join the cluster at `options.address`.
 
@@ -65,6 +82,7 @@ def connect(options: HardwareOptions) -> Cluster:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray's future default; else it warns at every start
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     if options.address is None:
+        _check_port(options.dashboard_port)
         context = ray.init(
             address="local", include_dashboard=True, dashboard_port=options.dashboard_port, **quiet, runtime_env=_packages()
         )

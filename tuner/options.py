@@ -68,8 +68,8 @@ class HardwareOptions:
     """cpu or cuda; auto: cuda where a trial has a GPU."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Of the encoder under autocast; auto: bf16 on GPUs that have it, fp16 on others, fp32 on CPUs. Losses are always fp32."""
-    dashboard_port: int = 8265
-    """Port of the Ray dashboard when Ray is started here; another free one is taken if it is in use."""
+    dashboard_port: int | None = None
+    """Port of the Ray dashboard when Ray is started here; absent: 8265, or the next one that is free."""
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ class TrialRecord:
     best_epoch: int = 0
     best_arrays: dict[str, np.ndarray] | None = None
     node: str | None = None
+    checkpoint: str | None = None
     error: str | None = None
     retries: int = 0
     started: float = field(default_factory=time.time)
@@ -96,6 +97,7 @@ class Recorder(Callback):
         if row is None:
             return False
         record.state, record.error, record.node, record.retries = (row[n] for n in ("state", "error", "node", "retries"))
+        record.checkpoint = row["checkpoint"]
         record.best_epoch = row["best_epoch"] or 0
         record.epochs = {epoch["epoch"]: epoch for epoch in self._tables.epoch_rows(record.number)}
         record.started, record.ended = (row[name].timestamp() for name in ("started_at", "ended_at"))
@@ -138,6 +140,7 @@ class Recorder(Callback):
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         record = self._record(trial)
+        record.checkpoint = trial.checkpoint.path if trial.checkpoint else None
         self.end(record, ending_state(trial.last_result))
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
@@ -201,6 +204,7 @@ class Recorder(Callback):
             "train_s": train_s,
             "wait_s": max(0.0, record.ended - record.started - train_s),
             "node": record.node,
+            "checkpoint": record.checkpoint,
             "error": record.error,
             "diagnoses": [],
             "retries": record.retries,

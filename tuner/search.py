@@ -118,6 +118,8 @@ class StudySearch(OptunaSearch):
                 self._seen.add(_identity(frozen.user_attrs["values"]))
                 if frozen.state == TrialState.RUNNING:
                     self._unfinished.append(Trial(self._ot_study, frozen._trial_id))
+            elif frozen.state == TrialState.RUNNING:  # the driver was killed before it had a number: nobody trains it
+                self._ot_study.tell(frozen.number, state=TrialState.FAIL)
         self._next_number = len(self._seen)
         self.exhausted = False
 
@@ -143,7 +145,7 @@ class StudySearch(OptunaSearch):
     def _record(self, attributes: dict[str, Any]) -> TrialRecord:
         number, values = attributes["number"], attributes["values"]
         searched = {name: values[name] for name in self._suggested.searched if not _idle(name, values)}
-        title = f"trial {number:03d} " + " ".join(f"{name}={_short(value)}" for name, value in searched.items())
+        title = f"trial {number:03d} " + " ".join(f"{name}={_short(name, value)}" for name, value in searched.items())
         return TrialRecord(number, values, title, searched, attributes["is_default"])
 
     def ended_before(self) -> list[TrialRecord]:
@@ -174,7 +176,8 @@ class StudySearch(OptunaSearch):
 
     def _marked(self, trial: Trial, values: dict[str, Any], is_default: bool) -> Trial:
         self._seen.add(_identity(values))
-        for name, value in (("number", self._next_number), ("values", values), ("is_default", is_default)):
+        # The number last: a trial that has one has everything, wherever the driver is killed.
+        for name, value in (("values", values), ("is_default", is_default), ("number", self._next_number)):
             trial.set_user_attr(name, value)
         return trial
 
@@ -197,6 +200,8 @@ class StudySearch(OptunaSearch):
         outside = trial.user_attrs.get("outside_space", False)  # its value would be told of other parameters than it had
         if error or outside or (result and result.get("sick")):
             self._ot_study.tell(trial, state=TrialState.FAIL)
+        elif result and result.get("finished") and not record.best_epoch:
+            self._ot_study.tell(trial, state=TrialState.FAIL)  # the metric was undefined in every epoch
         elif result and result.get("finished"):
             self._ot_study.tell(trial, record.epochs[record.best_epoch]["objective"])
         else:
@@ -227,7 +232,10 @@ def _idle(name: str, values: dict[str, Any]) -> bool:
 def _can_hold(distribution: optuna.distributions.BaseDistribution, value: Any) -> bool:
     if isinstance(distribution, optuna.distributions.CategoricalDistribution):
         return value in distribution.choices
-    return value is not None and distribution.low <= value <= distribution.high
+    if value is None or not distribution.low <= value <= distribution.high:
+        return False
+    steps = (value - distribution.low) / distribution.step if distribution.step else 0
+    return math.isclose(steps, round(steps), abs_tol=1e-8)
 
 
 def _identity(values: dict[str, Any]) -> str:
@@ -235,7 +243,9 @@ def _identity(values: dict[str, Any]) -> str:
     return json.dumps(values, sort_keys=True)
 
 
-def _short(value: Any) -> str:
+def _short(name: str, value: Any) -> str:
+    if value is None:
+        return "all" if name == "trainable_blocks" else "solved"
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
@@ -256,8 +266,16 @@ class FairASHA(AsyncHyperBandScheduler):
     """ASHA that lets the default configuration train to its end: the winner is compared with it as it would be used."""
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        if math.isnan(result["objective"]):
+            return TrialScheduler.CONTINUE
         decision = super().on_trial_result(tune_controller, trial, result)
         return TrialScheduler.CONTINUE if trial.config["number"] == 0 else decision
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        if math.isnan(result.get("objective", math.nan)):
+            self.on_trial_remove(tune_controller, trial)  # a rung of NaN has no cutoff
+        else:
+            super().on_trial_complete(tune_controller, trial, result)
 
 
 def make_scheduler(name: str, metric: str, epochs: int) -> TrialScheduler:

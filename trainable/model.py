@@ -66,7 +66,7 @@ class PairEncoder(nn.Module):
     @property
     def cut_is_cacheable(self) -> bool:
         """Whether the prefix does work worth storing; if not, it passes pixels on, and the suffix starts from them."""
-        return self._can_start_at(self.trainable_blocks)
+        return self.can_start_at(self.trainable_blocks)
 
     def prefix(self, pixels: Tensor) -> Tensor:
         """The activation at the cut, without a gradient.
@@ -85,7 +85,7 @@ class PairEncoder(nn.Module):
         cuts = sorted(set(cuts), reverse=True)
         if cuts and cuts[-1] < self.trainable_blocks:
             raise ValueError(f"cut {cuts[-1]} lies in what trains when trainable_blocks is {self.trainable_blocks}")
-        reached = [cut for cut in cuts if self._can_start_at(cut)]
+        reached = [cut for cut in cuts if self.can_start_at(cut)]
         parts = [self._run_to(reached, part) for part in pixels.split(IMAGES_AT_ONCE)] if reached else []
         found = dict.fromkeys(cuts, pixels)
         for cut in reached:
@@ -100,6 +100,18 @@ class PairEncoder(nn.Module):
             start, x = 0, self.backbone.normalised(activation)
         features = self.backbone.run(x, start, block_count(self.backbone))
         return F.normalize(self.head(features).float(), dim=1, eps=NORM_EPSILON)
+
+    @torch.no_grad()
+    def advance(self, activation: Tensor, cut: int) -> Tensor:
+        """From what `activations` gives at a shallower cut (above `trainable_blocks`) to what `prefix` gives."""
+        if cut == self.trainable_blocks:
+            return activation
+        position, stop = (block_count(self.backbone) - at for at in (cut, self.trainable_blocks))
+        parts = []
+        for part in activation.split(IMAGES_AT_ONCE):
+            filled = torch.cat([part, part.new_zeros(IMAGES_AT_ONCE - len(part), *part.shape[1:])])
+            parts.append(_stored(self.backbone.run(_restored(filled), position, stop))[: len(part)])
+        return torch.cat(parts)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """pixels: (B, S, S, 3) uint8. Returns (B, E) float32 embeddings of length 1."""
@@ -175,7 +187,7 @@ class PairEncoder(nn.Module):
         head = (f"head.{name}" for name, _ in self.head.named_parameters())
         return frozenset(head) | {f"backbone.net.{name}" for name in trained & self.backbone.learnable}
 
-    def _can_start_at(self, cut: int) -> bool:
+    def can_start_at(self, cut: int) -> bool:
         """Whether the prefix of this cut ends there, or must leave the pixels as they are."""
         return cut < block_count(self.backbone) and self.frozen_is_constant and (cut == 0 or self.backbone.can_be_cut)
 

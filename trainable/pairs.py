@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,8 @@ class PairData:
     """(n,) int8 index into SPLITS."""
     fingerprint: str
     """Of the pixels: equal fingerprints mean equal images, at the same size, in the same order."""
+    features: Mapping[int, np.ndarray] = field(default_factory=dict)
+    """By `trainable_blocks`: (m, ...) float32 activations of all images at that cut, where they were computed."""
 
     @classmethod
     def of(cls, table: PairTable, pixels: np.ndarray, fingerprint: str) -> PairData:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainable import losses, spread, verification
+from trainable import features, losses, spread, verification
 from trainable.backbones import Backbone
 from trainable.config import METRICS, Settings, TrialConfig
 from trainable.model import PairEncoder, projection_head
@@ -43,7 +43,7 @@ class EpochReport:
     val_auc: float
     val_average_precision: float
     val_eer: float
-    val_d_prime: float
+    val_d_prime: float | None
     val_tar_at_far_1e1: float | None
     val_tar_at_far_1e2: float | None
     val_tar_at_far_1e3: float | None
@@ -52,7 +52,8 @@ class EpochReport:
     similarity_gap: float
     feature_std: float
     objective: float
-    """The number that this epoch is ranked by: `Settings.metric`, accuracies at the solved threshold unless it is searched."""
+    """What this epoch is ranked by: `Settings.metric`, accuracies at the solved threshold unless it is searched. NaN
+    where that is undefined: such an epoch is never the best."""
     sick: str | None
     """Why training cannot go on, or None."""
     scores: np.ndarray
@@ -73,7 +74,8 @@ class EpochReport:
         clock = ("epoch_s", "validation_s")
         mine, theirs = ({k: v for k, v in r.numbers().items() if k not in clock} for r in (self, other))
         equal_numbers = all(a == b or (a != a and b != b) for a, b in zip(mine.values(), theirs.values(), strict=True))
-        return equal_numbers and np.array_equal(self.scores, other.scores, equal_nan=True)
+        same_scores = np.array_equal(self.scores, other.scores, equal_nan=True)
+        return equal_numbers and same_scores and np.array_equal(self.correct, other.correct)
 
 
 class Training:
@@ -97,6 +99,8 @@ class Training:
         self.device = torch.device(self.settings.device)
         self.pixels = pixels_on(self.device, data) if pixels is None else pixels
         self.encoder = _encoder(backbone, config).to(self.device)
+        self._cut = features.start_of(self.encoder.trainable_blocks, data.features)
+        self._inputs = self.pixels if self._cut is None else _tensor(data.features[self._cut]).to(self.device)
         self.optimizer = torch.optim.AdamW(
             self.encoder.parameter_groups(config.learning_rate, config.backbone_lr_ratio, config.weight_decay),
             lr=config.learning_rate,
@@ -167,9 +171,7 @@ class Training:
     def _train_step(self, rows: Tensor) -> dict[str, Tensor]:
         config, data = self.config, self._columns
         rows = rows.to(self.device)
-        images = self.pixels[torch.cat([data["front"][rows], data["angle"][rows]])]
-        with self._autocast():
-            front, angle = self.encoder(images).chunk(2)
+        front, angle = self._embed(torch.cat([data["front"][rows], data["angle"][rows]])).chunk(2)
         labels = data["pair_label"][rows]
         contrastive = losses.info_nce(
             front,
@@ -187,18 +189,29 @@ class Training:
         self._scaler.unscale_(self.optimizer)
         grads = [p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
         grad_norm = torch.nn.utils.get_total_norm(grads)
+        # In fp16 the scaler skips a step whose gradient overflows and lowers its scale: no sickness, and no norm.
+        stepped = grad_norm.isfinite() | (not self._scaler.is_enabled())
         self._scaler.step(self.optimizer)
         self._scaler.update()
         named = {
             "anchors": contrastive.anchors,
+            "stepped": stepped,
             "contrastive_loss": contrastive.loss * contrastive.anchors,
             "chance_loss": contrastive.chance * contrastive.anchors,
             "consistency_loss": consistency,
             "negative_loss": negative,
             "total_loss": total,
-            "grad_norm": grad_norm,
+            "grad_norm": torch.where(stepped, grad_norm, 0),
         }
         return {name: value.detach().double() for name, value in named.items()}
+
+    def _embed(self, images: Tensor) -> Tensor:
+        """(B, E) embeddings of images by their indices (B,), from stored features where there are any."""
+        x = self._inputs[images]
+        with self._autocast():
+            if self._cut is None:
+                return self.encoder(x).float()
+            return self.encoder.suffix(self.encoder.advance(x, self._cut)).float()
 
     @property
     def _columns(self) -> dict[str, Tensor]:
@@ -237,10 +250,8 @@ class Training:
         ends = np.concatenate([self.data.front[rows], self.data.angle[rows]])
         images, place = np.unique(ends, return_inverse=True)
         chunks = []
-        with self._autocast():
-            for start in range(0, len(images), _EMBED_BATCH):
-                index = torch.from_numpy(images[start : start + _EMBED_BATCH]).to(self.device)
-                chunks.append(self.encoder(self.pixels[index]).float())
+        for start in range(0, len(images), _EMBED_BATCH):
+            chunks.append(self._embed(torch.from_numpy(images[start : start + _EMBED_BATCH]).to(self.device)))
         embeddings = torch.cat(chunks)
         front, angle = torch.from_numpy(place).to(self.device).chunk(2)
         scores = (embeddings[front] * embeddings[angle]).sum(dim=1)
@@ -260,21 +271,21 @@ class Training:
         return {
             "epochs_done": self.epochs_done,
             "encoder": {k: v.detach().cpu() for k, v in self.encoder.trainable_state().items()},
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
             "scaler": self._scaler.state_dict(),
             "best_epoch": self.best_epoch,
             "best_objective": self.best_objective,
             "best_encoder": self.best_state,
             "best_scores": self.best_scores,
             "best_correct": self.best_correct,
-            "history": self.history,
+            "history": list(self.history),
             "sick": self.sick,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what `state` returned, in this or another process."""
         self.encoder.load_trainable_state(state["encoder"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))  # it would train the given tensors
         self._scaler.load_state_dict(state["scaler"])
         self.epochs_done, self.sick = state["epochs_done"], state["sick"]
         self.best_epoch, self.best_objective = state["best_epoch"], state["best_objective"]
@@ -302,8 +313,8 @@ def test_scores(
 
 def _means(sums: dict[str, Tensor], steps: int) -> dict[str, float]:
     """Means over an epoch's batches; what is an anchor's is weighted by the anchors, which a batch may have none of."""
-    anchors = max(1.0, float(sums.pop("anchors")))
-    weights = {"contrastive_loss": anchors, "chance_loss": anchors}
+    anchors, stepped = (max(1.0, float(sums.pop(name))) for name in ("anchors", "stepped"))
+    weights = {"contrastive_loss": anchors, "chance_loss": anchors, "grad_norm": stepped}
     return {name: float(value) / weights.get(name, steps) for name, value in sums.items()}
 
 
@@ -346,7 +357,8 @@ def _measures(
     }
     at_threshold = {"val_accuracy": float(ranked.mean()), "val_balanced_accuracy": _balanced(ranked, labels)}
     metric = training.settings.metric
-    return measures | {"objective": at_threshold.get(metric, measures[metric])}
+    objective = at_threshold.get(metric, measures[metric])
+    return measures | {"objective": math.nan if objective is None else objective}
 
 
 def _balanced(correct: np.ndarray, labels: np.ndarray) -> float:
@@ -365,12 +377,20 @@ def _seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
     """torch's global generators seeded for one epoch (stochastic depth draws from them), then put back as they were."""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(int(np.random.default_rng([seed, epoch, 1]).integers(2**62)))
+        drawn = int(np.random.default_rng([seed, epoch, 1]).integers(2**62))
+        torch.default_generator.manual_seed(drawn)  # torch.manual_seed would also reset accelerators not in use
+        if devices:
+            torch.cuda.manual_seed(drawn)
         yield
 
 
 def pixels_on(device: torch.device, data: PairData) -> Tensor:
     """(m, S, S, 3) uint8 pixels; on the CPU the array's own memory, which may be read-only: nothing writes to it."""
+    return _tensor(data.pixels).to(device)
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    """A tensor over the array's own memory."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(data.pixels).to(device)
+        return torch.from_numpy(array)

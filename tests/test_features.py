@@ -1,0 +1,90 @@
+"""Features: what a cut gives, which cuts are stored, and trials that start from them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tests.synthetic import pair_data
+from trainable import features
+from trainable.backbones import BackboneSpec, block_count, create_backbone
+from trainable.config import TrialConfig
+from trainable.training import train
+
+SIZE_PX = 32
+FAMILIES = ["test_vit", "test_resnet", "test_convnext", "test_efficientnet", "test_byobnet"]
+
+
+def with_features(data, backbone, cuts):
+    """The data with the features of these cuts."""
+    return dataclasses.replace(data, features=features.extract(backbone, data.pixels, cuts))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_cached_and_uncached_trials_give_the_same_reports(name: str) -> None:
+    """For every cut of every family, training from stored features equals training from pixels, to the bit."""
+    data = pair_data(size_px=SIZE_PX)
+    backbone = create_backbone(BackboneSpec(name, image_size_px=SIZE_PX))
+    cuts = features.cacheable_cuts(backbone, range(block_count(backbone) + 1))
+    stored = with_features(data, backbone, cuts)
+    for blocks in range(block_count(backbone) + 1):
+        config = TrialConfig(epochs=1, batch_size=8, trainable_blocks=blocks)
+        [plain], [cached] = (list(train(config, backbone, source)) for source in (data, stored))
+        assert cached.same_as(plain), f"{name} differs at trainable_blocks={blocks}"
+
+
+def test_a_cut_that_is_not_stored_starts_from_the_next_shallower_one() -> None:
+    """With only a shallow cut stored, a trial with fewer trainable blocks starts there and gives the same reports."""
+    data = pair_data(size_px=SIZE_PX)
+    backbone = create_backbone(BackboneSpec("test_resnet", image_size_px=SIZE_PX))
+    shallow = block_count(backbone) - 1
+    config = TrialConfig(epochs=1, batch_size=8, trainable_blocks=0)
+    [plain] = train(config, backbone, data)
+    [advanced] = train(config, backbone, with_features(data, backbone, [shallow]))
+    assert features.start_of(0, [shallow]) == shallow
+    assert advanced.same_as(plain)
+
+
+def test_features_of_an_image_do_not_depend_on_what_else_is_extracted() -> None:
+    """An image gives the same bits alone, in another order and in another chunk."""
+    data = pair_data(size_px=SIZE_PX)
+    backbone = create_backbone(BackboneSpec("test_efficientnet", image_size_px=SIZE_PX))
+    whole = features.extract(backbone, data.pixels, [0, 1])
+    alone = features.extract(backbone, data.pixels[5:6], [0, 1])
+    turned = features.extract(backbone, data.pixels[::-1], [0, 1])
+    for cut in (0, 1):
+        assert np.array_equal(whole[cut][5], alone[cut][0])
+        assert np.array_equal(whole[cut], turned[cut][::-1])
+
+
+def test_only_cuts_that_save_work_are_stored() -> None:
+    """All blocks trainable means pixels; a model that can only run whole stores its pooled features alone."""
+    resnet = create_backbone(BackboneSpec("test_resnet", image_size_px=SIZE_PX))
+    count = block_count(resnet)
+    assert features.cacheable_cuts(resnet, [0, 1, count, None]) == [1, 0]
+    whole_only = create_backbone(BackboneSpec("test_mambaout", image_size_px=SIZE_PX))
+    assert features.cacheable_cuts(whole_only, range(block_count(whole_only) + 1)) == [0]
+
+
+def test_the_budget_keeps_the_deepest_prefixes() -> None:
+    """Within the memory budget deep prefixes are kept first; what does not fit is left out."""
+    assert features.choose({2: 4.0, 0: 1.0, 1: 2.0}, 3.5) == [0, 1]
+    assert features.choose({0: 1.0}, 0.5) == []
+
+
+def test_a_cut_is_started_from_the_nearest_shallower_one() -> None:
+    """The trial's own cut if it is stored, else the next with more trainable blocks, else pixels."""
+    assert features.start_of(1, [0, 1, 3]) == 1
+    assert features.start_of(2, [0, 1, 3]) == 3
+    assert features.start_of(4, [0, 1, 3]) is None
+
+
+def test_the_fingerprint_tells_backbones_apart() -> None:
+    """Equal backbones have equal fingerprints; one changed weight or another normalisation changes it."""
+    spec = BackboneSpec("test_byobnet", image_size_px=SIZE_PX)
+    one, same, other = create_backbone(spec), create_backbone(spec), create_backbone(spec, seed=1)
+    scaled = create_backbone(dataclasses.replace(spec, mean=(0.1, 0.2, 0.3)))
+    assert features.fingerprint(one) == features.fingerprint(same)
+    assert len({features.fingerprint(backbone) for backbone in (one, other, scaled)}) == 3

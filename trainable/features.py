@@ -1,0 +1,80 @@
+"""Frozen prefix -> arrays, computed once: the activations at a cut are a constant of the search.
+
+A cut is named by its `trainable_blocks`: 0 is the pooled features of a frozen backbone, k the activation that the last k
+blocks train on. Pixels are the cut of a fully trained backbone. Everything here is bit-identical to running the prefix
+in every step: the encoder runs frozen parts in batches of a fixed size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+
+from trainable.backbones import Backbone, block_count
+from trainable.config import TrialConfig
+from trainable.model import PairEncoder, projection_head
+
+_CHUNK = 256
+
+
+def whole_prefix(backbone: Backbone) -> PairEncoder:
+    """An encoder whose backbone is all frozen, from which every cut can be read off. Freezes the backbone in place."""
+    return PairEncoder(backbone, projection_head(backbone.feature_size, TrialConfig(hidden_size=0)), 0).eval()
+
+
+def cacheable_cuts(backbone: Backbone, wanted: Iterable[int | None]) -> list[int]:
+    """Of these values of trainable_blocks, those whose prefix does work worth storing, shallow prefixes first."""
+    encoder, count = whole_prefix(backbone), block_count(backbone)
+    cuts = {count if cut is None else int(cut) for cut in wanted}
+    return sorted((cut for cut in cuts if encoder.can_start_at(cut)), reverse=True)
+
+
+def sizes_gb(backbone: Backbone, cuts: Iterable[int], images: int) -> dict[int, float]:
+    """Memory, in 10⁹ bytes, of the float32 activations of so many images at each cut."""
+    one = np.zeros((1, backbone.image_size_px, backbone.image_size_px, 3), dtype=np.uint8)
+    return {cut: array.nbytes * images / 1e9 for cut, array in extract(backbone, one, cuts).items()}
+
+
+def choose(sizes: dict[int, float], budget_gb: float) -> list[int]:
+    """The cuts to store within the budget: the deepest prefixes first, as they save most and are smallest."""
+    chosen, used = [], 0.0
+    for cut in sorted(sizes):
+        if used + sizes[cut] <= budget_gb:
+            chosen.append(cut)
+            used += sizes[cut]
+    return chosen
+
+
+def start_of(trainable_blocks: int, stored: Iterable[int]) -> int | None:
+    """The stored cut to start from: the trial's own, else the nearest shallower one; None: start from pixels."""
+    return min((cut for cut in stored if cut >= trainable_blocks), default=None)
+
+
+def extract(
+    backbone: Backbone, pixels: np.ndarray, cuts: Iterable[int], device: str = "cpu"
+) -> dict[int, np.ndarray]:
+    """float32 activations of images at each cut, in one pass: (m, F) at 0, else (m, N, C) tokens or (m, H, W, C) maps.
+
+    pixels: (m, S, S, 3) uint8. cuts: as `cacheable_cuts` gives them.
+    """
+    cuts = list(cuts)
+    encoder = whole_prefix(backbone).to(device)
+    found: dict[int, list[np.ndarray]] = {cut: [] for cut in cuts}
+    for start in range(0, len(pixels), _CHUNK):
+        chunk = torch.tensor(np.ascontiguousarray(pixels[start : start + _CHUNK]), device=device)
+        for cut, activation in encoder.activations(chunk, cuts).items():
+            found[cut].append(activation.float().cpu().numpy())
+    return {cut: np.concatenate(parts) for cut, parts in found.items()}
+
+
+def fingerprint(backbone: Backbone) -> str:
+    """Hash of all of a backbone that its activations depend on: tensors, architecture, image size, normalisation."""
+    digest = hashlib.sha256(f"{backbone.net.default_cfg.get('architecture')} {backbone.net}".encode())
+    tensors = {**backbone.state_dict(), "mean": backbone.mean_255, "inverse_std": backbone.inverse_std_255}
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().numpy().tobytes())
+    return f"{digest.hexdigest()}-{backbone.image_size_px}"

@@ -24,6 +24,8 @@ CUTTABLE = {
     "vit_small_patch16_rope_mixed_224": TINY,
     "deit_tiny_distilled_patch16_224": TINY,
     "test_resnet": {},
+    "test_byobnet": {},
+    "repvgg_a0": {},
     "test_convnext": {},
     "test_convnext3": {},
     "test_efficientnet": {},
@@ -31,7 +33,7 @@ CUTTABLE = {
     "mobilenetv3_small_050": {},
     "mobilenetv4_conv_small_050": {},
 }
-WHOLE = {"test_byobnet": {}, "test_mambaout": {}, "test_vit_relpos": {}}
+WHOLE = {"test_mambaout": {}, "test_vit_relpos": {}}
 FAMILIES = CUTTABLE | WHOLE
 TRAINED = ("test_vit4", "vit_small_patch16_dinov3", "test_resnet", "test_convnext", "mobilenetv2_035", "test_mambaout")
 

@@ -1,4 +1,4 @@
-"""Small pair data made of noise, for tests that train: 12 identities a split, each one positive and one negative pair."""
+"""Small pair data for tests that train: 12 identities a split, each with a positive and a negative pair."""
 
 from __future__ import annotations
 

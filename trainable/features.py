@@ -70,6 +70,14 @@ def extract(
     return {cut: np.concatenate(parts) for cut, parts in found.items()}
 
 
+def extract_range(
+    backbone: Backbone, pixels: np.ndarray, images: slice, cuts: Iterable[int], device: str, threads: int
+) -> dict[int, np.ndarray]:
+    """`extract` for some of the images, as the work of one process: it sets the process's number of threads."""
+    torch.set_num_threads(threads)
+    return extract(backbone, pixels[images], cuts, device)
+
+
 def fingerprint(backbone: Backbone) -> str:
     """Hash of all of a backbone that its activations depend on: tensors, architecture, image size, normalisation."""
     digest = hashlib.sha256(f"{backbone.net.default_cfg.get('architecture')} {backbone.net}".encode())

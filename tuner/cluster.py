@@ -25,6 +25,8 @@ class Cluster:
     nodes: int
     cpus: float
     gpus: float
+    object_store_gb: float
+    """Of the node that has least, in 10⁹ bytes."""
     dashboard_url: str | None
 
     @property
@@ -102,6 +104,7 @@ def connect(options: HardwareOptions) -> Cluster:
         nodes=len(alive),
         cpus=resources.get("CPU", 0.0),
         gpus=resources.get("GPU", 0.0),
+        object_store_gb=min(node["Resources"].get("object_store_memory", 0.0) for node in alive) / 1e9,
         dashboard_url=_dashboard_url(getattr(context, "dashboard_url", None)),
     )
 

@@ -20,8 +20,10 @@ class DataOptions:
     """`turntable`, the embedded set, or a pair table (.csv, .parquet), or a folder identity/front*.jpg, identity/angle*.jpg."""
     image_size_px: int | None = None
     """Side of the square that images are resized to; absent: 64 for turntable, 128 otherwise."""
+    cache_gb: float = 20.0
+    """Features on disk beyond so many 10⁹ bytes are removed, longest unused first; 0 keeps none."""
     cache: str | None = None
-    """Folder for rendered data; absent: the user's cache folder."""
+    """Folder for rendered data and features; absent: the user's cache folder."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,9 @@ class HardwareOptions:
     """CPU cores, and threads, of a trial."""
     gpus_per_trial: float | None = None
     """GPUs of a trial, fractions allowed; absent: 1 where the cluster has GPUs, else 0."""
+    feature_memory_gb: float | None = None
+    """Memory of a node, in 10⁹ bytes, for shared features of frozen blocks; absent: half of Ray's object store. Cuts that do not
+    fit start from the next shallower one."""
     device: str = "auto"
     """cpu or cuda; auto: cuda where a trial has a GPU."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
@@ -117,6 +122,8 @@ class RunOptions:
             ("--cpus-per-trial", self.hardware.cpus_per_trial, 1),
             ("--max-failures", self.output.max_failures, 0),
             ("--gpus-per-trial", self.hardware.gpus_per_trial, 0),
+            ("--feature-memory-gb", self.hardware.feature_memory_gb, 0),
+            ("--cache-gb", self.data.cache_gb, 0),
             ("--image-size-px", self.data.image_size_px, 8),
         ]
         for name, value, minimum in minima:

@@ -86,15 +86,22 @@ TestResult.__test__ = False
 
 def run_columns(comparison: Comparison, winner: TrialRecord) -> dict[str, Any]:
     """The comparison as columns of the `runs` table."""
-    columns: dict[str, Any] = {"winner_trial": winner.number}
-    for name, result in (("winner", comparison.winner), ("default", comparison.default)):
-        columns[f"threshold_{name}"] = result.threshold
-        columns[f"test_accuracy_{name}"] = result.accuracy
-        columns[f"test_accuracy_{name}_low"], columns[f"test_accuracy_{name}_high"] = result.accuracy_interval
-        columns[f"test_auc_{name}"] = result.auc
+    columns = winner_columns(comparison.winner, winner) | _result_columns("default", comparison.default)
     columns["test_difference"] = comparison.difference
     columns["test_difference_low"], columns["test_difference_high"] = comparison.difference_interval
     return columns
+
+
+def winner_columns(result: TestResult, winner: TrialRecord) -> dict[str, Any]:
+    """The winner alone as columns of the `runs` table."""
+    return {"winner_trial": winner.number} | _result_columns("winner", result)
+
+
+def _result_columns(name: str, result: TestResult) -> dict[str, Any]:
+    low, high = result.accuracy_interval
+    accuracy = f"test_accuracy_{name}"
+    columns = {accuracy: result.accuracy, f"{accuracy}_low": low, f"{accuracy}_high": high}
+    return columns | {f"threshold_{name}": result.threshold, f"test_auc_{name}": result.auc}
 
 
 @dataclass(frozen=True)
@@ -146,7 +153,7 @@ def print_verdict(
     for name in ("", "trial", *searched, "threshold", "test accuracy", "95 % interval", "test AUC", "95 % interval"):
         table.add_column(name, justify="left" if not name else "right")
     rows = [
-        ("winner", winner, comparison.winner, _source(winner)),
+        ("winner", winner, comparison.winner, "searched" if "threshold" in searched else "solved"),
         ("default", default, comparison.default, _source(default)),
         ("default, threshold solved", default, comparison.fair_default, "solved"),
     ]
@@ -156,11 +163,13 @@ def print_verdict(
         table.add_row(name, str(record.number), *_parameters(record, searched), *_result_cells(result, source))
     console.print()
     console.print(table)
+    if winner.number == default.number:
+        console.print("The default configuration is the winner: no other trial was better on validation pairs.")
     console.print(
         f"winner − default: {_signed(comparison.difference, comparison.difference_interval)}"
         f"   {_meaning(comparison.difference_interval)}"
     )
-    if comparison.fair_default.threshold != comparison.default.threshold:
+    if comparison.fair_default.threshold != comparison.default.threshold and winner.number != default.number:
         interval = comparison.fair_difference_interval
         console.print(
             f"winner − default with a solved threshold: {_signed(comparison.fair_difference, interval)}   {_meaning(interval)}"
@@ -169,6 +178,19 @@ def print_verdict(
         f"[dim]{comparison.pairs} test pairs of {comparison.identities} identities that no trial saw; thresholds fixed on "
         "validation pairs; intervals by bootstrap over identities[/dim]"
     )
+    _print_health(console, winner)
+
+
+def print_alone(console: Console, result: TestResult, winner: TrialRecord) -> None:
+    """The winner on test pairs where there is no default to compare it with; then its four lines."""
+    console.print(
+        f"winner on test pairs, trial {winner.number}: accuracy {result.accuracy:.3f}, 95 % interval "
+        f"{_range(result.accuracy_interval)}; AUC {result.auc:.3f}, 95 % interval {_range(result.auc_interval)}"
+    )
+    _print_health(console, winner)
+
+
+def _print_health(console: Console, winner: TrialRecord) -> None:
     console.print(f"\n[bold]Is the winner healthy?[/bold]  trial {winner.number}, epoch 1 → {winner.best_epoch}")
     for check in health(winner):
         mark = "[green]✓[/green]" if check.holds else "[red]✗[/red]"

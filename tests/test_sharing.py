@@ -1,0 +1,82 @@
+"""Features on a real Ray: computed once over its workers, read from the cache the next time."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import ray
+from rich.console import Console
+
+from tests.synthetic import pair_data
+from trainable import features
+from trainable.backbones import BackboneSpec, block_count, create_backbone
+from tuner import sharing
+from tuner.cluster import Share
+from tuner.feature_cache import FeatureCache
+
+SIZE_PX = 32
+SHARE = Share(cpus=1, gpus=0, concurrent=2, device="cpu")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ray() -> Iterator[None]:
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
+
+
+def share(folder: Path, memory_gb: float = 1.0) -> tuple[dict[int, np.ndarray], str]:
+    """The features of a small resnet for every cut, and what was printed."""
+    data = pair_data(size_px=SIZE_PX, identities=360)
+    backbone = create_backbone(BackboneSpec("test_resnet", image_size_px=SIZE_PX))
+    output = Console(file=io.StringIO(), width=200)
+    shared = sharing.with_features(
+        data,
+        backbone,
+        [None, *range(block_count(backbone) + 1)],
+        SHARE,
+        memory_gb=memory_gb,
+        cache=FeatureCache(folder, limit_gb=1),
+        console=output,
+    )
+    return dict(shared.features), output.file.getvalue()
+
+
+def test_features_are_computed_over_the_workers_and_then_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first run computes every cut, equal to one pass in this process; the second computes nothing."""
+    first, said = share(tmp_path)
+    assert "computed once" in said
+    data = pair_data(size_px=SIZE_PX, identities=360)
+    assert len(data.pixels) > 2 * sharing._IMAGES_A_TASK, "several tasks must have worked on this"
+    expected = features.extract(create_backbone(BackboneSpec("test_resnet", image_size_px=SIZE_PX)), data.pixels, first)
+    assert sorted(first) == [0, 1, 2, 3]
+    assert all(np.array_equal(first[cut], expected[cut]) for cut in expected)
+    monkeypatch.setattr(sharing, "_compute", lambda *_: pytest.fail("the cache has every cut"))
+    second, said = share(tmp_path)
+    assert "from the cache" in said
+    assert all(np.array_equal(second[cut], expected[cut]) for cut in expected)
+
+
+def test_a_damaged_cache_is_computed_again(tmp_path: Path) -> None:
+    """A cache file with a flipped byte is not used: the features are those of the first run."""
+    first, _ = share(tmp_path)
+    for file in tmp_path.glob("*.npy"):
+        content = bytearray(file.read_bytes())
+        content[-1] ^= 1
+        file.write_bytes(content)
+    again, said = share(tmp_path)
+    assert "computed once" in said
+    assert all(np.array_equal(again[cut], first[cut]) for cut in first)
+
+
+def test_cuts_beyond_the_memory_are_left_out_and_said_so(tmp_path: Path) -> None:
+    """With memory for the pooled features only, they alone are stored; with none, nothing is."""
+    one_cut = 1.1 * 720 * 4 * 256 / 1e9
+    kept, said = share(tmp_path, memory_gb=one_cut)
+    assert sorted(kept) == [0]
+    assert "do not fit" in said
+    assert share(tmp_path, memory_gb=0.0) == ({}, "")

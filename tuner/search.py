@@ -27,13 +27,15 @@ from trainable.config import METRICS, TrialConfig
 from trainable.trial import STATE_FILE, PairTrial
 from tuner.cluster import Share
 from tuner.options import SearchOptions
-from tuner.recording import RUNNING, WAITING, Recorder, TrialRecord
+from tuner.recording import COMPLETED, FAILED, PRUNED, RUNNING, SICK, WAITING, Recorder, TrialRecord, ending_state
 from tuner.results import Store
 
 DEFAULT_THRESHOLD = 0.5
 """The threshold of the default configuration: the broken run's."""
-_MAX_ASKS = 50
-"""So many suggestions in a row that were tried before mean that the space has nothing new left."""
+_MAX_ASKS = 3
+"""After so many suggestions in a row that were tried before, the sampler keeps to the best it knows: random draws follow."""
+_MAX_DRAWS = 1000
+"""So many random draws that were all tried before mean that the space has nothing new left."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,12 @@ class Suggested:
     """TrialConfig's names that differ between the space's configurations."""
     distributions: dict[str, optuna.distributions.BaseDistribution]
     """Of the space's parameters, by name."""
+
+    @property
+    def cuts(self) -> list[int | None]:
+        """Every value of trainable_blocks that a trial can have."""
+        fixed = self.fixed.trainable_blocks
+        return [fixed, *range(self.blocks + 1)] if "trainable_blocks" in self.searched else [fixed]
 
     def configure(self, trial: Trial, run_seed: int) -> dict[str, Any]:
         """The values of one suggestion, with the seed that follows from the run's and from all that training depends on.
@@ -153,6 +161,20 @@ class StudySearch(OptunaSearch):
         frozen = self._ot_study.get_trials(deepcopy=False)
         return [self._record(t.user_attrs) for t in frozen if "number" in t.user_attrs and t.state.is_finished()]
 
+    def close_finished(self, load: Callable[[str], dict[str, Any]]) -> None:
+        """End the unfinished trials whose saved state has no epoch to come: the driver was killed before it heard so."""
+        for trial in list(self._unfinished):
+            record = self._record(trial.user_attrs)
+            checkpoint = self._checkpoint_of(record.number)
+            state = load(checkpoint) if checkpoint else {"history": [], "sick": None}
+            if not state["sick"] and len(state["history"]) < record.values["epochs"]:
+                continue
+            self._unfinished.remove(trial)
+            self._recorder.recover(record, state)
+            for numbers in state["history"]:
+                self._report(trial, numbers)
+            self._tell(trial, record, record.state)
+
     def _new_trial(self) -> Trial | None:
         for _ in range(_MAX_ASKS):
             trial = self._ot_study.ask()
@@ -160,6 +182,17 @@ class StudySearch(OptunaSearch):
             if _identity(values) not in self._seen:
                 return self._marked(trial, values, is_default=False)
             self._ot_study.tell(trial, state=TrialState.FAIL)  # asked again, the sampler draws anew
+        return self._drawn_trial()
+
+    def _drawn_trial(self) -> Trial | None:
+        """A random configuration that was not tried, in a finite space that the sampler has narrowed down; or None."""
+        draws = optuna.create_study(sampler=optuna.samplers.RandomSampler(self._run_seed + self._next_number))
+        for _ in range(_MAX_DRAWS):
+            drawn = draws.ask()
+            if _identity(self._suggested.configure(drawn, self._run_seed)) not in self._seen:
+                self._ot_study.enqueue_trial(drawn.params)
+                trial = self._ot_study.ask()
+                return self._marked(trial, self._suggested.configure(trial, self._run_seed), is_default=False)
         return None
 
     def _default_trial(self) -> Trial:
@@ -183,8 +216,10 @@ class StudySearch(OptunaSearch):
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Report an epoch's objective as the trial's intermediate value, once an epoch and never NaN."""
-        value, epoch = result["objective"], result["epoch"]
-        trial = self._ot_trials[trial_id]
+        self._report(self._ot_trials[trial_id], result)
+
+    def _report(self, trial: Trial, numbers: dict[str, Any]) -> None:
+        value, epoch = numbers["objective"], numbers["epoch"]
         known = self._ot_study._storage.get_trial(trial._trial_id).intermediate_values
         if math.isfinite(value) and epoch not in known:
             trial.report(value, epoch)
@@ -195,26 +230,27 @@ class StudySearch(OptunaSearch):
             return
         if result and "objective" in result:
             self.on_trial_result(trial_id, result)  # Tune does not pass on the report at which a trial was stopped
-        trial = self._ot_trials[trial_id]
         record = self._recorder.records[self._numbers[trial_id]]
+        self._tell(self._ot_trials[trial_id], record, FAILED if error else ending_state(result))
+        self._completed_trials.add(trial_id)
+
+    def _tell(self, trial: Trial, record: TrialRecord, state: str) -> None:
         outside = trial.user_attrs.get("outside_space", False)  # its value would be told of other parameters than it had
-        if error or outside or (result and result.get("sick")):
+        undefined = state == COMPLETED and not record.best_epoch  # the metric, in every epoch
+        if outside or undefined or state in (FAILED, SICK):
             self._ot_study.tell(trial, state=TrialState.FAIL)
-        elif result and result.get("finished") and not record.best_epoch:
-            self._ot_study.tell(trial, state=TrialState.FAIL)  # the metric was undefined in every epoch
-        elif result and result.get("finished"):
+        elif state == COMPLETED:
             self._ot_study.tell(trial, record.epochs[record.best_epoch]["objective"])
         else:
             self._ot_study.tell(trial, state=TrialState.PRUNED)
-        self._completed_trials.add(trial_id)
 
     def prune_leftovers(self) -> None:
         """Tell and record as pruned what a time budget cut off; a trial without an epoch stays to be resumed."""
         for trial_id, trial in self._ot_trials.items():
             record = self._recorder.records[self._numbers[trial_id]]
             if record.state in (RUNNING, WAITING) and record.epochs:
-                self._recorder.end(record, "pruned")
-                self._ot_study.tell(trial, state=TrialState.PRUNED)
+                self._recorder.end(record, PRUNED)
+                self._tell(trial, record, PRUNED)
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its searcher for Tuner.restore, which is not how a run is resumed here."""

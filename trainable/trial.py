@@ -118,7 +118,6 @@ def gpu_precision() -> str:
     return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
 
 
-@ray.remote
 def score_test_pairs(
     values: dict[str, Any], backbone: Backbone, data: PairData, settings: Settings, state: dict[str, Any]
 ) -> np.ndarray:

@@ -21,15 +21,19 @@ import optuna
 import ray
 from ray import tune
 from rich.console import Console
+from rich.markup import escape
 
 from trainable.config import InputError, Settings
+from trainable.pairs import PairData
 from trainable.trial import PairTrial, gpu_precision, load_state, score_test_pairs
 from tuner import results, search, verdict
 from tuner.cluster import Cluster, Share, connect, share
 from tuner.display import Display, make_console
+from tuner.feature_cache import FeatureCache
 from tuner.options import RunOptions
 from tuner.prepare import Plan, cache_folder, load_space, prepare
-from tuner.recording import FAILED, Recorder, TrialRecord, best_of
+from tuner.recording import Recorder, TrialRecord, best_of
+from tuner.sharing import with_features
 
 _PACKAGES = ("torch", "timm", "ray", "optuna", "numpy", "pandas", "pyarrow", "scikit-learn")
 INTERRUPTED = 130
@@ -42,13 +46,14 @@ def run_session(options: RunOptions, command: Sequence[str], started: float) -> 
     """
     console = make_console()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    saved = _saved_run(options) if options.output.resume else None
+    saved = None if options.output.resume is None else _saved_run(options)
     options = options if saved is None else RunOptions.from_dict(saved["options"]).resumed_with(options)
     plan = prepare(options, console, run=options.output.resume)
     if saved is not None:
+        _check_same_question(plan)
         _check_same_data(plan, saved)
-    cluster = connect(options.hardware)
     try:
+        cluster = connect(options.hardware)
         session = Session(plan, cluster, console, shlex.join(command), started, attempt=1 + (saved or {}).get("attempts", 0))
         return session.run()
     finally:
@@ -80,7 +85,7 @@ class Session:
         """Search, then compare; writes the run's row at the start and at the end."""
         self._introduce()
         self._save_options()
-        self.tables.write_run(self._provenance() | {"state": "running"})
+        self.tables.write_run(self._provenance() | {"state": "running", "ended_at": None, "error": None})
         display = Display(
             self.console,
             self.plan.options.search.trials,
@@ -94,12 +99,27 @@ class Session:
         searcher, to_go = self._searcher(recorder)
         display.show(recorder.records)
         stop = search.Stop(self.plan.options.search.time_budget_s)
+        self.data = self._features()
         with _signals(stop), display:
             if to_go > 0:
                 self._search(searcher, recorder, to_go, stop)
         if stop.reason == "time budget":
             searcher.prune_leftovers()
         return self._conclude(list(recorder.records.values()), stop.reason, searcher.exhausted)
+
+    def _features(self) -> PairData:
+        """The plan's data with what frozen blocks make of the images, computed once or read from the cache."""
+        options, plan = self.plan.options, self.plan
+        memory_gb = options.hardware.feature_memory_gb
+        return with_features(
+            plan.data,
+            plan.backbone,
+            plan.suggested.cuts,
+            self.share,
+            memory_gb=self.cluster.object_store_gb / 2 if memory_gb is None else memory_gb,
+            cache=FeatureCache(cache_folder(options.data.cache) / "features", options.data.cache_gb),
+            console=self.console,
+        )
 
     def _searcher(self, recorder: Recorder) -> tuple[search.StudySearch, int]:
         options = self.plan.options
@@ -116,12 +136,13 @@ class Session:
         for record in searcher.ended_before():
             if not recorder.adopt(record) and (checkpoint := self._checkpoint_of(record.number)):
                 recorder.recover(record, load_state(checkpoint))
+        searcher.close_finished(load_state)
         return searcher, options.search.trials - len(recorder.records)
 
     def _search(self, searcher: search.StudySearch, recorder: Recorder, to_go: int, stop: search.Stop) -> None:
         plan = self.plan
         trainable = tune.with_parameters(
-            PairTrial, data=plan.data, backbone=plan.backbone, settings=self.settings, run=plan.run
+            PairTrial, data=self.data, backbone=plan.backbone, settings=self.settings, run=plan.run
         )
         search.run_experiment(
             trainable,
@@ -148,7 +169,8 @@ class Session:
             code, columns["state"] = INTERRUPTED, "interrupted"
             self.console.print(
                 f"\nInterrupted by {stopped}. {_count(r.ended is not None for r in records)} finished trials are kept; "
-                f"go on with: python -m tuner.run --resume {self.plan.run}" + self._results_option()
+                f"go on with: python -m tuner.run --resume {self.plan.run}" + self._results_option(),
+                soft_wrap=True,  # a command that is copied must be one line
             )
         elif winner is None:
             code, columns["state"] = 1, "failed"
@@ -167,14 +189,17 @@ class Session:
 
     def _compare(self, winner: TrialRecord, default: TrialRecord) -> dict[str, Any]:
         """Score the test pairs with the winner's and the default's best weights; print and return what came out."""
-        if not default.eligible:
-            self.console.print(f"\nThe default configuration is {default.state} ({default.error}): nothing to compare with.")
-            return {"winner_trial": winner.number}
         with self.console.status("scoring the test pairs"):
-            scores = self._test_scores([winner, default])
+            scores = self._test_scores([winner, default] if default.eligible else [winner])
         pairs = verdict.TestPairs(self.plan.data)
+        best = pairs.result(scores[winner.number], self._threshold(winner))
+        if not default.eligible:
+            why = f"{default.state}: {default.error}" if default.error else default.state
+            self.console.print(f"\nNothing to compare the winner with: the default configuration, trial 0, is {escape(why)}.")
+            verdict.print_alone(self.console, best, winner)
+            return verdict.winner_columns(best, winner)
         comparison = pairs.compare(
-            pairs.result(scores[winner.number], self._threshold(winner)),
+            best,
             pairs.result(scores[default.number], default.best["threshold"]),
             pairs.result(scores[default.number], self._threshold(default, solve=True)),
         )
@@ -191,14 +216,21 @@ class Session:
         return best_threshold(record.best_arrays["scores"], data.pair_label[data.rows("val")]).value
 
     def _test_scores(self, records: list[TrialRecord]) -> dict[int, Any]:
-        data, backbone = ray.put(self.plan.data), ray.put(self.plan.backbone)
-        futures = {}
-        for record in {record.number: record for record in records}.values():
-            state = load_state(self._checkpoint_of(record.number))
-            task = score_test_pairs.options(
-                num_cpus=self.share.cpus, num_gpus=self.share.gpus, name=f"test pairs, trial {record.number:03d}"
-            )
-            futures[record.number] = task.remote(record.values, backbone, data, self.settings, state)
+        plan, settings = self.plan, self.settings
+        states = {r.number: (r.values, load_state(self._checkpoint_of(r.number))) for r in records}
+        if self.cluster.address is None and settings.device == "cpu":  # same machine: no new worker, which takes seconds
+            return {
+                number: score_test_pairs(values, plan.backbone, plan.data, settings, state)
+                for number, (values, state) in states.items()
+            }
+        data, backbone = ray.put(plan.data), ray.put(plan.backbone)
+        task = ray.remote(score_test_pairs)
+        futures = {
+            number: task.options(
+                num_cpus=self.share.cpus, num_gpus=self.share.gpus, name=f"test pairs, trial {number:03d}"
+            ).remote(values, backbone, data, settings, state)
+            for number, (values, state) in states.items()
+        }
         return {number: ray.get(future) for number, future in futures.items()}
 
     def _checkpoint_of(self, number: int) -> str | None:
@@ -218,7 +250,7 @@ class Session:
                 reasons.setdefault(record.error or "no epoch was finished", []).append(record.number)
         text = "; ".join(f"trials {', '.join(map(str, numbers))}: {reason}" for reason, numbers in reasons.items())
         text = text or "no trial finished an epoch; give --time-budget-s more time"
-        self.console.print(f"\n[red]No trial can win.[/red] {text}", markup=True)
+        self.console.print(f"\n[red]No trial can win.[/red] {escape(text)}")
         return text
 
     def _precision(self) -> str:
@@ -247,15 +279,20 @@ class Session:
             "results": plan.results_root,
         }
         for name, text in lines.items():
-            self.console.print(f"[bold]{name:10}[/bold] {text}", soft_wrap=True)
+            self.console.print(f"[bold]{name:10}[/bold] {escape(text)}", soft_wrap=True)
         self.console.print()
 
     def _say_where(self, wall_s: float) -> None:
         root, run = self.plan.results_root, self.plan.run
-        trials = f"{root}/trials"
-        self.console.print(f"\n[bold]results[/bold]    {root}   ({wall_s:.0f} s in all)", soft_wrap=True)
-        self.console.print(f"[bold]pandas[/bold]     pandas.read_parquet({trials!r}).query({f'run == {run!r}'!r})", soft_wrap=True)
-        self.console.print(f"[bold]study[/bold]      optuna-dashboard {self.state_dir / 'study.log'}", soft_wrap=True)
+        trials, this_run = f"{root}/trials", f"run == {run!r}"
+        lines = {
+            "results": f"{root}   ({wall_s:.0f} s in all)",
+            "pandas": f"pandas.read_parquet({trials!r}).query({this_run!r})",
+            "study": f"optuna-dashboard {self.state_dir / 'study.log'}",
+        }
+        self.console.print()
+        for name, text in lines.items():
+            self.console.print(f"[bold]{name:10}[/bold] {escape(text)}", soft_wrap=True)
 
     def _results_option(self) -> str:
         given = self.plan.options.output.results
@@ -308,8 +345,26 @@ def _saved_run(options: RunOptions) -> dict[str, Any]:
     file = _local_state(root, run, options.data.cache) / "run.json"
     if run not in known or not file.is_file():
         there = f"runs there: {', '.join(known)}" if known else "there are no runs there"
-        raise InputError(f"--resume {run}: no such run in {root}; {there}. Name one of them, or give another --results.")
-    return json.loads(file.read_text())
+        raise InputError(
+            f"--resume {run!r}: no such run in {root}; {there}. Name one of them, or give another --results."
+        )
+    try:
+        return json.loads(file.read_text())
+    except ValueError as error:
+        raise InputError(
+            f"--resume {run}: {file}, which holds the run's options, is not JSON ({error}); valid is the file as it was "
+            "written. Restore it, or start a new run without --resume."
+        ) from error
+
+
+def _check_same_question(plan: Plan) -> None:
+    """The space must be the one that the run began with: the study remembers its parameters and ranges."""
+    began = results.runs(plan.results_root, [plan.run]).iloc[0]
+    if (plan.space.name, plan.space.source) != (began["space"], began["space_source"]):
+        raise InputError(
+            f"--resume {plan.run}: the space {plan.space.path} is not {began['space']}, which the run began with, or was "
+            "changed since. Put it back as it was, or start a new run without --resume."
+        )
 
 
 def _check_same_data(plan: Plan, saved: dict[str, Any]) -> None:

@@ -217,7 +217,7 @@ def test_a_resumed_run_remembers_what_its_sampler_was_told(tmp_path):
     ],
 )
 def test_a_trial_that_had_ended_when_the_driver_was_killed_is_closed(tmp_path, space, objectives, sick, state, told):
-    """Its saved state has no epoch to come: it is written down, not handed out again; one that has epochs to come is."""
+    """No epoch is to come: it is written down and not handed out again, as a trial with epochs to come is."""
     Search(tmp_path, space).start()
     second = Search(tmp_path, space, attempt=2, checkpoints={0: "where trial 0 was saved"})
     history = [numbers(epoch, objective) for epoch, objective in enumerate(objectives, 1)]

@@ -145,7 +145,7 @@ def _compiled(name: str, source: str, path: str) -> SearchSpace:
         raise SpaceError(f"the space {path!r} is not Python, {what}. Correct it.") from error
     try:
         exec(code, module.__dict__)
-    except Exception as error:  # the user's own code can raise anything
+    except (Exception, SystemExit) as error:  # the user's own code can raise anything, and a script may call exit()
         raise SpaceError(f"the space {path!r} fails when it is read, {_what(error, path)}. Correct it.") from error
     function = getattr(module, "suggest", None)
     if not (inspect.isfunction(function) and _takes_trial(function)):
@@ -192,7 +192,7 @@ class _Asker:
             return trial, self._space.suggest(trial, self._blocks)
         except SpaceError:
             raise
-        except Exception as error:  # the user's own code can raise anything
+        except (Exception, SystemExit) as error:  # the user's own code can raise anything
             what = _what(error, self._space.path)
             raise SpaceError(f"the space {self._space.path!r} fails when asked, {what}. Correct suggest.") from error
 
@@ -209,7 +209,7 @@ def _bounds(distribution: Any) -> list[Any]:
     return list(choices) if choices is not None else [distribution.low, distribution.high]
 
 
-def _what(error: Exception, path: str) -> str:
+def _what(error: BaseException, path: str) -> str:
     """The error in one line, with the line of the space's file that it came through."""
     lines, traceback = [], error.__traceback__
     while traceback is not None:

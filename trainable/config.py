@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 
-class InputError(ValueError):
+class InputError(Exception):
     """A foreseeable mistake in what the user gave. Its message says what was got, what is valid and what to do."""
 
 
@@ -29,36 +29,36 @@ class TrialConfig:
     """
 
     learning_rate: float = 2e-3
-    """AdamW's learning rate of the projection head, and of the backbone times `backbone_lr_ratio`."""
+    """Learning rate of AdamW, above 0; that of the backbone's trained blocks is backbone_lr_ratio times as large."""
     temperature: float = 0.07
-    """InfoNCE's temperature tau, above 0."""
+    """Temperature of the contrastive loss (InfoNCE), above 0."""
     threshold: float | None = None
-    """Cosine at and above which a pair counts as the same, in [-1, 1]; None: solved on held-out validation scores."""
+    """Cosine from which on a pair counts as the same, -1 to 1; none: solved on held-out validation scores."""
     trainable_blocks: int | None = None
-    """The last so many backbone blocks are trained; 0 is the head only, None is all of the backbone."""
+    """How many of the backbone's last blocks are trained; 0: the projection head only; none: all of the backbone."""
     backbone_lr_ratio: float = 1.0
-    """Learning rate of the trained backbone blocks over that of the head, in (0, 1]."""
+    """Learning rate of the trained backbone blocks over that of the projection head, above 0 and up to 1."""
 
     epochs: int = 10
-    """Passes over the training pairs."""
+    """How often a trial passes over the training pairs, at least 1."""
     batch_size: int = 32
-    """Pairs in a batch; chance of the contrastive loss is ln(batch_size)."""
+    """Pairs in a batch, at least 2; the contrastive loss is ln(batch_size) at chance."""
     weight_decay: float = 0.05
-    """AdamW's decoupled weight decay; biases and norms are not decayed."""
+    """Decoupled weight decay of AdamW; biases and norms are not decayed."""
     warmup_epochs: float = 1.0
     """Epochs of linear warm-up before the cosine decay of the learning rate."""
     consistency_weight: float = 0.1
-    """Weight of the consistency loss, mean of 1 - cosine over positive pairs."""
+    """Weight of the consistency loss, the mean of 1 - cosine over positive pairs."""
     negative_weight: float = 1.0
-    """Weight of the negative-pair term, mean of relu(cosine - negative_margin)² over negative pairs."""
+    """Weight of the negative-pair loss, the mean of relu(cosine - negative_margin)² over negative pairs."""
     negative_margin: float = 0.0
-    """Cosine below which a negative pair costs nothing, in [-1, 1]."""
+    """Cosine below which a negative pair costs nothing, -1 to 1."""
     embedding_size: int = 128
-    """Width of the embedding that the cosine compares."""
+    """Width of the embeddings that the cosine compares, at least 2."""
     hidden_size: int = 256
-    """Width of the projection head's hidden layer; 0 makes the head linear."""
+    """Width of the projection head's hidden layer; 0: the head is linear."""
     seed: int = 0
-    """Seed of the initial weights of this trial and of its batches."""
+    """Seed of the run's splits, sampler and initial weights; that of each trial follows from it."""
 
     def __post_init__(self) -> None:
         for name, valid, holds in _RANGES:
@@ -67,11 +67,15 @@ class TrialConfig:
                 continue
             number = isinstance(value, int | float) and not isinstance(value, bool)
             if not (number and math.isfinite(value) and holds(value)):
-                raise InputError(f"{name} is {value!r}; valid is {valid}. Change it in the space or on the command line.")
+                raise InputError(
+                    f"{name} is {value!r}; valid is {valid}. Change it in the space or on the command line."
+                )
+            if valid.startswith("a whole number"):
+                object.__setattr__(self, name, int(value))  # a space may suggest 64.0, which is no layer's width
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> TrialConfig:
-        """The configuration with `values` in place of the defaults; an unknown name raises InputError listing the known."""
+        """The configuration with `values` in place of the defaults; InputError for an unknown name lists the known."""
         unknown = sorted(set(values) - set(cls.names()))
         if unknown:
             raise InputError(
@@ -120,8 +124,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.metric not in METRICS:
-            why = " (its floor moves with the temperature, so no run is ranked by a loss)" if "loss" in self.metric else ""
-            raise InputError(f"metric is {self.metric!r}{why}; valid metrics are: {', '.join(METRICS)}. Choose one of them.")
+            why = " A loss is not among them: its floor moves with the temperature." if "loss" in self.metric else ""
+            raise InputError(f"metric is {self.metric!r}; valid are: {', '.join(METRICS)}.{why} Choose one of them.")
 
 
 _RANGES = [

@@ -41,18 +41,18 @@ class Cluster:
 
 def check_address(address: str | None) -> None:
     """Raise InputError within seconds if nothing answers at a host:port or ray://host:port address."""
-    if address in (None, "auto", "local"):
+    if address in (None, "auto"):
         return
     host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdigit():
+    if not host or "/" in host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
         raise InputError(
             f"--address is {address!r}; valid are host:port, ray://host:port and auto. "
             "`ray start --head` prints the address of the cluster that it starts."
         )
     try:
-        with closing(socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT_S)):
+        with closing(socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_TIMEOUT_S)):
             return
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: a name that cannot be a host's
         raise InputError(
             f"--address {address}: nothing answers there ({error}). Start a cluster with `ray start --head` and give the "
             "address that it prints, or leave --address out to run on this machine."

@@ -3,135 +3,144 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-from trainable.config import InputError, TrialConfig
+from trainable.config import METRICS, InputError, TrialConfig, nearest
 
 SAMPLERS = ("tpe", "gp", "random", "qmc")
 SCHEDULERS = ("asha", "none")
+DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
 @dataclass(frozen=True)
 class DataOptions:
-    """What to match."""
+    """The pairs of images."""
 
     data: str = "turntable"
-    """`turntable`, the embedded set, or a pair table (.csv, .parquet), or a folder identity/front*.jpg, identity/angle*.jpg."""
+    """turntable (the embedded set), or a pair table (.csv, .parquet), or a folder identity/front*.jpg, angle*.jpg."""
     image_size_px: int | None = None
-    """Side of the square that images are resized to; absent: 64 for turntable, 128 otherwise."""
+    """Side of the square that images are resized to; none: 64 for turntable, 128 for other data."""
     cache_gb: float = 20.0
-    """Features on disk beyond so many 10⁹ bytes are removed, longest unused first; 0 keeps none."""
+    """Size of the features kept on disk, in 10⁹ bytes; beyond it those unused for longest are removed. 0 keeps none."""
     cache: str | None = None
-    """Folder for rendered data and features; absent: the user's cache folder."""
+    """Folder for rendered images and features; none: the user's cache folder."""
 
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """Which backbone the trials share."""
+    """The backbone that all trials start from."""
 
     backbone: str = "test_byobnet"
-    """Any timm model name."""
+    """Any model name of timm, for example resnet18 or vit_small_patch14_dinov2."""
     weights: str = "none"
-    """`none` (random), `pretrained` (timm's, needs a network or a filled cache), or a .safetensors or .pth file."""
+    """none (random weights), pretrained (timm's; needs a network or its cache), or a .safetensors or .pth file."""
     input_mean: tuple[float, float, float] | None = None
-    """Mean that inputs are normalised with, per channel in [0, 1]; absent: what timm says of the backbone."""
+    """Mean of red, green and blue to normalise with, on the scale of 0 to 1; none: what timm has for the backbone."""
     input_std: tuple[float, float, float] | None = None
-    """Standard deviation that inputs are normalised with; absent: what timm says of the backbone."""
+    """Their standard deviation, on the same scale; none: what timm has for the backbone."""
 
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """How to search."""
+    """How configurations are proposed, ranked and stopped."""
 
     trials: int = 16
-    """Configurations to try, the default one included."""
+    """Number of configurations to try. The first is always the default one."""
     time_budget_s: float | None = None
-    """Stop starting and training trials after so many seconds; what was reached by then counts."""
+    """The search ends after so many seconds, with what was reached by then; none: no limit."""
     sampler: str = "tpe"
-    """Optuna's sampler: tpe, gp, random or qmc."""
+    """What proposes configurations: tpe or gp (both learn from finished trials), random, or qmc (evenly spread)."""
     scheduler: str = "asha"
-    """asha stops weak trials early; none trains every trial to the end."""
+    """asha stops weak trials early; none trains every trial to its last epoch."""
     metric: str = "val_accuracy"
-    """What trials are ranked by: val_accuracy, val_balanced_accuracy, val_auc, val_average_precision, val_eer or val_d_prime."""
+    """Ranks trials: val_accuracy, val_balanced_accuracy, val_auc, val_average_precision, val_eer or val_d_prime."""
 
 
 @dataclass(frozen=True)
 class HardwareOptions:
-    """Where to run."""
+    """What the trials run on."""
 
     address: str | None = None
-    """Address of a running Ray cluster (host:port, ray://host:port or auto); absent: Ray is started on this machine."""
+    """Ray cluster to join: host:port, ray://host:port, or auto (the one found here); none: Ray is started here."""
     cpus_per_trial: int = 1
-    """CPU cores, and threads, of a trial."""
+    """CPU cores that each trial gets, and as many threads."""
     gpus_per_trial: float | None = None
-    """GPUs of a trial, fractions allowed; absent: 1 where the cluster has GPUs, else 0."""
+    """GPUs that each trial gets; a fraction shares one between trials; none: 1 where the cluster has GPUs, else 0."""
     feature_memory_gb: float | None = None
-    """Memory of a node, in 10⁹ bytes, for shared features of frozen blocks; absent: half of Ray's object store. Cuts that do not
-    fit start from the next shallower one."""
+    """Memory of each node for stored features of frozen blocks, in 10⁹ bytes; none: half of Ray's object store."""
     device: str = "auto"
-    """cpu or cuda; auto: cuda where a trial has a GPU."""
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """Of the encoder under autocast; auto: bf16 on GPUs that have it, fp16 on others, fp32 on CPUs. Losses are always fp32."""
+    """What a trial trains on: cpu, cuda, or auto (cuda where a trial has a GPU, else cpu)."""
+    precision: str = "auto"
+    """Of the encoder: fp32, bf16, fp16, or auto (on a CPU fp32, on a GPU bf16 or fp16). Losses are always fp32."""
     dashboard_port: int | None = None
-    """Port of the Ray dashboard when Ray is started here; absent: 8265, or the next one that is free."""
+    """Port of the Ray dashboard when Ray is started here; none: 8265, or the next one that is free."""
 
 
 @dataclass(frozen=True)
 class ResultOptions:
-    """What is kept, and going on."""
+    """Where results go, and what happens after a failure or an interruption."""
 
     results: str = "results"
-    """Local folder, or a URI that pyarrow's file systems understand (s3://bucket/folder, gs://…)."""
+    """Folder for the result tables, or a URI of pyarrow's file systems, such as s3://bucket/folder or gs://bucket/folder."""
     resume: str | None = None
-    """Go on with this run: finished trials are kept, unfinished ones go on at their last checkpoint; --trials may be larger."""
+    """Run to go on with, by its name, with its options; finished trials are kept, a larger --trials adds more."""
     max_failures: int = 1
-    """How often a trial that fails is taken up again from its checkpoint before it counts as failed."""
+    """How often a trial that fails is started again from its last checkpoint before it is given up."""
 
 
 @dataclass(frozen=True)
 class RunOptions:
     """Search the hyperparameters of a two-view matching model.
 
-    Renders or reads pairs of images, trains many configurations on Ray, compares the winner with the default
-    configuration on test pairs, and writes Parquet tables. Try: python -m tuner.run --space temperature
+    Reads or renders pairs of images, trains many configurations on Ray, compares the winner with the default
+    configuration on test pairs, and writes Parquet tables. All options have defaults; start with
+    python -m tuner.run --space temperature
     """
 
     space: str = "temperature"
-    """Which question: a name from --list-spaces, or the path of your own .py file with `suggest(trial)`."""
+    """What varies: a name from --list-spaces, or the path of a .py file of your own with a function suggest(trial)."""
     list_spaces: bool = False
-    """List the spaces with their questions, and end."""
+    """Print the spaces with the question that each asks, and exit."""
     data: DataOptions = field(default_factory=DataOptions)
     model: ModelOptions = field(default_factory=ModelOptions)
     search: SearchOptions = field(default_factory=SearchOptions)
     configuration: TrialConfig = field(default_factory=TrialConfig)
+    """What a space leaves fixed. These values hold for every trial, except where the space suggests others."""
     hardware: HardwareOptions = field(default_factory=HardwareOptions)
     output: ResultOptions = field(default_factory=ResultOptions)
 
     def check(self) -> None:
         """Raise InputError for a value that no run can have; costs nothing and needs no other option."""
-        choices = [
+        for name, value, valid in (
             ("--sampler", self.search.sampler, SAMPLERS),
             ("--scheduler", self.search.scheduler, SCHEDULERS),
-        ]
-        for name, value, valid in choices:
-            if value not in valid:
-                raise InputError(f"{name} is {value!r}; valid are: {', '.join(valid)}. Choose one of them.")
-        minima = [
-            ("--trials", self.search.trials, 1),
-            ("--cpus-per-trial", self.hardware.cpus_per_trial, 1),
-            ("--max-failures", self.output.max_failures, 0),
-            ("--gpus-per-trial", self.hardware.gpus_per_trial, 0),
-            ("--feature-memory-gb", self.hardware.feature_memory_gb, 0),
-            ("--cache-gb", self.data.cache_gb, 0),
-            ("--image-size-px", self.data.image_size_px, 8),
-        ]
-        for name, value, minimum in minima:
-            if value is not None and value < minimum:
-                raise InputError(f"{name} is {value}; valid is a number from {minimum}. Give such a number.")
-        budget = self.search.time_budget_s
+            ("--metric", self.search.metric, METRICS),
+            ("--device", self.hardware.device, DEVICES),
+            ("--precision", self.hardware.precision, PRECISIONS),
+        ):
+            _check_choice(name, value, valid)
+        for name, value, low, high in (
+            ("--trials", self.search.trials, 1, None),
+            ("--cpus-per-trial", self.hardware.cpus_per_trial, 1, None),
+            ("--gpus-per-trial", self.hardware.gpus_per_trial, 0, None),
+            ("--feature-memory-gb", self.hardware.feature_memory_gb, 0, None),
+            ("--max-failures", self.output.max_failures, 0, None),
+            ("--cache-gb", self.data.cache_gb, 0, None),
+            ("--image-size-px", self.data.image_size_px, 8, 4096),
+        ):
+            if value is not None and (value < low or (high is not None and value > high)):
+                up_to = "" if high is None else f" to {high}"
+                raise InputError(f"{name} is {value}; valid is a number from {low}{up_to}. Give such a number.")
+        gpus, budget = self.hardware.gpus_per_trial, self.search.time_budget_s
+        if gpus is not None and gpus > 1 and gpus != int(gpus):
+            raise InputError(
+                f"--gpus-per-trial is {gpus}; valid is a fraction of one GPU, or a whole number of them. Give either."
+            )
         if budget is not None and budget <= 0:
-            raise InputError(f"--time-budget-s is {budget}; valid is a number of seconds above 0. Give one, or leave it out.")
+            raise InputError(f"--time-budget-s is {budget}; valid is a number above 0. Give one, or leave it out.")
 
     def as_dict(self) -> dict[str, Any]:
         """Nested plain values, for a file."""
@@ -143,8 +152,24 @@ class RunOptions:
         return _rebuilt(cls, saved)
 
     def resumed_with(self, given: RunOptions) -> RunOptions:
-        """These saved options, with everything in `given` that is not a default in place of the saved value."""
-        return _overridden(self, given, RunOptions())
+        """These saved options, with everything in `given` that is not a default in place of the saved value.
+
+        Raises InputError where that would make trials that cannot be compared with the ones that the run has.
+        """
+        merged = _overridden(self, given, RunOptions())
+        before, after = _held(self), _held(merged)
+        changed = [name for name in before if before[name] != after[name]]
+        if changed:
+            spelt = {name: "none" if before[name] is None else before[name] for name in changed}
+            had = ", ".join(f"--{name.replace('_', '-')} {value}" for name, value in spelt.items())
+            raise InputError(
+                f"--resume {given.output.resume}: the run was begun with {had}, which holds for all its trials; valid "
+                "is to leave that out, or to give the same. For other values start a new run, without --resume."
+            )
+        # Where the run was found, which may be spelt in another way than when it began.
+        return dataclasses.replace(
+            merged, output=dataclasses.replace(merged.output, results=given.output.results)
+        )
 
 
 _GROUPS = {
@@ -155,6 +180,21 @@ _GROUPS = {
     "hardware": HardwareOptions,
     "output": ResultOptions,
 }
+
+
+def _check_choice(name: str, value: str, valid: Iterable[str]) -> None:
+    if value in valid:
+        return
+    near = nearest(value, list(valid), count=2)
+    why = " A loss is not among them: its floor moves with the temperature." if "loss" in value else ""
+    perhaps = f", perhaps {near}" if near else ""
+    raise InputError(f"{name} is {value!r}; valid are: {', '.join(valid)}.{why} Choose one of them{perhaps}.")
+
+
+def _held(options: RunOptions) -> dict[str, Any]:
+    """What must be the same for all trials of a run; data and space are compared by what is in them."""
+    held = dataclasses.asdict(options.model) | dataclasses.asdict(options.configuration)
+    return held | {"metric": options.search.metric, "image_size_px": options.data.image_size_px}
 
 
 def _rebuilt(cls: type, saved: dict[str, Any]) -> RunOptions:
@@ -170,5 +210,8 @@ def _overridden(saved: Any, given: Any, default: Any) -> Any:
     changes = {}
     for item in dataclasses.fields(saved):
         old, new, plain = (getattr(source, item.name) for source in (saved, given, default))
-        changes[item.name] = _overridden(old, new, plain) if dataclasses.is_dataclass(old) else (old if new == plain else new)
+        if dataclasses.is_dataclass(old):
+            changes[item.name] = _overridden(old, new, plain)
+        else:
+            changes[item.name] = old if new == plain else new
     return dataclasses.replace(saved, **changes)

@@ -9,15 +9,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 import search_spaces
 from search_spaces import SearchSpace, SpaceError
 from trainable import turntable
 from trainable.backbones import Backbone, BackboneSpec, block_count, create_backbone
-from trainable.config import METRICS, InputError, TrialConfig
+from trainable.config import InputError, TrialConfig
 from trainable.pairs import PairData, PairTable, check_batch, read_pairs
 from trainable.pixels import decode
+from trainable.verification import cross_fitted
 from tuner import results
 from tuner.cluster import check_address
 from tuner.display import file_progress
@@ -49,25 +51,51 @@ class Plan:
 
 def prepare(options: RunOptions, console: Console, run: str | None = None) -> Plan:
     """Read and check everything. run: the name of a run that goes on; None gives a new name. Raises InputError."""
-    if options.search.metric not in METRICS:
-        raise InputError(
-            f"--metric is {options.search.metric!r}; valid metrics are: {', '.join(METRICS)}. No loss is among them: its "
-            "floor moves with the temperature. Choose one of them."
-        )
     space = load_space(options.space)
     root = results.writable(options.output.results)
     check_address(options.hardware.address)
     spec = backbone_spec(options)
     backbone = create_backbone(spec, seed=options.configuration.seed)
+    check_blocks(options.configuration.trainable_blocks, block_count(backbone), spec.name)
     suggested = examine(space, options.configuration, block_count(backbone))
     table = read_pairs(data_path(options.data, console), seed=options.configuration.seed)
-    for note in table.notes:
-        console.print(f"note: {note}")
     check_batch(table, options.configuration.batch_size)
+    check_validation(table)
+    check_memory(len(table.images), spec.image_size_px)
+    for note in table.notes:
+        console.print(f"note: {note}", markup=False)
     with file_progress(console, "reading images") as progress:
         pixels, fingerprint = decode(table, spec.image_size_px, progress=progress)
     data = PairData.of(table, pixels, fingerprint)
-    return Plan(run or _new_name(space.name), options, suggested, spec, backbone, table, data, root)
+    return Plan(_new_name(space.name) if run is None else run, options, suggested, spec, backbone, table, data, root)
+
+
+def check_validation(table: PairTable) -> None:
+    """InputError unless the val split is large enough for what every epoch does with it: solve thresholds on the pairs
+    that have no identity in common with the ones that they are scored on."""
+    rows = table.rows("val")
+    identities = table.front_identity[rows], table.angle_identity[rows]
+    try:
+        cross_fitted(np.zeros(len(rows)), table.pair_label[rows], *identities)  # that it can depends on no score
+    except ValueError as error:
+        raise InputError(
+            f"{table.source}: the val split has {len(rows)} pairs of {len(np.union1d(*identities))} identities, too "
+            "few to score each pair at a threshold solved without its identities; valid is at least 4 identities, and "
+            "so many pairs that without the identities of any one of them both labels are left. Add val pairs of other "
+            "identities."
+        ) from error
+
+
+def check_memory(images: int, image_size_px: int) -> None:
+    """InputError if the decoded images would fill more than half of this machine's memory."""
+    needed_gb = images * image_size_px**2 * 3 / 1e9
+    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    if needed_gb > memory_gb / 2:
+        largest = int((memory_gb / 2 * 1e9 / 3 / images) ** 0.5)
+        raise InputError(
+            f"{images:,} images of {image_size_px} px take {needed_gb:,.1f} GB of memory; valid is up to half of this "
+            f"machine's {memory_gb:,.1f} GB. Give --image-size-px {largest} or less, or fewer images."
+        )
 
 
 def load_space(name: str) -> SearchSpace:
@@ -76,6 +104,15 @@ def load_space(name: str) -> SearchSpace:
         return search_spaces.load(name)
     except SpaceError as error:
         raise InputError(str(error)) from error
+
+
+def check_blocks(trainable_blocks: int | None, blocks: int, backbone: str) -> None:
+    """InputError if --trainable-blocks is more than the backbone has."""
+    if trainable_blocks is not None and trainable_blocks > blocks:
+        raise InputError(
+            f"--trainable-blocks is {trainable_blocks}, but the backbone {backbone} has {blocks} blocks; "
+            f"valid is 0 (the head only) to {blocks}, or none for all. Give such a number."
+        )
 
 
 def examine(space: SearchSpace, fixed: TrialConfig, blocks: int) -> Suggested:
@@ -112,8 +149,8 @@ def _check(space: SearchSpace, fixed: TrialConfig, configuration: dict[str, Any]
         raise InputError(f"the space {space.name}: {error}") from error
     if config.trainable_blocks is not None and config.trainable_blocks > blocks:
         raise InputError(
-            f"the space {space.name}: trainable_blocks is {config.trainable_blocks}, but the backbone has {blocks} blocks; "
-            f"valid is 0 to {blocks}. A space's suggest(trial, blocks) is told the number."
+            f"the space {space.name}: trainable_blocks is {config.trainable_blocks}, but the backbone has {blocks} "
+            f"blocks; valid is 0 to {blocks}. A space's suggest(trial, blocks) is told the number."
         )
 
 

@@ -1,4 +1,4 @@
-"""python -m tuner.run: the search. This module parses the command line and turns mistakes into messages."""
+"""python -m tuner.run: the search. This module turns mistakes into messages and exit codes."""
 
 from __future__ import annotations
 
@@ -6,22 +6,16 @@ import sys
 import time
 from collections.abc import Sequence
 
-import tyro
-
 from trainable.config import InputError
+from tuner.command_line import parse
 from tuner.options import RunOptions
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit code: 0 done, 1 every trial failed, 2 a mistake in the input, 130 interrupted."""
+    """Run the command; returns the exit code: 0 done, 1 no trial can win, 2 a mistake in the input, 130 interrupted."""
     started = time.time()
     try:
-        options = tyro.cli(
-            tyro.conf.OmitArgPrefixes[RunOptions],
-            args=arguments,
-            prog="python -m tuner.run",
-            config=(tyro.conf.FlagCreatePairsOff,),
-        )
+        options = parse(RunOptions, arguments, prog="python -m tuner.run")
         options.check()
         if options.list_spaces:
             return _list_spaces()
@@ -32,6 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # while the search runs it is heard there, and ends it in order
+        print("interrupted", file=sys.stderr)
+        return 130
 
 
 def _list_spaces() -> int:

@@ -148,16 +148,16 @@ def test_a_finite_space_is_tried_once_each_and_then_ends(tmp_path, sampler):
 
     A sampler that has found the best asks for it again and again; that is not the end of the space.
     """
-    body = 'return {"hidden_size": trial.suggest_int("width", 1, 12)}'
+    body = 'return {"hidden_size": trial.suggest_int("width", 1, 8)}'
     run = Search(tmp_path, space_of(tmp_path, body), sampler)
     found = []
     while trial := run.start():
         found.append(trial)
         assert not run.searcher.exhausted
-        run.run(trial, 0.5, 0.6, 0.5 + min(12, trial.config["values"]["hidden_size"]) / 50)
+        run.run(trial, 0.5, 0.6, 0.5 + min(8, trial.config["values"]["hidden_size"]) / 50)
     default, *others = [values["hidden_size"] for values in values_of(found)]
-    assert default == TrialConfig().hidden_size and sorted(others) == list(range(1, 13))
-    assert [run.frozen(number).params for number in range(1, 13)] == [{"width": width} for width in others]
+    assert default == TrialConfig().hidden_size and sorted(others) == list(range(1, 9))
+    assert [run.frozen(number).params for number in range(1, 9)] == [{"width": width} for width in others]
     assert run.searcher.exhausted
     assert run.start() is None
     assert not run.study.get_trials(states=[TrialState.RUNNING])

@@ -99,9 +99,10 @@ def test_the_same_arguments_give_the_same_reports_to_the_bit(backbone, data, cut
 
 def test_stochastic_depth_is_repeatable_too(stochastic_backbone, larger_data):
     """What a net draws at random while it trains comes from the trial's seed, not from whoever drew before."""
-    first = list(train(SMALL, stochastic_backbone, larger_data))
+    config = dataclasses.replace(SMALL, epochs=2)
+    first = list(train(config, stochastic_backbone, larger_data))
     torch.rand(7)
-    assert_same(first, list(train(SMALL, stochastic_backbone, larger_data)))
+    assert_same(first, list(train(config, stochastic_backbone, larger_data)))
 
 
 def test_stochastic_depth_is_at_work_in_the_tests_above(stochastic_backbone, larger_data):
@@ -138,8 +139,7 @@ def test_only_the_clock_may_differ_between_reports_that_are_the_same(backbone, d
     assert not report.same_as(dataclasses.replace(report, correct=~report.correct))
 
 
-@pytest.mark.parametrize("cut", CUTS)
-@pytest.mark.parametrize("stop_after", [1, 2])
+@pytest.mark.parametrize(("cut", "stop_after"), [(0, 1), (2, 1), (2, 2), (None, 1)])
 def test_a_trial_goes_on_from_a_checkpoint_as_if_it_had_not_stopped(backbone, data, cut, stop_after):
     """Saved to a file and restored in a new Training: the remaining reports and the best epoch are equal to the bit."""
     check_restored(backbone, data, dataclasses.replace(SMALL, trainable_blocks=cut), stop_after)
@@ -147,7 +147,7 @@ def test_a_trial_goes_on_from_a_checkpoint_as_if_it_had_not_stopped(backbone, da
 
 def test_a_trial_with_stochastic_depth_goes_on_as_if_it_had_not_stopped(stochastic_backbone, larger_data):
     """The random draws of the epochs after a restore are those of an uninterrupted trial."""
-    check_restored(stochastic_backbone, larger_data, SMALL, stop_after=1)
+    check_restored(stochastic_backbone, larger_data, dataclasses.replace(SMALL, epochs=2), stop_after=1)
 
 
 def check_restored(backbone, data, config, stop_after):
@@ -232,7 +232,7 @@ def test_the_global_random_state_is_left_alone(stochastic_backbone, larger_data)
     import random
 
     before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
-    list(train(SMALL, stochastic_backbone, larger_data))
+    next(train(SMALL, stochastic_backbone, larger_data))
     assert torch.equal(before[0], torch.get_rng_state())
     assert np.array_equal(before[1], np.random.get_state()[1])
     assert before[2] == random.getstate()
@@ -490,7 +490,7 @@ def rendered(tmp_path_factory) -> PairData:
 def test_a_short_run_on_rendered_objects_learns(rendered):
     """Loss below chance and falling, consistency falling, no collapse, and validation accuracy above 0.6."""
     backbone = create_backbone(BackboneSpec("test_byobnet", image_size_px=32))
-    reports = list(train(TrialConfig(epochs=5), backbone, rendered))
+    reports = list(train(TrialConfig(epochs=4), backbone, rendered))
     first, last = reports[0], reports[-1]
     assert 0 < last.contrastive_loss < first.contrastive_loss < 1.1 * first.chance_loss
     assert 0 < last.consistency_loss < first.consistency_loss

@@ -1,0 +1,174 @@
+"""The command as a whole: what a person sees, what lies in the tables, and that both are true."""
+
+from __future__ import annotations
+
+import urllib.error
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.real_ray import SMALL, Command, alone, dashboard, table
+from trainable import verification
+from trainable.config import Settings
+from tuner.schema import SCHEMAS
+
+EPOCHS, TRIALS = 3, 4
+NULL_IN_HEALTHY_TRIALS = {"error", "val_tar_at_far_1e1", "val_tar_at_far_1e2", "val_tar_at_far_1e3"}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where both runs of this module leave their results."""
+    return tmp_path_factory.mktemp("end to end") / "results"
+
+
+@pytest.fixture(scope="module")
+def logins() -> dict[str, object]:
+    """What the dashboard answered during the run: without a token, and with the one that the output points to."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def command(pairs: Path, results: Path, logins: dict[str, object]) -> Command:
+    """A run on a Ray of its own, ended, with a look into its dashboard on the way."""
+    command = Command(
+        results.parent, "--data", pairs, "--space", "temperature", "--results", "results",
+        "--epochs", EPOCHS, "--trials", TRIALS, *SMALL,
+    )  # fmt: skip
+    command.until(lambda: "\nresults " in command.output, "it said where the dashboard is")
+    url, _, login = command.printed("dashboard").partition(" — ")
+    token = Path(login.rpartition(" ")[2]).expanduser().read_text().strip()
+    for name, given in (("without", None), ("with", token)):
+        try:
+            logins[name] = dashboard(url, "/api/v0/nodes", given)["result"]
+        except urllib.error.HTTPError as error:
+            logins[name] = error.code
+    command.expect(0)
+    return command
+
+
+@pytest.fixture(scope="module")
+def second(command: Command, cluster: object, pairs: Path, results: Path) -> Command:
+    """A run of another space, sampler, scheduler and metric into the same results, on a running cluster; ended."""
+    second = Command(
+        results.parent, "--data", pairs, "--space", "joint", "--results", results, "--address", cluster.address,
+        "--epochs", 2, "--trials", 3, "--sampler", "qmc", "--scheduler", "none", "--metric", "val_eer", *SMALL,
+    )  # fmt: skip
+    second.expect(0)
+    return second
+
+
+@pytest.fixture(scope="module")
+def trials(command: Command, results: Path) -> pd.DataFrame:
+    """The first run's rows of `trials`."""
+    return table(results, "trials", command.run)
+
+
+def test_the_printed_login_opens_the_dashboard(command: Command, logins: dict[str, object]) -> None:
+    """Its API refuses who has no token and lets in who has the one that the output points to."""
+    assert logins == {"without": 401, "with": True}
+
+
+def test_the_output_says_what_came_out(command: Command, results: Path) -> None:
+    """The table, the winner beside the default with intervals, the four lines and where the results lie."""
+    output = command.output
+    for text in (
+        "test accuracy", "95 % interval", "winner ", "default ", "winner − default:",
+        "contrastive loss positive and falling", "consistency loss above 0 and falling",
+        "validation accuracy rising and above 0.5", "positive similarity high and negative low",
+    ):  # fmt: skip
+        assert text in output
+    assert output.count("✓") + output.count("✗") == 4
+    assert command.printed("results").startswith(str(results))
+    assert "Traceback" not in output
+    assert "Warning" not in output
+
+
+def test_each_trial_ends_with_a_line(command: Command, trials: pd.DataFrame) -> None:
+    """The output, being a file, has one line a trial with its state, in the order in which they ended."""
+    lines = [line for line in command.output.splitlines() if line.startswith("[")]
+    assert len(lines) == TRIALS
+    for line, row in zip(lines, trials.sort_values("completion_order").itertuples(), strict=True):
+        assert f"trial {row.trial:03d}" in line
+        assert row.state in line
+
+
+def test_the_printed_line_of_pandas_reads_the_run(command: Command, results: Path) -> None:
+    """Evaluated as it stands it gives one row a trial."""
+    frame = eval(command.printed("pandas"), {"pandas": pd})
+    assert sorted(frame.trial) == list(range(TRIALS))
+    assert set(SCHEMAS["trials"].names) <= set(frame.columns)
+
+
+def test_every_trial_is_complete(trials: pd.DataFrame) -> None:
+    """No value is missing but those that can be; the default is trial 0 and ran to its end."""
+    missing = {name for name in trials.columns if trials[name].isna().any()}
+    assert missing <= NULL_IN_HEALTHY_TRIALS
+    default = trials.set_index("trial").loc[0]
+    assert default.is_default
+    assert (default.temperature, default.state, default.epochs) == (0.07, "completed", EPOCHS)
+    assert (trials.train_s > 0).all()
+    assert (trials.wait_s >= 0).all()
+    assert trials.node.str.contains("/").all()
+    assert set(trials.state) <= {"completed", "pruned"}
+
+
+def test_metrics_follow_from_the_scores(command: Command, results: Path, trials: pd.DataFrame) -> None:
+    """What `trials` says of the best epoch is what the table of scores gives when it is computed again."""
+    scores, epochs = (table(results, name, command.run) for name in ("scores", "epochs"))
+    for row in trials.itertuples():
+        own = scores[scores.trial == row.trial]
+        assert set(own.epoch) == {row.best_epoch}
+        assert own.correct.astype(float).mean() == row.val_accuracy
+        again = verification.verify(own.score.to_numpy(), own.pair_label.to_numpy())
+        assert (again.auc, again.eer) == (row.val_auc, row.val_eer)
+        assert again.positive_similarity == row.positive_similarity
+        trained = epochs[epochs.trial == row.trial].set_index("epoch")
+        assert list(trained.index) == list(range(1, row.epochs + 1))
+        assert trained.loc[row.best_epoch, "objective"] == trained.objective.max() == row.objective
+
+
+def test_a_trial_trained_without_ray_gives_the_same_bits(
+    command: Command, results: Path, trials: pd.DataFrame, pairs: Path
+) -> None:
+    """Whichever worker ran it: values and seed of its row give its losses and scores again, bit for bit."""
+    epochs, scores = (table(results, name, command.run) for name in ("epochs", "scores"))
+    for _, row in trials.iterrows():
+        reports = alone(pairs, row, Settings())[: row.epochs]
+        known = epochs[epochs.trial == row.trial]
+        assert [report.contrastive_loss for report in reports] == known.contrastive_loss.tolist()
+        assert [report.val_auc for report in reports] == known.val_auc.tolist()
+        own = scores[scores.trial == row.trial].sort_values("pair")
+        np.testing.assert_array_equal(reports[row.best_epoch - 1].scores, own.score.to_numpy())
+
+
+def test_the_run_has_its_verdict_and_its_provenance(command: Command, results: Path, trials: pd.DataFrame) -> None:
+    """One row with the winner and default on test pairs, and what one needs to do it again."""
+    (row,) = table(results, "runs", command.run).to_dict("records")
+    best = trials[trials.objective == trials.objective.max()].trial.min()
+    assert (row["state"], row["winner_trial"], row["trials_done"]) == ("finished", best, TRIALS)
+    assert row["test_accuracy_winner_low"] <= row["test_accuracy_winner"] <= row["test_accuracy_winner_high"]
+    assert row["test_difference"] == pytest.approx(row["test_accuracy_winner"] - row["test_accuracy_default"])
+    for name in ("command", "data_fingerprint", "space_source", "versions", "started_at", "ended_at", "hostname"):
+        assert row[name] is not None
+    assert "--space temperature" in row["command"]
+    assert row["wall_s"] > trials.train_s.max()
+
+
+def test_runs_of_different_spaces_share_the_tables(command: Command, second: Command, results: Path) -> None:
+    """Read without a word about schemas, `trials` holds both runs; `space` and `run` tell them apart."""
+    frame = pd.read_parquet(results / "trials")
+    assert frame.groupby("run", observed=True).size().to_dict() == {command.run: TRIALS, second.run: 3}
+    assert set(frame.space) == {"temperature", "joint"}
+    assert len(pd.read_parquet(results / "runs")) == 2
+
+
+def test_the_metric_that_was_asked_for_decides(second: Command, results: Path) -> None:
+    """Ranked by the equal error rate, the lowest wins, and without a scheduler every trial trains to its end."""
+    trials, (run,) = table(results, "trials", second.run), table(results, "runs", second.run).to_dict("records")
+    assert trials.set_index("trial").loc[run["winner_trial"], "val_eer"] == trials.val_eer.min()
+    assert (trials.objective == trials.val_eer).all()
+    assert set(trials.epochs) == {2}
+    assert set(trials.state) == {"completed"}

@@ -132,7 +132,7 @@ _RANGES = [
     ("learning_rate", "a number above 0", lambda v: v > 0),
     ("temperature", "a number above 0", lambda v: v > 0),
     ("threshold", "a cosine from -1 to 1", lambda v: -1 <= v <= 1),
-    ("trainable_blocks", "a whole number from 0, or absent for all", lambda v: v == int(v) and v >= 0),
+    ("trainable_blocks", "a whole number from 0, or none for all", lambda v: v == int(v) and v >= 0),
     ("backbone_lr_ratio", "a number above 0 and up to 1", lambda v: 0 < v <= 1),
     ("epochs", "a whole number from 1", lambda v: v == int(v) and v >= 1),
     ("batch_size", "a whole number from 2", lambda v: v == int(v) and v >= 2),

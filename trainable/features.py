@@ -1,7 +1,7 @@
 """Frozen prefix -> arrays, computed once: the activations at a cut are a constant of the search.
 
-A cut is named by its `trainable_blocks`: 0 is the pooled features of a frozen backbone, k the activation that the last k
-blocks train on. Pixels are the cut of a fully trained backbone. Everything here is bit-identical to running the prefix
+A cut is named by its `trainable_blocks`: 0 is the pooled features of a frozen backbone, k what the last k blocks
+train on. Pixels are the cut of a fully trained backbone. Everything here is bit-identical to running the prefix
 in every step: the encoder runs frozen parts in batches of a fixed size.
 """
 
@@ -53,9 +53,7 @@ def start_of(trainable_blocks: int, stored: Iterable[int]) -> int | None:
     return min((cut for cut in stored if cut >= trainable_blocks), default=None)
 
 
-def extract(
-    backbone: Backbone, pixels: np.ndarray, cuts: Iterable[int], device: str = "cpu"
-) -> dict[int, np.ndarray]:
+def extract(backbone: Backbone, pixels: np.ndarray, cuts: Iterable[int], device: str = "cpu") -> dict[int, np.ndarray]:
     """float32 activations of images at each cut, in one pass: (m, F) at 0, else (m, N, C) tokens or (m, H, W, C) maps.
 
     pixels: (m, S, S, 3) uint8. cuts: as `cacheable_cuts` gives them.

@@ -1,4 +1,4 @@
-"""Training as a generator: one EpochReport an epoch. No Ray: a notebook, a test and a Tune trial iterate the same thing."""
+"""Training as a generator: one EpochReport an epoch. No Ray: a notebook, a test and a Tune trial iterate the same."""
 
 from __future__ import annotations
 
@@ -8,81 +8,28 @@ import math
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from trainable import features, losses, spread, verification
+from trainable import features, losses
 from trainable.backbones import Backbone
 from trainable.config import METRICS, Settings, TrialConfig
 from trainable.model import PairEncoder, projection_head
 from trainable.pairs import PairData
+from trainable.reports import EpochReport, measure, unmeasured
 
 _EMBED_BATCH = 256
-_CROSS_FIT_SEED = 0  # the folds are the same for every trial, so that trials are compared on equal terms
-
-
-@dataclass(frozen=True)
-class EpochReport:
-    """What one epoch of one trial came to. Losses are means over the epoch's batches; val_* come from validation pairs."""
-
-    epoch: int
-    contrastive_loss: float
-    chance_loss: float
-    consistency_loss: float
-    negative_loss: float
-    total_loss: float
-    grad_norm: float
-    threshold: float
-    val_accuracy: float
-    val_accuracy_solved: float
-    val_balanced_accuracy: float
-    val_auc: float
-    val_average_precision: float
-    val_eer: float
-    val_d_prime: float | None
-    val_tar_at_far_1e1: float | None
-    val_tar_at_far_1e2: float | None
-    val_tar_at_far_1e3: float | None
-    positive_similarity: float
-    negative_similarity: float
-    similarity_gap: float
-    feature_std: float
-    objective: float
-    """What this epoch is ranked by: `Settings.metric`, accuracies at the solved threshold unless it is searched. NaN
-    where that is undefined: such an epoch is never the best."""
-    sick: str | None
-    """Why training cannot go on, or None."""
-    scores: np.ndarray
-    """(n_val,) float32 cosines of the validation pairs."""
-    correct: np.ndarray
-    """(n_val,) bool: the decision behind `val_accuracy`."""
-    epoch_s: float
-    validation_s: float
-    learning_rate: float
-    """The head's learning rate at the end of the epoch."""
-
-    def numbers(self) -> dict[str, Any]:
-        """Every field but the arrays, in order."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("scores", "correct")}
-
-    def same_as(self, other: EpochReport) -> bool:
-        """Equal to the bit in everything but the clock."""
-        clock = ("epoch_s", "validation_s")
-        mine, theirs = ({k: v for k, v in r.numbers().items() if k not in clock} for r in (self, other))
-        equal_numbers = all(a == b or (a != a and b != b) for a, b in zip(mine.values(), theirs.values(), strict=True))
-        same_scores = np.array_equal(self.scores, other.scores, equal_nan=True)
-        return equal_numbers and same_scores and np.array_equal(self.correct, other.correct)
 
 
 class Training:
     """One trial in progress: `epoch()` trains one epoch and reports it; `state()` and `restore()` carry it elsewhere.
 
     config: the trial's parameters; backbone: where all trials start from, copied, never changed; data: the pairs;
-    settings: ranking and hardware; pixels: the data's, if they are on the device already. Same arguments, same reports, to the bit, on the CPU in fp32.
+    settings: ranking and hardware; pixels: the data's, if they are on the device already. Same arguments, same reports,
+    to the bit, on the CPU in fp32.
     """
 
     def __init__(
@@ -125,7 +72,7 @@ class Training:
 
     @property
     def steps_an_epoch(self) -> int:
-        """Full batches in an epoch; the rest of the shuffled pairs waits for another epoch, as ln(batch size) is chance."""
+        """Full batches in an epoch; the pairs left over wait for another epoch, as ln(batch size) is chance."""
         return max(1, len(self._train_rows) // self.config.batch_size)
 
     def epoch(self) -> EpochReport:
@@ -240,12 +187,13 @@ class Training:
         labels = np.asarray(self.data.pair_label[rows])
         if not np.isfinite(scores).all():
             self.sick = self.sick or "not finite: an embedding is NaN or infinite"
-            return _no_validation(scores)
-        return _measures(self, scores, embeddings, labels, rows)
+            return unmeasured(scores)
+        identities = self.data.front_identity[rows], self.data.angle_identity[rows]
+        return measure(scores, labels, identities, embeddings.cpu().numpy(), self.config.threshold, self.settings)
 
     @torch.inference_mode()
     def score(self, rows: np.ndarray) -> tuple[np.ndarray, Tensor]:
-        """Cosines (len(rows),) float32 of pairs, and the embeddings (m, E) of their distinct images; each image once."""
+        """Cosines (len(rows),) float32 of pairs, and the embeddings (m, E) of their distinct images."""
         self.encoder.eval()
         ends = np.concatenate([self.data.front[rows], self.data.angle[rows]])
         images, place = np.unique(ends, return_inverse=True)
@@ -321,55 +269,6 @@ def _means(sums: dict[str, Tensor], steps: int) -> dict[str, float]:
 def _encoder(backbone: Backbone, config: TrialConfig) -> PairEncoder:
     head = projection_head(backbone.feature_size, config)
     return PairEncoder(copy.deepcopy(backbone), head, config.trainable_blocks)
-
-
-def _measures(
-    training: Training, scores: np.ndarray, embeddings: Tensor, labels: np.ndarray, rows: np.ndarray
-) -> dict[str, Any]:
-    data, config = training.data, training.config
-    fitted = verification.cross_fitted(
-        scores, labels, data.front_identity[rows], data.angle_identity[rows], seed=_CROSS_FIT_SEED
-    )
-    if config.threshold is None:
-        threshold, correct = verification.best_threshold(scores, labels).value, fitted.correct
-    else:
-        threshold, correct = config.threshold, verification.correct_at(scores, labels, config.threshold)
-    ranked = correct if training.settings.threshold_is_searched else fitted.correct
-    found = verification.verify(scores, labels)
-    measures = {
-        "threshold": threshold,
-        "val_accuracy": float(correct.mean()),
-        "val_accuracy_solved": fitted.accuracy,
-        "val_balanced_accuracy": _balanced(correct, labels),
-        "val_auc": found.auc,
-        "val_average_precision": found.average_precision,
-        "val_eer": found.eer,
-        "val_d_prime": found.d_prime,
-        "val_tar_at_far_1e1": found.tar_at_far_1e1,
-        "val_tar_at_far_1e2": found.tar_at_far_1e2,
-        "val_tar_at_far_1e3": found.tar_at_far_1e3,
-        "positive_similarity": found.positive_similarity,
-        "negative_similarity": found.negative_similarity,
-        "similarity_gap": found.similarity_gap,
-        "feature_std": spread.feature_std(embeddings.cpu().numpy()),
-        "scores": scores,
-        "correct": correct,
-    }
-    at_threshold = {"val_accuracy": float(ranked.mean()), "val_balanced_accuracy": _balanced(ranked, labels)}
-    metric = training.settings.metric
-    objective = at_threshold.get(metric, measures[metric])
-    return measures | {"objective": math.nan if objective is None else objective}
-
-
-def _balanced(correct: np.ndarray, labels: np.ndarray) -> float:
-    return float((correct[labels == 1].mean() + correct[labels == 0].mean()) / 2)
-
-
-def _no_validation(scores: np.ndarray) -> dict[str, Any]:
-    given = {"epoch", "sick", "scores", "correct", "epoch_s", "validation_s", "learning_rate", "grad_norm"}
-    given |= {"contrastive_loss", "chance_loss", "consistency_loss", "negative_loss", "total_loss"}
-    empty = {f.name: math.nan for f in fields(EpochReport) if f.name not in given}
-    return empty | {"scores": scores, "correct": np.zeros(len(scores), dtype=bool)}
 
 
 @contextlib.contextmanager

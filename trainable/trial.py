@@ -71,7 +71,7 @@ class PairTrial(tune.Trainable):
         }
 
     def _arrays(self, epoch: int) -> dict[str, np.ndarray] | None:
-        """The best epoch's scores when they are news to the driver: this epoch is the best, or the trial was restored."""
+        """The best epoch's scores where they are news to the driver: of this epoch, or after a restore."""
         training = self._training
         if training.best_scores is None or not (epoch == training.best_epoch or self._restored_now):
             return None

@@ -1,0 +1,123 @@
+"""What one epoch came to: the report, and how validation scores become its numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from trainable import spread, verification
+from trainable.config import Settings
+
+_CROSS_FIT_SEED = 0  # the folds are the same for every trial, so that trials are compared on equal terms
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """What one epoch of one trial came to. Losses are means over its batches; val_* come from validation pairs."""
+
+    epoch: int
+    contrastive_loss: float
+    chance_loss: float
+    consistency_loss: float
+    negative_loss: float
+    total_loss: float
+    grad_norm: float
+    threshold: float
+    val_accuracy: float
+    val_accuracy_solved: float
+    val_balanced_accuracy: float
+    val_auc: float
+    val_average_precision: float
+    val_eer: float
+    val_d_prime: float | None
+    val_tar_at_far_1e1: float | None
+    val_tar_at_far_1e2: float | None
+    val_tar_at_far_1e3: float | None
+    positive_similarity: float
+    negative_similarity: float
+    similarity_gap: float
+    feature_std: float
+    objective: float
+    """What this epoch is ranked by: `Settings.metric`, accuracies at the solved threshold unless it is searched. NaN
+    where that is undefined: such an epoch is never the best."""
+    sick: str | None
+    """Why training cannot go on, or None."""
+    scores: np.ndarray
+    """(n_val,) float32 cosines of the validation pairs."""
+    correct: np.ndarray
+    """(n_val,) bool: the decision behind `val_accuracy`."""
+    epoch_s: float
+    validation_s: float
+    learning_rate: float
+    """The head's learning rate at the end of the epoch."""
+
+    def numbers(self) -> dict[str, Any]:
+        """Every field but the arrays, in order."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("scores", "correct")}
+
+    def same_as(self, other: EpochReport) -> bool:
+        """Equal to the bit in everything but the clock."""
+        clock = ("epoch_s", "validation_s")
+        mine, theirs = ({k: v for k, v in r.numbers().items() if k not in clock} for r in (self, other))
+        equal_numbers = all(a == b or (a != a and b != b) for a, b in zip(mine.values(), theirs.values(), strict=True))
+        same_scores = np.array_equal(self.scores, other.scores, equal_nan=True)
+        return equal_numbers and same_scores and np.array_equal(self.correct, other.correct)
+
+
+def measure(
+    scores: np.ndarray,
+    labels: np.ndarray,
+    identities: tuple[np.ndarray, np.ndarray],
+    embeddings: np.ndarray,
+    threshold: float | None,
+    settings: Settings,
+) -> dict[str, Any]:
+    """The report's fields that come from validation pairs.
+
+    scores, labels: (n_val,); identities: (n_val,) of the fronts and of the angles; embeddings: (m, E) of their images;
+    threshold: the configuration's, None to solve it.
+    """
+    fitted = verification.cross_fitted(scores, labels, *identities, seed=_CROSS_FIT_SEED)
+    if threshold is None:
+        used, correct = verification.best_threshold(scores, labels).value, fitted.correct
+    else:
+        used, correct = threshold, verification.correct_at(scores, labels, threshold)
+    found = verification.verify(scores, labels)
+    measures = {
+        "threshold": used,
+        "val_accuracy": float(correct.mean()),
+        "val_accuracy_solved": fitted.accuracy,
+        "val_balanced_accuracy": _balanced(correct, labels),
+        "val_auc": found.auc,
+        "val_average_precision": found.average_precision,
+        "val_eer": found.eer,
+        "val_d_prime": found.d_prime,
+        "val_tar_at_far_1e1": found.tar_at_far_1e1,
+        "val_tar_at_far_1e2": found.tar_at_far_1e2,
+        "val_tar_at_far_1e3": found.tar_at_far_1e3,
+        "positive_similarity": found.positive_similarity,
+        "negative_similarity": found.negative_similarity,
+        "similarity_gap": found.similarity_gap,
+        "feature_std": spread.feature_std(embeddings),
+        "scores": scores,
+        "correct": correct,
+    }
+    ranked = correct if settings.threshold_is_searched else fitted.correct
+    at_threshold = {"val_accuracy": float(ranked.mean()), "val_balanced_accuracy": _balanced(ranked, labels)}
+    objective = at_threshold.get(settings.metric, measures[settings.metric])
+    return measures | {"objective": math.nan if objective is None else objective}
+
+
+def unmeasured(scores: np.ndarray) -> dict[str, Any]:
+    """The same fields, NaN, for scores (n_val,) that are not all finite."""
+    given = {"epoch", "sick", "scores", "correct", "epoch_s", "validation_s", "learning_rate", "grad_norm"}
+    given |= {"contrastive_loss", "chance_loss", "consistency_loss", "negative_loss", "total_loss"}
+    empty = {f.name: math.nan for f in fields(EpochReport) if f.name not in given}
+    return empty | {"scores": scores, "correct": np.zeros(len(scores), dtype=bool)}
+
+
+def _balanced(correct: np.ndarray, labels: np.ndarray) -> float:
+    return float((correct[labels == 1].mean() + correct[labels == 0].mean()) / 2)

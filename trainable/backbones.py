@@ -82,7 +82,7 @@ def resolve_trainable_blocks(backbone: Backbone, trainable_blocks: int | None) -
     if not 0 <= resolved <= count:
         raise InputError(
             f"trainable_blocks is {trainable_blocks}, but this {type(backbone.net).__name__} has {count} blocks; "
-            f"valid is 0 (head only) to {count} (all), or absent for all. Change it in the space."
+            f"valid is 0 (head only) to {count} (all), or none for all. Change it in the space."
         )
     return resolved
 

@@ -149,8 +149,8 @@ def share(cluster: Cluster, options: HardwareOptions) -> Share:
         raise InputError(f"--device is {options.device!r}; valid are auto, cpu and cuda. Choose one of them.")
     if device == "cuda" and not gpus:
         raise InputError(
-            f"--device cuda, but the cluster has {cluster.gpus:g} GPUs and a trial gets {gpus:g}. "
-            "Use --device cpu, or a cluster with GPUs and --gpus-per-trial."
+            f"--device cuda, but the cluster has {cluster.gpus:g} GPUs and a trial gets {gpus:g}; valid is more than 0 of "
+            "both. Use --device cpu, or a cluster with GPUs and --gpus-per-trial."
         )
     fits = [math.floor(cluster.cpus / options.cpus_per_trial)]
     if gpus:
@@ -158,6 +158,6 @@ def share(cluster: Cluster, options: HardwareOptions) -> Share:
     if min(fits) < 1:
         raise InputError(
             f"a trial asks for {options.cpus_per_trial} CPUs and {gpus:g} GPUs, but the cluster has {cluster.cpus:g} CPUs "
-            f"and {cluster.gpus:g} GPUs. Lower --cpus-per-trial or --gpus-per-trial."
+            f"and {cluster.gpus:g} GPUs; valid is what it has, or less. Lower --cpus-per-trial or --gpus-per-trial."
         )
     return Share(options.cpus_per_trial, gpus, min(fits), device)

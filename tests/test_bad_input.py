@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -23,6 +24,7 @@ from trainable.pairs import PairTable
 from trainable.verification import cross_fitted
 from tuner import prepare, session
 from tuner.cluster import Cluster
+from tuner.options import RunOptions
 from tuner.results import RunTables
 from tuner.run import main
 
@@ -391,6 +393,26 @@ def test_an_unknown_run(refused, tmp_path):
     for name in ("temperature-2", "", "../temperature-1"):
         message = refused("--results", results, "--resume", name)
         says(message, repr(name), "runs there: temperature-1", "give another --results")
+
+
+def test_a_run_that_cannot_go_on_as_it_began(refused, tmp_path):
+    """Its options are damaged, its space or its pairs were changed since, or another epoch count is asked for."""
+    results, run = tmp_path / "results", "temperature-1"
+    tables = RunTables(results, "temperature", run)
+    tables.write_run({"state": "interrupted", "space_source": "another text"})
+    file = results / "state" / run / "run.json"
+    file.parent.mkdir(parents=True)
+    file.write_text('{"options"')
+    again = ("--results", results, "--resume", run)
+    says(refused(*again), "run.json", "is not JSON", "Restore it")
+    file.write_text(json.dumps({"options": RunOptions().as_dict(), "data_fingerprint": "0-0", "attempts": 1}))
+    says(refused(*again, "--epochs", 3), "begun with --", "--epochs 10", "start a new run, without --resume")
+    saved = {**RunOptions().as_dict(), "configuration": {**RunOptions().as_dict()["configuration"], "batch_size": 4}}
+    saved["data"] = {**saved["data"], "image_size_px": 8}
+    file.write_text(json.dumps({"options": saved, "data_fingerprint": "0-0", "attempts": 1}))
+    says(refused(*again), "is not temperature, which the run began with, or was changed since", "Put it back")
+    tables.write_run({"space_source": (ROOT / "search_spaces" / "temperature.py").read_text()})
+    says(refused(*again), "are not the ones that the run began with", "Put them back")
 
 
 # What only the cluster can tell, and the command as a process

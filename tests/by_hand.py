@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import pickle
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +17,7 @@ from trainable.config import Settings, TrialConfig
 from tuner.prepare import examine
 from tuner.recording import Recorder
 from tuner.results import RunTables
-from tuner.search import StudySearch, make_sampler, open_storage
+from tuner.study import StudySearch, make_sampler, open_storage
 
 DATA = pair_data(size_px=4)
 VAL_PAIRS = len(DATA.rows("val"))
@@ -70,8 +72,13 @@ class Trial:
         self.error: Exception | None = None
         self.best_epoch, self.best_objective = 0, -math.inf
 
-    def get_pickled_error(self) -> Exception | None:
-        return self.error
+    @property
+    def pickled_error_file(self) -> str | None:
+        if self.error is None:
+            return None
+        file = Path(tempfile.mkdtemp()) / "error.pkl"
+        file.write_bytes(pickle.dumps(self.error))
+        return str(file)
 
 
 class Search:

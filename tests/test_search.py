@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 import search_spaces
 from tests.by_hand import BLOCKS, FIXED, Search, arrays, numbers, space_of
 from trainable.config import TrialConfig
-from tuner import search
+from tuner import search, study
 from tuner.options import SAMPLERS
 from tuner.prepare import examine
 
@@ -47,7 +47,7 @@ def test_the_default_configuration_is_the_first_trial(tmp_path, space):
     assert first.config["number"] == 0 and first.config["resume_from"] is None
     values = first.config["values"]
     assert values["learning_rate"] == TrialConfig().learning_rate and values["temperature"] == 0.07
-    assert values["threshold"] == search.DEFAULT_THRESHOLD == 0.5
+    assert values["threshold"] == study.DEFAULT_THRESHOLD == 0.5
     assert values["trainable_blocks"] is None and values["epochs"] == FIXED.epochs
     assert run.recorder.records[0].is_default and not run.recorder.records[1].is_default
     assert run.frozen(0).params == {"learning_rate": values["learning_rate"]}

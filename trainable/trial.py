@@ -124,4 +124,3 @@ def score_test_pairs(
     """(n_test,) cosines of the test pairs, from the weights of the trial's best epoch."""
     torch.set_num_threads(settings.threads)
     return test_scores(TrialConfig.of(values), backbone, data, settings, state["best_encoder"])
-

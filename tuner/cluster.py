@@ -81,12 +81,18 @@ def connect(options: HardwareOptions) -> Cluster:
     """
     import ray
 
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray's future default; else it warns at every start
+    os.environ.setdefault(
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
+    )  # Ray's future default; else it warns at every start
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     if options.address is None:
         _check_port(options.dashboard_port)
         context = ray.init(
-            address="local", include_dashboard=True, dashboard_port=options.dashboard_port, **quiet, runtime_env=_packages()
+            address="local",
+            include_dashboard=True,
+            dashboard_port=options.dashboard_port,
+            **quiet,
+            runtime_env=_packages(),
         )
     else:
         check_address(options.address)

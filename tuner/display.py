@@ -72,7 +72,10 @@ class Display:
         if ended or (record.epochs and now - self._last_line > _HEARTBEAT_S):
             self._last_line = now
             state = record.state if ended else f"{RUNNING} "
-            self._console.print(Text(f"[{self._ended():3}/{self._trials}] {self._line(record, state)} · {self._clock()}"), soft_wrap=True)
+            self._console.print(
+                Text(f"[{self._ended():3}/{self._trials}] {self._line(record, state)} · {self._clock()}"),
+                soft_wrap=True,
+            )
 
     def _line(self, record: TrialRecord, state: str) -> str:
         numbers = record.best if record.ended else record.last
@@ -104,7 +107,9 @@ class Display:
         rows = sorted(self._records.values(), key=lambda record: record.number)
         room = max(4, self._console.height - 8)
         if len(rows) > room:  # the running ones and the latest
-            rows = sorted(sorted(rows, key=lambda r: (r.ended or float("inf"), r.number))[-room:], key=lambda r: r.number)
+            rows = sorted(
+                sorted(rows, key=lambda r: (r.ended or float("inf"), r.number))[-room:], key=lambda r: r.number
+            )
         return Group(self.table(rows), line)
 
     def table(self, records: list[TrialRecord]) -> Table:

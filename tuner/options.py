@@ -167,9 +167,7 @@ class RunOptions:
                 "is to leave that out, or to give the same. For other values start a new run, without --resume."
             )
         # Where the run was found, which may be spelt in another way than when it began.
-        return dataclasses.replace(
-            merged, output=dataclasses.replace(merged.output, results=given.output.results)
-        )
+        return dataclasses.replace(merged, output=dataclasses.replace(merged.output, results=given.output.results))
 
 
 _GROUPS = {

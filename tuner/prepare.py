@@ -24,7 +24,7 @@ from tuner import results
 from tuner.cluster import check_address
 from tuner.display import file_progress
 from tuner.options import DataOptions, RunOptions
-from tuner.search import Suggested
+from tuner.study import Suggested
 
 EMBEDDED = "turntable"
 _APP = "twoview-tuner"
@@ -42,6 +42,11 @@ class Plan:
     table: PairTable
     data: PairData
     results_root: str
+
+    @property
+    def data_fingerprint(self) -> str:
+        """Equal for equal pairs, labels, splits and images: such runs may be compared."""
+        return f"{self.table.fingerprint()[:16]}-{self.data.fingerprint[:16]}"
 
     @property
     def space(self) -> SearchSpace:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ray.exceptions import RayActorError
 from ray.tune import Callback
 
 from trainable import verification
@@ -18,7 +21,11 @@ from tuner.results import RunTables
 from tuner.schema import SCHEMAS
 
 _EPOCH_NUMBERS = {*SCHEMAS["epochs"].names, "objective", "sick"} - {"trial"}
-_ROW_NUMBERS = {*SCHEMAS["trials"].names} & {*SCHEMAS["epochs"].names, "objective"} - {"trial", "learning_rate", "diagnoses"}
+_ROW_NUMBERS = {*SCHEMAS["trials"].names} & {*SCHEMAS["epochs"].names, "objective"} - {
+    "trial",
+    "learning_rate",
+    "diagnoses",
+}
 COMPLETED, PRUNED, SICK, FAILED, RUNNING, WAITING = "completed", "pruned", "sick", "failed", "running", "waiting"
 
 
@@ -96,7 +103,9 @@ class Recorder(Callback):
         row = next((row for row in self._tables.trial_rows() if row["trial"] == record.number), None)
         if row is None:
             return False
-        record.state, record.error, record.node, record.retries = (row[n] for n in ("state", "error", "node", "retries"))
+        record.state, record.error, record.node, record.retries = (
+            row[n] for n in ("state", "error", "node", "retries")
+        )
         record.checkpoint = row["checkpoint"]
         record.best_epoch = row["best_epoch"] or 0
         record.epochs = {epoch["epoch"]: epoch for epoch in self._tables.epoch_rows(record.number)}
@@ -154,7 +163,10 @@ class Recorder(Callback):
         if state == SICK:
             record.error = record.last.get("sick")
         self._tables.append_epochs(
-            [{"trial": record.number} | _only(numbers, SCHEMAS["epochs"].names) for _, numbers in sorted(record.epochs.items())]
+            [
+                {"trial": record.number} | _only(numbers, SCHEMAS["epochs"].names)
+                for _, numbers in sorted(record.epochs.items())
+            ]
         )
         if record.best_arrays is not None:
             self._tables.write_scores(record.number, self._score_columns(record))
@@ -184,10 +196,8 @@ class Recorder(Callback):
         low = high = None
         if record.best_arrays is not None:
             low, high = verification.interval(record.best_arrays["correct"], self._resamples)
-        if config.threshold is not None:
-            source = "searched" if "threshold" in record.searched else "fixed"
-        else:
-            source = "solved"
+        fixed_or_solved = "solved" if config.threshold is None else "fixed"
+        source = "searched" if "threshold" in record.searched else fixed_or_solved
         train_s = sum(numbers["epoch_s"] for numbers in record.epochs.values())
         return row | {
             "trial": record.number,
@@ -227,10 +237,18 @@ def _only(numbers: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
 
 
 def _message(trial: Any) -> str:
-    """The innermost line of what the worker raised."""
-    error = trial.get_pickled_error()
+    """The innermost line of what the worker raised, or that it died; read where the driver has just put it.
+
+    Tune's own get_pickled_error looks in the storage, where the file is not yet when a trial's end is told.
+    """
+    file = trial.pickled_error_file
+    if file is None or not Path(file).is_file():
+        return "unknown"
+    error = pickle.loads(Path(file).read_bytes())
+    if isinstance(error, RayActorError):
+        return f"the worker died: {str(error).strip().splitlines()[0]}"
     cause = getattr(error, "cause", None) or error
-    return f"{type(cause).__name__}: {cause}".strip().splitlines()[-1] if cause else "unknown"
+    return f"{type(cause).__name__}: {cause}".strip().splitlines()[-1]
 
 
 def _name_tasks(trial: Any, title: str) -> None:

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import pickle
-import platform
 import shlex
 import signal
-import socket
-import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -23,17 +17,19 @@ from ray import tune
 from rich.console import Console
 from rich.markup import escape
 
-from trainable.config import InputError, Settings
+from trainable.config import Settings
 from trainable.pairs import PairData
 from trainable.trial import PairTrial, gpu_precision, load_state, score_test_pairs
-from tuner import results, search, verdict
+from tuner import provenance, results, search, verdict
 from tuner.cluster import Cluster, Share, connect, share
 from tuner.display import Display, make_console
 from tuner.feature_cache import FeatureCache
 from tuner.options import RunOptions
-from tuner.prepare import Plan, cache_folder, load_space, prepare
+from tuner.prepare import Plan, cache_folder, prepare
 from tuner.recording import Recorder, TrialRecord, best_of
+from tuner.resuming import attempts_of, check_same_run, local_state, save_options, saved_run
 from tuner.sharing import with_features
+from tuner.study import StudySearch, make_sampler, open_storage
 
 _PACKAGES = ("torch", "timm", "ray", "optuna", "numpy", "pandas", "pyarrow", "scikit-learn")
 INTERRUPTED = 130
@@ -46,16 +42,14 @@ def run_session(options: RunOptions, command: Sequence[str], started: float) -> 
     """
     console = make_console()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    saved = None if options.output.resume is None else _saved_run(options)
+    saved = None if options.output.resume is None else saved_run(options)
     options = options if saved is None else RunOptions.from_dict(saved["options"]).resumed_with(options)
     plan = prepare(options, console, run=options.output.resume)
     if saved is not None:
-        _check_same_question(plan)
-        _check_same_data(plan, saved)
+        check_same_run(plan, saved)
     try:
         cluster = connect(options.hardware)
-        session = Session(plan, cluster, console, shlex.join(command), started, attempt=1 + (saved or {}).get("attempts", 0))
-        return session.run()
+        return Session(plan, cluster, console, shlex.join(command), started, attempt=1 + attempts_of(saved)).run()
     finally:
         ray.shutdown()
 
@@ -77,15 +71,15 @@ class Session:
             precision=self._precision(),
             threads=options.hardware.cpus_per_trial,
         )
-        self.state_dir = _local_state(plan.results_root, plan.run, options.data.cache)
+        self.state_dir = local_state(plan.results_root, plan.run, options.data.cache)
         self.store = results.Store.at(results.state_dir(plan.results_root, plan.run))
         self.tables = results.RunTables(plan.results_root, plan.space.name, plan.run)
 
     def run(self) -> int:
         """Search, then compare; writes the run's row at the start and at the end."""
         self._introduce()
-        self._save_options()
-        self.tables.write_run(self._provenance() | {"state": "running", "ended_at": None, "error": None})
+        save_options(self.plan, self.attempt)
+        self.tables.write_run(self._row() | {"state": "running", "ended_at": None, "error": None})
         display = Display(
             self.console,
             self.plan.options.search.trials,
@@ -121,14 +115,14 @@ class Session:
             console=self.console,
         )
 
-    def _searcher(self, recorder: Recorder) -> tuple[search.StudySearch, int]:
+    def _searcher(self, recorder: Recorder) -> tuple[StudySearch, int]:
         options = self.plan.options
-        searcher = search.StudySearch(
+        searcher = StudySearch(
             self.plan.suggested,
             recorder,
             metric=self.settings.metric,
-            sampler=search.make_sampler(options.search.sampler, options.configuration.seed + 1000 * (self.attempt - 1)),
-            storage=search.open_storage(self.state_dir / "study.log"),
+            sampler=make_sampler(options.search.sampler, options.configuration.seed + 1000 * (self.attempt - 1)),
+            storage=open_storage(self.state_dir / "study.log"),
             study_name=self.plan.run,
             run_seed=options.configuration.seed,
             checkpoint_of=self._checkpoint_of,
@@ -139,7 +133,7 @@ class Session:
         searcher.close_finished(load_state)
         return searcher, options.search.trials - len(recorder.records)
 
-    def _search(self, searcher: search.StudySearch, recorder: Recorder, to_go: int, stop: search.Stop) -> None:
+    def _search(self, searcher: StudySearch, recorder: Recorder, to_go: int, stop: search.Stop) -> None:
         plan = self.plan
         trainable = tune.with_parameters(
             PairTrial, data=self.data, backbone=plan.backbone, settings=self.settings, run=plan.run
@@ -195,7 +189,9 @@ class Session:
         best = pairs.result(scores[winner.number], self._threshold(winner))
         if not default.eligible:
             why = f"{default.state}: {default.error}" if default.error else default.state
-            self.console.print(f"\nNothing to compare the winner with: the default configuration, trial 0, is {escape(why)}.")
+            self.console.print(
+                f"\nNothing to compare the winner with: the default configuration, trial 0, is {escape(why)}."
+            )
             verdict.print_alone(self.console, best, winner)
             return verdict.winner_columns(best, winner)
         comparison = pairs.compare(
@@ -218,7 +214,9 @@ class Session:
     def _test_scores(self, records: list[TrialRecord]) -> dict[int, Any]:
         plan, settings = self.plan, self.settings
         states = {r.number: (r.values, load_state(self._checkpoint_of(r.number))) for r in records}
-        if self.cluster.address is None and settings.device == "cpu":  # same machine: no new worker, which takes seconds
+        if (
+            self.cluster.address is None and settings.device == "cpu"
+        ):  # same machine: no new worker, which takes seconds
             return {
                 number: score_test_pairs(values, plan.backbone, plan.data, settings, state)
                 for number, (values, state) in states.items()
@@ -253,6 +251,17 @@ class Session:
         self.console.print(f"\n[red]No trial can win.[/red] {escape(text)}")
         return text
 
+    def _row(self) -> dict[str, Any]:
+        """The run's row as it is known at the start."""
+        started = self.tables.run_row().get("started_at") or _utc(self.started)
+        known = {"started_at": started, "command": self.command, "precision": self.settings.precision}
+        return known | provenance.of_plan(self.plan) | provenance.of_machine(self.cluster, self.share)
+
+    def _introduce(self) -> None:
+        for name, text in provenance.introduction(self.plan, self.cluster, self.share, self.settings.precision).items():
+            self.console.print(f"[bold]{name:10}[/bold] {escape(text)}", soft_wrap=True)
+        self.console.print()
+
     def _precision(self) -> str:
         wanted = self.plan.options.hardware.precision
         if wanted != "auto":
@@ -260,27 +269,6 @@ class Session:
         if self.share.device == "cpu":
             return "fp32"
         return ray.get(gpu_precision.options(num_gpus=self.share.gpus).remote())
-
-    def _introduce(self) -> None:
-        plan, options = self.plan, self.plan.options
-        counts = " / ".join(f"{len(plan.data.rows(split)):,}" for split in ("train", "val", "test"))
-        size, blocks = plan.backbone_spec.image_size_px, plan.suggested.blocks
-        lines = {
-            "run": plan.run,
-            "question": plan.space.question,
-            "searched": ", ".join(plan.suggested.searched),
-            "data": f"{options.data.data}: {counts} pairs to train / validate / test, {len(plan.data.pixels):,} images",
-            "model": f"{options.model.backbone}, {blocks} blocks, weights {options.model.weights}, {size} px",
-            "search": f"{options.search.trials} trials of up to {options.configuration.epochs} epochs, "
-            f"{options.search.sampler} suggests, {options.search.scheduler} stops early, ranked by {options.search.metric}",
-            "hardware": f"{self.cluster.nodes} node{'s' * (self.cluster.nodes > 1)}, {self.cluster.cpus:g} CPUs, "
-            f"{self.cluster.gpus:g} GPUs: {self.share.concurrent} trials at a time on {self.share.device} in {self.settings.precision}",
-            "dashboard": " — ".join(filter(None, [self.cluster.dashboard_url or "none", self.cluster.login])),
-            "results": plan.results_root,
-        }
-        for name, text in lines.items():
-            self.console.print(f"[bold]{name:10}[/bold] {escape(text)}", soft_wrap=True)
-        self.console.print()
 
     def _say_where(self, wall_s: float) -> None:
         root, run = self.plan.results_root, self.plan.run
@@ -297,92 +285,6 @@ class Session:
     def _results_option(self) -> str:
         given = self.plan.options.output.results
         return "" if given == RunOptions().output.results else f" --results {shlex.quote(given)}"
-
-    def _save_options(self) -> None:
-        self.state_dir.mkdir(parents=True, exist_ok=True)
-        saved = {"options": self.plan.options.as_dict(), "data_fingerprint": _fingerprint(self.plan)}
-        saved["attempts"] = self.attempt  # a resumed sampler must not repeat its first draws, nor Tune its folders
-        temporary = self.state_dir / ".run.json"
-        temporary.write_text(json.dumps(saved, indent=1))
-        temporary.replace(self.state_dir / "run.json")
-
-    def _provenance(self) -> dict[str, Any]:
-        plan, options = self.plan, self.plan.options
-        splits = {f"{split}_pairs": len(plan.data.rows(split)) for split in ("train", "val", "test")}
-        commit, dirty = _git()
-        started = self.tables.run_row().get("started_at") or _utc(self.started)
-        return splits | {
-            "started_at": started,
-            "command": self.command,
-            "question": plan.space.question,
-            "space_source": plan.space.source,
-            "data": options.data.data,
-            "data_fingerprint": _fingerprint(plan),
-            "backbone": options.model.backbone,
-            "weights": options.model.weights,
-            "image_size_px": plan.backbone_spec.image_size_px,
-            "metric": options.search.metric,
-            "sampler": options.search.sampler,
-            "scheduler": options.search.scheduler,
-            "seed": options.configuration.seed,
-            "trials_requested": options.search.trials,
-            "git_commit": commit,
-            "git_dirty": dirty,
-            "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in _PACKAGES}},
-            "device": self.share.device,
-            "precision": self.settings.precision,
-            "hostname": socket.gethostname(),
-            "cluster_nodes": self.cluster.nodes,
-            "cluster_cpus": self.cluster.cpus,
-            "cluster_gpus": self.cluster.gpus,
-        }
-
-
-def _saved_run(options: RunOptions) -> dict[str, Any]:
-    root = results.writable(options.output.results)
-    run = options.output.resume
-    known = results.known_runs(root)
-    file = _local_state(root, run, options.data.cache) / "run.json"
-    if run not in known or not file.is_file():
-        there = f"runs there: {', '.join(known)}" if known else "there are no runs there"
-        raise InputError(
-            f"--resume {run!r}: no such run in {root}; {there}. Name one of them, or give another --results."
-        )
-    try:
-        return json.loads(file.read_text())
-    except ValueError as error:
-        raise InputError(
-            f"--resume {run}: {file}, which holds the run's options, is not JSON ({error}); valid is the file as it was "
-            "written. Restore it, or start a new run without --resume."
-        ) from error
-
-
-def _check_same_question(plan: Plan) -> None:
-    """The space must be the one that the run began with: the study remembers its parameters and ranges."""
-    began = results.runs(plan.results_root, [plan.run]).iloc[0]
-    if (plan.space.name, plan.space.source) != (began["space"], began["space_source"]):
-        raise InputError(
-            f"--resume {plan.run}: the space {plan.space.path} is not {began['space']}, which the run began with, or was "
-            "changed since. Put it back as it was, or start a new run without --resume."
-        )
-
-
-def _check_same_data(plan: Plan, saved: dict[str, Any]) -> None:
-    if _fingerprint(plan) != saved["data_fingerprint"]:
-        raise InputError(
-            f"--resume {plan.run}: the pairs or images of {plan.options.data.data} are not the ones that the run began with. "
-            "Put them back as they were, or start a new run without --resume."
-        )
-
-
-def _fingerprint(plan: Plan) -> str:
-    return f"{plan.table.fingerprint()[:16]}-{plan.data.fingerprint[:16]}"
-
-
-def _local_state(root: str, run: str, cache: str | None) -> Path:
-    """The run's folder for study, options and checkpoints; for results that are not local, in the cache."""
-    state = results.state_dir(root, run)
-    return Path(state) if "://" not in state else cache_folder(cache) / "state" / run
 
 
 @contextmanager
@@ -401,19 +303,6 @@ def _signals(stop: search.Stop) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _git() -> tuple[str | None, bool | None]:
-    """Commit of this code and whether it was changed; nothing where it is not a git checkout."""
-    folder = Path(__file__).parent
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain"))
-    except (OSError, subprocess.CalledProcessError):
-        return None, None
 
 
 def _utc(seconds: float) -> datetime:

@@ -73,7 +73,8 @@ def _compute(data: PairData, backbone: Backbone, cuts: list[int], share: Share, 
     starts = range(0, len(data.pixels), _IMAGES_A_TASK)
     where = {"device": share.device, "threads": share.cpus}
     waiting = {
-        task.remote(shared_backbone, pixels, slice(start, start + _IMAGES_A_TASK), cuts, **where): start for start in starts
+        task.remote(shared_backbone, pixels, slice(start, start + _IMAGES_A_TASK), cuts, **where): start
+        for start in starts
     }
     arrays: dict[int, np.ndarray] = {}
     with file_progress(console, "computing features") as progress:

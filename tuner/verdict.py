@@ -149,7 +149,9 @@ def print_verdict(
     console: Console, comparison: Comparison, winner: TrialRecord, default: TrialRecord, searched: tuple[str, ...]
 ) -> None:
     """Winner beside default, on test pairs; then the winner's four lines."""
-    table = Table(title="On test pairs, looked at once", title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table = Table(
+        title="On test pairs, looked at once", title_justify="left", title_style="bold", box=None, pad_edge=False
+    )
     for name in ("", "trial", *searched, "threshold", "test accuracy", "95 % interval", "test AUC", "95 % interval"):
         table.add_column(name, justify="left" if not name else "right")
     rows = [

@@ -1,0 +1,85 @@
+"""Where a run comes from: its plan, this code, these libraries, this cluster; for its first lines and its row."""
+
+from __future__ import annotations
+
+import platform
+import socket
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from tuner.cluster import Cluster, Share
+from tuner.prepare import Plan
+
+_PACKAGES = ("torch", "timm", "ray", "optuna", "numpy", "pandas", "pyarrow", "scikit-learn")
+_SPLITS = ("train", "val", "test")
+
+
+def introduction(plan: Plan, cluster: Cluster, share: Share, precision: str) -> dict[str, str]:
+    """What a person reads first: name and text of each line."""
+    options, search = plan.options, plan.options.search
+    counts = " / ".join(f"{len(plan.data.rows(split)):,}" for split in _SPLITS)
+    size, blocks = plan.backbone_spec.image_size_px, plan.suggested.blocks
+    return {
+        "run": plan.run,
+        "question": plan.space.question,
+        "searched": ", ".join(plan.suggested.searched),
+        "data": f"{options.data.data}: {counts} pairs to train / validate / test, {len(plan.data.pixels):,} images",
+        "model": f"{options.model.backbone}, {blocks} blocks, weights {options.model.weights}, {size} px",
+        "search": f"{search.trials} trials of up to {options.configuration.epochs} epochs, {search.sampler} suggests, "
+        f"{search.scheduler} stops early, ranked by {search.metric}",
+        "hardware": f"{cluster.nodes} node{'s' * (cluster.nodes > 1)}, {cluster.cpus:g} CPUs, {cluster.gpus:g} GPUs: "
+        f"{share.concurrent} trials at a time on {share.device} in {precision}",
+        "dashboard": " — ".join(filter(None, [cluster.dashboard_url or "none", cluster.login])),
+        "results": plan.results_root,
+    }
+
+
+def of_plan(plan: Plan) -> dict[str, Any]:
+    """The columns of the `runs` table that the plan fixes."""
+    options = plan.options
+    return {f"{split}_pairs": len(plan.data.rows(split)) for split in _SPLITS} | {
+        "question": plan.space.question,
+        "space_source": plan.space.source,
+        "data": options.data.data,
+        "data_fingerprint": plan.data_fingerprint,
+        "backbone": options.model.backbone,
+        "weights": options.model.weights,
+        "image_size_px": plan.backbone_spec.image_size_px,
+        "metric": options.search.metric,
+        "sampler": options.search.sampler,
+        "scheduler": options.search.scheduler,
+        "seed": options.configuration.seed,
+        "trials_requested": options.search.trials,
+    }
+
+
+def of_machine(cluster: Cluster, share: Share) -> dict[str, Any]:
+    """The columns of the `runs` table that code, libraries and hardware fix."""
+    commit, dirty = _git()
+    return {
+        "git_commit": commit,
+        "git_dirty": dirty,
+        "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in _PACKAGES}},
+        "device": share.device,
+        "hostname": socket.gethostname(),
+        "cluster_nodes": cluster.nodes,
+        "cluster_cpus": cluster.cpus,
+        "cluster_gpus": cluster.gpus,
+    }
+
+
+def _git() -> tuple[str | None, bool | None]:
+    """Commit of this code and whether it was changed; nothing where it is not a git checkout."""
+    folder = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain"))
+    except (OSError, subprocess.CalledProcessError):
+        return None, None

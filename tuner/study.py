@@ -1,0 +1,298 @@
+"""The study: Optuna's suggestions for Tune, told correctly how each trial ended, in a file that outlives the run."""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import Trial, TrialState
+from ray.tune.search import Searcher
+from ray.tune.search.optuna import OptunaSearch
+
+from search_spaces import SearchSpace
+from trainable.config import METRICS, TrialConfig
+from tuner.recording import COMPLETED, FAILED, PRUNED, RUNNING, SICK, WAITING, Recorder, TrialRecord, ending_state
+
+DEFAULT_THRESHOLD = 0.5
+"""The threshold of the default configuration: the broken run's."""
+_MAX_ASKS = 3
+"""After so many suggestions in a row that were tried before, the sampler keeps to the best it knows: random draws follow."""
+_MAX_DRAWS = 1000
+"""So many random draws that were all tried before mean that the space has nothing new left."""
+
+
+@dataclass(frozen=True)
+class Suggested:
+    """What a search needs to know of its space: what is searched, and what else the trials have in common."""
+
+    space: SearchSpace
+    fixed: TrialConfig
+    blocks: int
+    searched: tuple[str, ...]
+    """TrialConfig's names that differ between the space's configurations."""
+    distributions: dict[str, optuna.distributions.BaseDistribution]
+    """Of the space's parameters, by name."""
+
+    @property
+    def cuts(self) -> list[int | None]:
+        """Every value of trainable_blocks that a trial can have."""
+        fixed = self.fixed.trainable_blocks
+        return [fixed, *range(self.blocks + 1)] if "trainable_blocks" in self.searched else [fixed]
+
+    def configure(self, trial: Trial, run_seed: int) -> dict[str, Any]:
+        """The values of one suggestion, with the seed that follows from the run's and from all that training depends on.
+
+        Equal trainings get equal seeds: two configurations that differ in the threshold only train the same model.
+        """
+        given = self.space.suggest(trial, self.blocks)
+        return self.seeded({**_values(self.fixed), **given}, run_seed)
+
+    @property
+    def default(self) -> dict[str, Any]:
+        """The default configuration's values, without the trial's own seed and what the space fixes for all trials."""
+        values = _values(self.fixed)
+        return values | {"threshold": DEFAULT_THRESHOLD if values["threshold"] is None else values["threshold"]}
+
+    def in_study(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Of these values, those that the space suggests under their own name and that it can hold as they are."""
+        wanted = values | {
+            "trainable_blocks": self.blocks if values["trainable_blocks"] is None else values["trainable_blocks"]
+        }
+        found = {name: wanted[name] for name in self.distributions if name in wanted}
+        return {name: value for name, value in found.items() if _can_hold(self.distributions[name], value)}
+
+    def seeded(self, values: dict[str, Any], run_seed: int) -> dict[str, Any]:
+        """The values with the trial's own seed; the whole backbone written as its number of blocks becomes None."""
+        if values["trainable_blocks"] == self.blocks:
+            values = {**values, "trainable_blocks": None}
+        key = TrialConfig.of({**values, "seed": run_seed}).training_key()
+        return {**values, "seed": int(key, 16) % 2**31}
+
+
+def _values(config: TrialConfig) -> dict[str, Any]:
+    return {name: getattr(config, name) for name in TrialConfig.names()}
+
+
+class StudySearch(OptunaSearch):
+    """Optuna's suggestions for Tune, from a study that outlives the run.
+
+    Unlike OptunaSearch, a trial that the scheduler stopped is told as PRUNED with all its intermediate values (there:
+    COMPLETE, with its early value), a sick or NaN one as FAIL (there: running for ever), no configuration is suggested
+    twice, the first is the default one, and a study that was interrupted goes on with the trials it had not finished.
+    """
+
+    def __init__(
+        self,
+        suggested: Suggested,
+        recorder: Recorder,
+        *,
+        metric: str,
+        sampler: optuna.samplers.BaseSampler,
+        storage: optuna.storages.BaseStorage,
+        study_name: str,
+        run_seed: int,
+        checkpoint_of: Callable[[int], str | None],
+    ) -> None:
+        super().__init__(
+            space=lambda trial: suggested.configure(trial, run_seed),
+            metric="objective",
+            mode=METRICS[metric],
+            sampler=sampler,
+            storage=storage,
+            study_name=study_name,
+        )
+        self._suggested, self._recorder, self._run_seed = suggested, recorder, run_seed
+        self._checkpoint_of = checkpoint_of
+        self._numbers: dict[str, int] = {}
+        self._seen: set[str] = set()
+        self._unfinished: deque[Trial] = deque()
+        for frozen in self._ot_study.get_trials(deepcopy=False):
+            if "number" in frozen.user_attrs:
+                self._seen.add(_identity(frozen.user_attrs["values"]))
+                if frozen.state == TrialState.RUNNING:
+                    self._unfinished.append(Trial(self._ot_study, frozen._trial_id))
+            elif frozen.state == TrialState.RUNNING:  # the driver was killed before it had a number: nobody trains it
+                self._ot_study.tell(frozen.number, state=TrialState.FAIL)
+        self._next_number = len(self._seen)
+        self.exhausted = False
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+        """The next trial's `values`, `number`, `title` and `resume_from`; or FINISHED when nothing new is left."""
+        if self._unfinished:
+            trial = self._unfinished.popleft()
+            return self._hand_out(trial_id, trial, self._checkpoint_of(trial.user_attrs["number"]))
+        trial = self._default_trial() if self._next_number == 0 else self._new_trial()
+        if trial is None:
+            self.exhausted = True
+            return Searcher.FINISHED
+        self._next_number += 1
+        return self._hand_out(trial_id, trial, None)
+
+    def _hand_out(self, trial_id: str, trial: Trial, checkpoint: str | None) -> dict[str, Any]:
+        self._ot_trials[trial_id] = trial
+        record = self._record(trial.user_attrs)
+        self._numbers[trial_id] = record.number
+        self._recorder.suggested(record)
+        return {"number": record.number, "values": record.values, "title": record.title, "resume_from": checkpoint}
+
+    def _record(self, attributes: dict[str, Any]) -> TrialRecord:
+        number, values = attributes["number"], attributes["values"]
+        searched = {name: values[name] for name in self._suggested.searched if not _idle(name, values)}
+        title = f"trial {number:03d} " + " ".join(f"{name}={_short(name, value)}" for name, value in searched.items())
+        return TrialRecord(number, values, title, searched, attributes["is_default"])
+
+    def ended_before(self) -> list[TrialRecord]:
+        """A record, yet without its epochs, of every trial that the study knows to have ended in an earlier attempt."""
+        frozen = self._ot_study.get_trials(deepcopy=False)
+        return [self._record(t.user_attrs) for t in frozen if "number" in t.user_attrs and t.state.is_finished()]
+
+    def close_finished(self, load: Callable[[str], dict[str, Any]]) -> None:
+        """End the unfinished trials whose saved state has no epoch to come: the driver was killed before it heard so."""
+        for trial in list(self._unfinished):
+            record = self._record(trial.user_attrs)
+            checkpoint = self._checkpoint_of(record.number)
+            state = load(checkpoint) if checkpoint else {"history": [], "sick": None}
+            if not state["sick"] and len(state["history"]) < record.values["epochs"]:
+                continue
+            self._unfinished.remove(trial)
+            self._recorder.recover(record, state)
+            for numbers in state["history"]:
+                self._report(trial, numbers)
+            self._tell(trial, record, record.state)
+
+    def _new_trial(self) -> Trial | None:
+        for _ in range(_MAX_ASKS):
+            trial = self._ot_study.ask()
+            values = self._suggested.configure(trial, self._run_seed)
+            if _identity(values) not in self._seen:
+                return self._marked(trial, values, is_default=False)
+            self._ot_study.tell(trial, state=TrialState.FAIL)  # asked again, the sampler draws anew
+        return self._drawn_trial()
+
+    def _drawn_trial(self) -> Trial | None:
+        """A random configuration that was not tried, in a finite space that the sampler has narrowed down; or None."""
+        draws = optuna.create_study(sampler=optuna.samplers.RandomSampler(self._run_seed + self._next_number))
+        for _ in range(_MAX_DRAWS):
+            drawn = draws.ask()
+            if _identity(self._suggested.configure(drawn, self._run_seed)) not in self._seen:
+                self._ot_study.enqueue_trial(drawn.params)
+                trial = self._ot_study.ask()
+                return self._marked(trial, self._suggested.configure(trial, self._run_seed), is_default=False)
+        return None
+
+    def _default_trial(self) -> Trial:
+        """The default configuration; where the space cannot suggest it, it is tried beside the study's suggestions."""
+        suggested = self._suggested
+        self._ot_study.enqueue_trial(suggested.in_study(suggested.default))
+        trial = self._ot_study.ask()
+        in_space = suggested.configure(trial, self._run_seed)
+        kept = {name: value for name, value in in_space.items() if name not in (*suggested.searched, "threshold")}
+        default = suggested.seeded(suggested.default | kept | {"seed": 0}, self._run_seed)
+        asked = {name: in_space[name] for name in suggested.searched}
+        trial.set_user_attr("outside_space", asked != {name: default[name] for name in suggested.searched})
+        return self._marked(trial, default, is_default=True)
+
+    def _marked(self, trial: Trial, values: dict[str, Any], is_default: bool) -> Trial:
+        self._seen.add(_identity(values))
+        # The number last: a trial that has one has everything, wherever the driver is killed.
+        for name, value in (("values", values), ("is_default", is_default), ("number", self._next_number)):
+            trial.set_user_attr(name, value)
+        return trial
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Report an epoch's objective as the trial's intermediate value, once an epoch and never NaN."""
+        self._report(self._ot_trials[trial_id], result)
+
+    def _report(self, trial: Trial, numbers: dict[str, Any]) -> None:
+        value, epoch = numbers["objective"], numbers["epoch"]
+        known = self._ot_study._storage.get_trial(trial._trial_id).intermediate_values
+        if math.isfinite(value) and epoch not in known:
+            trial.report(value, epoch)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Tell how the trial ended: COMPLETE with the best epoch's objective, PRUNED with what it reported, or FAIL."""
+        if trial_id in self._completed_trials or trial_id not in self._ot_trials:
+            return
+        if result and "objective" in result:
+            self.on_trial_result(trial_id, result)  # Tune does not pass on the report at which a trial was stopped
+        record = self._recorder.records[self._numbers[trial_id]]
+        self._tell(self._ot_trials[trial_id], record, FAILED if error else ending_state(result))
+        self._completed_trials.add(trial_id)
+
+    def _tell(self, trial: Trial, record: TrialRecord, state: str) -> None:
+        outside = trial.user_attrs.get(
+            "outside_space", False
+        )  # its value would be told of other parameters than it had
+        undefined = state == COMPLETED and not record.best_epoch  # the metric, in every epoch
+        if outside or undefined or state in (FAILED, SICK):
+            self._ot_study.tell(trial, state=TrialState.FAIL)
+        elif state == COMPLETED:
+            self._ot_study.tell(trial, record.epochs[record.best_epoch]["objective"])
+        else:
+            self._ot_study.tell(trial, state=TrialState.PRUNED)
+
+    def prune_leftovers(self) -> None:
+        """Tell and record as pruned what a time budget cut off; a trial without an epoch stays to be resumed."""
+        for trial_id, trial in self._ot_trials.items():
+            record = self._recorder.records[self._numbers[trial_id]]
+            if record.state in (RUNNING, WAITING) and record.epochs:
+                self._recorder.end(record, PRUNED)
+                self._tell(trial, record, PRUNED)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its searcher for Tuner.restore, which is not how a run is resumed here."""
+        return {}
+
+    def save_to_dir(self, checkpoint_dir: str, session_str: str = "default", **kwargs: Any) -> None:
+        """Nothing: the study's own file is the memory, and Tune's snapshot of it would be an older second one."""
+
+
+def _idle(name: str, values: dict[str, Any]) -> bool:
+    """The parameter is in the configuration but does nothing there."""
+    return name == "backbone_lr_ratio" and values["trainable_blocks"] == 0
+
+
+def _can_hold(distribution: optuna.distributions.BaseDistribution, value: Any) -> bool:
+    if isinstance(distribution, optuna.distributions.CategoricalDistribution):
+        return value in distribution.choices
+    if value is None or not distribution.low <= value <= distribution.high:
+        return False
+    steps = (value - distribution.low) / distribution.step if distribution.step else 0
+    return math.isclose(steps, round(steps), abs_tol=1e-8)
+
+
+def _identity(values: dict[str, Any]) -> str:
+    """Equal for configurations that are equal in everything."""
+    return json.dumps(values, sort_keys=True)
+
+
+def _short(name: str, value: Any) -> str:
+    if value is None:
+        return "all" if name == "trainable_blocks" else "solved"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def make_sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
+    """Optuna's sampler of that name, seeded. TPE and GP look at running trials, so parallel suggestions differ."""
+    if name == "gp":
+        return optuna.samplers.GPSampler(seed=seed, n_startup_trials=6)
+    if name == "random":
+        return optuna.samplers.RandomSampler(seed=seed)
+    if name == "qmc":
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+            return optuna.samplers.QMCSampler(seed=seed, scramble=True, warn_asynchronous_seeding=False)
+    return optuna.samplers.TPESampler(seed=seed, constant_liar=True, n_startup_trials=6)
+
+
+def open_storage(path: Path) -> optuna.storages.JournalStorage:
+    """The study's file, which `optuna-dashboard` opens."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))

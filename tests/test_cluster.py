@@ -1,0 +1,175 @@
+"""On a running cluster of several nodes: trials anywhere, failing workers and nodes, the dashboard."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from tests.real_ray import SMALL, Command, alone, dashboard, saved_states, table
+from trainable.config import Settings
+
+EPOCHS = 25
+SICKENING = '''"""Does a learning rate that breaks the numbers end the search?"""
+
+
+def suggest(trial):
+    """One rate that works and one that cannot."""
+    return {"learning_rate": trial.suggest_categorical("learning_rate", [1e-3, 1e30]),
+            "temperature": trial.suggest_float("temperature", 0.05, 0.5, log=True)}
+'''
+
+
+def start(cluster: Any, pairs: Path, folder: Path, *arguments: object) -> Command:
+    """A run on the cluster, its results in `folder`/results."""
+    return Command(folder, "--address", cluster.address, "--data", pairs, "--results", "results", *SMALL, *arguments)
+
+
+def workers(cluster: Any, command: Command) -> dict[int, int]:
+    """Process ids of the workers of this run that train now, by the number of the trial that each is busy with."""
+    url = f"http://{cluster.webui_url}"
+    drivers = [job for job in dashboard(url, "/api/jobs/") if job["driver_info"]]
+    jobs = {job["job_id"] for job in drivers if int(job["driver_info"]["pid"]) == command.process.pid}
+    tasks = dashboard(url, "/api/v0/tasks?detail=true&limit=5000")["data"]["result"]["result"]
+    found = {}
+    for task in tasks:
+        name = re.match(r"trial (\d+) ", task["name"])
+        if name and task["job_id"] in jobs and task["state"] == "RUNNING" and task["worker_pid"]:
+            found[int(name[1])] = task["worker_pid"]
+    return found
+
+
+class Rough:
+    """A run on two nodes of which a worker is killed, and later a whole node; and what was seen of it on the way."""
+
+    def __init__(self, cluster: Any, pairs: Path, folder: Path) -> None:
+        self.results = folder / "results"
+        node = cluster.add_node(num_cpus=1)
+        cluster.wait_for_nodes()
+        self.command = start(
+            cluster, pairs, folder, "--epochs", EPOCHS, "--trials", 5, "--scheduler", "none", "--max-failures", 3
+        )
+        self.gauges = self.command.until(lambda: self.gauges_of(cluster), "the gauges appeared")
+        self.killed, pid = self.command.until(lambda: self.busy(cluster), "a trial had a checkpoint")
+        os.kill(pid, signal.SIGKILL)
+        self.command.until(lambda: "[  1/5]" in self.command.output, "a trial had ended")
+        cluster.remove_node(node)
+        self.removed = node.node_id[:8]
+        self.output = self.command.expect(0)
+        self.run = self.command.run
+        self.trials = table(self.results, "trials", self.run).set_index("trial")
+        tasks = dashboard(f"http://{cluster.webui_url}", "/api/v0/tasks?limit=5000")["data"]["result"]["result"]
+        self.task_names = {task["name"] for task in tasks}
+
+    def busy(self, cluster: Any) -> tuple[int, int] | None:
+        """A trial that has a checkpoint, and the process that trains it."""
+        saved = saved_states(self.results, self.command.run)
+        return next(((number, pid) for number, pid in workers(cluster, self.command).items() if number in saved), None)
+
+    def gauges_of(self, cluster: Any) -> list[str]:
+        """Lines of the nodes' metrics, as Prometheus reads them, that are of the run."""
+        if "\nresults " not in self.command.output:
+            return []
+        opener, lines = urllib.request.build_opener(urllib.request.ProxyHandler({})), []
+        for node in cluster.list_all_nodes():
+            with opener.open(f"http://{node.node_ip_address}:{node.metrics_export_port}/metrics", timeout=10) as answer:
+                lines += answer.read().decode().splitlines()
+        return [line for line in lines if line.startswith("ray_tuner_") and f'run="{self.command.run}"' in line]
+
+
+@pytest.fixture(scope="module")
+def rough(cluster: Any, pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Rough:
+    """The rough run, done once."""
+    return Rough(cluster, pairs, tmp_path_factory.mktemp("rough"))
+
+
+def test_trials_run_on_several_nodes(rough: Rough) -> None:
+    """The column `node` tells where each trial ran; it was more than one node."""
+    assert rough.trials.node.nunique() >= 2
+
+
+def test_a_killed_worker_costs_a_retry_and_nothing_else(rough: Rough) -> None:
+    """Its trial was taken up again from its checkpoint and ended well."""
+    row = rough.trials.loc[rough.killed]
+    assert row.retries >= 1
+    assert (row.state, row.epochs) == ("completed", EPOCHS)
+
+
+def test_the_search_survives_the_loss_of_a_node(rough: Rough) -> None:
+    """All trials end well although one of the nodes went away in the middle."""
+    assert sorted(rough.trials.index) == list(range(5))
+    assert set(rough.trials.state) == {"completed"}
+    assert "winner − default" in rough.output
+
+
+def test_neither_node_nor_failure_shows_in_the_numbers(rough: Rough, pairs: Path) -> None:
+    """The trial whose worker was killed has, to the bit, the losses that it has when nothing happens to it."""
+    epochs = table(rough.results, "epochs", rough.run)
+    row = rough.trials.reset_index().set_index("trial", drop=False).loc[rough.killed]
+    reports = alone(pairs, row, Settings())
+    known = epochs[epochs.trial == rough.killed].sort_values("epoch")
+    assert [report.contrastive_loss for report in reports] == known.contrastive_loss.tolist()
+    assert [report.val_auc for report in reports] == known.val_auc.tolist()
+
+
+def test_the_dashboard_shows_trials_under_readable_names(rough: Rough) -> None:
+    """Its tasks are called by the trial's number and what is special about it."""
+    for number, row in rough.trials.iterrows():
+        assert f"trial {number:03d} temperature={row.temperature:.3g}" in rough.task_names
+
+
+def test_metrics_of_a_trial_are_exported(rough: Rough) -> None:
+    """Prometheus finds accuracy and losses of each running trial, tagged with run and trial."""
+    names = {line.partition("{")[0] for line in rough.gauges}
+    assert {"ray_tuner_val_accuracy", "ray_tuner_contrastive_loss", "ray_tuner_consistency_loss"} <= names
+    assert all(re.search(r'trial="trial \d{3} temperature=', line) for line in rough.gauges)
+
+
+def test_failed_and_sick_trials_are_recorded_and_the_search_goes_on(cluster: Any, pairs: Path, tmp_path: Path) -> None:
+    """Without a retry a killed worker fails its trial, with the error; NaN makes a trial sick; others complete."""
+    (tmp_path / "sickening.py").write_text(SICKENING)
+    command = start(
+        cluster, pairs, tmp_path, "--space", tmp_path / "sickening.py", "--epochs", EPOCHS, "--trials", 6,
+        "--max-failures", 0, "--scheduler", "none", "--sampler", "random", "--seed", 1,
+    )  # fmt: skip
+    pid = command.until(lambda: workers(cluster, command).get(0), "the default trial was running")
+    os.kill(pid, signal.SIGKILL)
+    output = command.expect(0)
+    trials = table(tmp_path / "results", "trials", command.run).set_index("trial")
+    assert len(trials) == 6
+    failed, sick = trials.loc[0], trials[trials.learning_rate == 1e30]
+    assert (failed.state, failed.retries) == ("failed", 0)
+    assert "died" in failed.error
+    assert len(sick) >= 1
+    assert set(sick.state) == {"sick"}
+    assert (sick.retries == 0).all()
+    assert sick.error.str.contains("NaN").all()
+    assert set(trials.drop(index=[0, *sick.index]).state) == {"completed"}
+    told = _states(tmp_path / "results", command.run)
+    assert {told[number] for number in (0, *sick.index)} == {TrialState.FAIL}
+    assert "the default configuration, trial 0, is failed" in output
+    assert "winner on test pairs" in output
+
+
+def test_a_run_without_a_healthy_trial_says_why(cluster: Any, pairs: Path, tmp_path: Path) -> None:
+    """Exit code 1, the reason with the trials that it befell, and a row that says failed."""
+    command = start(cluster, pairs, tmp_path, "--learning-rate", 1e30, "--epochs", 2, "--trials", 2)
+    output = command.expect(1)
+    assert re.search(r"No trial can win\. trials 0, 1: not finite", output)
+    (run,) = table(tmp_path / "results", "runs", command.run).to_dict("records")
+    assert run["state"] == "failed"
+    assert "not finite" in run["error"]
+
+
+def _states(results: Path, run: str) -> dict[int, TrialState]:
+    file = results / "state" / run / "study.log"
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(file)))
+    trials = optuna.load_study(study_name=run, storage=storage).get_trials()
+    return {trial.user_attrs["number"]: trial.state for trial in trials if "number" in trial.user_attrs}

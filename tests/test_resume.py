@@ -1,0 +1,163 @@
+"""A run that is interrupted, killed or made longer goes on where it was: nothing is lost and nothing is done twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pandas as pd
+import pytest
+from optuna.trial import TrialState
+
+from tests.real_ray import SMALL, Command, alone, saved_states, table
+from trainable.config import Settings
+from trainable.trial import load_state
+
+EPOCHS, TRIALS = 12, 6
+
+
+class Story:
+    """A run ended by Ctrl-C, gone on with, killed, and gone on with to its end; with what lay there in between."""
+
+    def __init__(self, folder: Path, pairs: Path) -> None:
+        self.results = folder / "results"
+        self.interrupted = Command(
+            folder, "--data", pairs, "--results", self.results, "--epochs", EPOCHS, "--trials", TRIALS,
+            "--scheduler", "none", "--sampler", "random", *SMALL,
+        )  # fmt: skip
+        self._until_between(self.interrupted, finished=1)
+        os.killpg(self.interrupted.process.pid, signal.SIGINT)  # as the terminal does it
+        self.interrupted.expect(130)
+        self.run = self.interrupted.run
+        self.after_interrupt = self.look()
+        self.killed = self.resumed()
+        self._until_between(self.killed, finished=len(self.after_interrupt[0]) + 1)
+        self.killed.process.kill()
+        self.killed.expect(-signal.SIGKILL)
+        self.after_kill = self.look()
+        self.last = self.resumed()
+        self.last.expect(0)
+
+    def resumed(self, *arguments: object) -> Command:
+        """The run, gone on with."""
+        return Command(self.results.parent, "--resume", self.run, "--results", self.results, *arguments)
+
+    def look(self) -> tuple[pd.DataFrame, dict[int, list[dict]]]:
+        """The trials in the tables, and the epochs in the saved state of each of the others."""
+        trials = table(self.results, "trials", self.run)
+        states = saved_states(self.results, self.run)
+        running = set(states) - set(trials.trial)
+        return trials, {number: load_state(states[number].parent)["history"] for number in running}
+
+    def _until_between(self, command: Command, finished: int) -> None:
+        """Wait until so many trials are in the tables, and another one has a saved state but is not done."""
+
+        def between() -> bool:
+            if "\nresults " not in command.output:
+                return False
+            trials = table(self.results, "trials", command.run)
+            under_way = set(saved_states(self.results, command.run)) - set(trials.get("trial", ()))
+            return len(trials) >= finished and bool(under_way)
+
+        command.until(between, "a trial had finished and another was under way")
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory, pairs: Path) -> Story:
+    """The whole story, told once."""
+    return Story(tmp_path_factory.mktemp("resume"), pairs)
+
+
+def test_an_interrupted_run_says_how_to_go_on(story: Story) -> None:
+    """Ctrl-C ends it with code 130 and names the very command that goes on."""
+    output = story.interrupted.output
+    assert f"python -m tuner.run --resume {story.run} --results {story.results}" in output
+    assert "Interrupted by SIGINT" in output
+    assert "Traceback" not in output
+
+
+def test_finished_trials_survive(story: Story) -> None:
+    """Rows that were there when the driver was interrupted or killed are the same in the end."""
+    final = table(story.results, "trials", story.run).set_index("trial")
+    for before in (story.after_interrupt[0], story.after_kill[0]):
+        assert len(before) >= 1
+        before = before.set_index("trial")
+        pd.testing.assert_frame_equal(final.loc[before.index], before)
+    assert len(story.after_kill[0]) > len(story.after_interrupt[0])
+
+
+def test_no_trial_is_lost_or_run_twice(story: Story) -> None:
+    """As many trials as asked for, each once, each trained to its end."""
+    trials = table(story.results, "trials", story.run)
+    assert sorted(trials.trial) == list(range(TRIALS))
+    assert set(trials.state) == {"completed"}
+    assert trials.temperature.is_unique
+    (run,) = table(story.results, "runs", story.run).to_dict("records")
+    assert (run["state"], run["trials_done"]) == ("finished", TRIALS)
+
+
+def test_unfinished_trials_go_on_at_their_checkpoint(story: Story) -> None:
+    """Epochs in a saved state are not trained again: even their times are those of the first attempt."""
+    epochs = table(story.results, "epochs", story.run).set_index(["trial", "epoch"])
+    under_way = [(number, h) for _, states in (story.after_interrupt, story.after_kill) for number, h in states.items()]
+    assert any(under_way)
+    for number, history in under_way:
+        for numbers in history:
+            assert epochs.loc[(number, numbers["epoch"]), "epoch_s"] == numbers["epoch_s"]
+
+
+def test_the_interruptions_leave_no_trace_in_the_numbers(story: Story, pairs: Path) -> None:
+    """Every trial has the losses and scores, to the bit, that it has when it is trained in one go."""
+    epochs, scores = (table(story.results, name, story.run) for name in ("epochs", "scores"))
+    for _, row in table(story.results, "trials", story.run).iterrows():
+        reports = alone(pairs, row, Settings())
+        known = epochs[epochs.trial == row.trial]
+        assert [report.contrastive_loss for report in reports] == known.contrastive_loss.tolist()
+        own = scores[scores.trial == row.trial].sort_values("pair")
+        np.testing.assert_array_equal(reports[row.best_epoch - 1].scores, own.score.to_numpy())
+
+
+def test_the_sampler_remembers(story: Story) -> None:
+    """One study holds all trials of all attempts, with their values, and none of them is left running."""
+    trials = _study(story.results, story.run)
+    numbered = {t.user_attrs["number"]: t for t in trials if "number" in t.user_attrs}
+    assert sorted(numbered) == list(range(TRIALS))
+    assert {t.state for t in numbered.values()} == {TrialState.COMPLETE}
+    assert not [t for t in trials if not t.state.is_finished()]
+    rows = table(story.results, "trials", story.run).set_index("trial")
+    assert {number: t.value for number, t in numbered.items()} == rows.objective.to_dict()
+
+
+def test_a_finished_run_can_be_made_longer(story: Story, cluster: object) -> None:
+    """--resume with more --trials adds just those, on whatever cluster, and counts on from the last number."""
+    before = table(story.results, "trials", story.run)
+    story.resumed("--trials", TRIALS + 1, "--address", cluster.address).expect(0)
+    after = table(story.results, "trials", story.run)
+    assert sorted(after.trial) == list(range(TRIALS + 1))
+    pd.testing.assert_frame_equal(after[after.trial < TRIALS].reset_index(drop=True), before)
+
+
+def test_sigterm_ends_a_run_in_order(tmp_path: Path, cluster: object, pairs: Path) -> None:
+    """A cluster's or a shell's polite kill is answered like Ctrl-C: code 130 and the way to go on."""
+    command = Command(
+        tmp_path, "--data", pairs, "--results", tmp_path, "--address", cluster.address,
+        "--epochs", 500, "--trials", 2, "--scheduler", "none", "--sampler", "gp", "--metric", "val_auc", *SMALL,
+    )  # fmt: skip
+    command.until(
+        lambda: "\nresults " in command.output and saved_states(tmp_path, command.run), "a trial had a checkpoint"
+    )
+    command.process.send_signal(signal.SIGTERM)
+    output = command.expect(130)
+    assert "Interrupted by SIGTERM" in output
+    assert f"--resume {command.run}" in output
+    (run,) = table(tmp_path, "runs", command.run).to_dict("records")
+    assert run["state"] == "interrupted"
+
+
+def _study(results: Path, run: str) -> list[optuna.trial.FrozenTrial]:
+    file = results / "state" / run / "study.log"
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(file)))
+    return optuna.load_study(study_name=run, storage=storage).get_trials()

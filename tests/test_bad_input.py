@@ -22,7 +22,7 @@ from trainable import weights
 from trainable.config import METRICS, InputError, TrialConfig
 from trainable.pairs import PairTable
 from trainable.verification import cross_fitted
-from tuner import prepare, session
+from tuner import cluster, prepare, session
 from tuner.cluster import Cluster
 from tuner.options import RunOptions
 from tuner.results import RunTables
@@ -360,6 +360,16 @@ def test_an_address_where_nothing_answers(refused, address):
     """Within seconds, and before any image is read."""
     address = address.format(port=free_port())
     says(refused("--address", address, data="nowhere"), address, "nothing answers there", "ray start --head")
+
+
+def test_an_address_where_something_else_answers(refused, monkeypatch):
+    """A server that is no Ray's is told apart within seconds; Ray itself would wait for minutes."""
+    monkeypatch.setattr(cluster, "_CONNECT_TIMEOUT_S", 1.0)
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        says(refused("--address", address, data="nowhere"), address, "no Ray cluster", "ray start --head")
 
 
 @pytest.mark.parametrize(

@@ -51,12 +51,31 @@ def check_address(address: str | None) -> None:
         )
     try:
         with closing(socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_TIMEOUT_S)):
-            return
+            pass
     except (OSError, UnicodeError) as error:  # UnicodeError: a name that cannot be a host's
         raise InputError(
             f"--address {address}: nothing answers there ({error}). Start a cluster with `ray start --head` and give the "
             "address that it prints, or leave --address out to run on this machine."
         ) from error
+    if not _speaks_grpc(f"{host}:{port}"):
+        raise InputError(
+            f"--address {address}: something answers there, but it is no Ray cluster. `ray start --head` prints the address "
+            "of the cluster that it starts: host and port (6379 unless another is asked for)."
+        )
+
+
+def _speaks_grpc(target: str) -> bool:
+    """Whether the server there does what Ray's do; ray.init would wait minutes for any other. With TLS nobody can tell."""
+    if os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):
+        return True
+    import grpc
+
+    with grpc.insecure_channel(target) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=_CONNECT_TIMEOUT_S)
+        except grpc.FutureTimeoutError:
+            return False
+    return True
 
 
 def _check_port(port: int | None) -> None:
@@ -81,9 +100,8 @@ def connect(options: HardwareOptions) -> Cluster:
     """
     import ray
 
-    os.environ.setdefault(
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
-    )  # Ray's future default; else it warns at every start
+    # Ray's future default; without it Ray warns at every start
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     if options.address is None:
         _check_port(options.dashboard_port)

@@ -248,3 +248,13 @@ def test_a_value_out_of_range_is_refused(name: str, value: object) -> None:
     """The message names the field, the value got and what is valid."""
     with pytest.raises(InputError, match=f"{name} is .*; valid is"):
         replace(TINY, **{name: value})
+
+
+def test_several_processes_render_the_same_images(tmp_path, monkeypatch):
+    """Spread over processes, which large sets are, every image is the same to the bit as from one."""
+    one = turntable.write(tmp_path / "one", TINY).parent
+    monkeypatch.setattr(turntable, "_WORTH_PROCESSES", 1)
+    several = turntable.write(tmp_path / "several", TINY).parent
+    images = sorted(path.relative_to(one) for path in one.rglob("*.png"))
+    assert images
+    assert all((one / image).read_bytes() == (several / image).read_bytes() for image in images)

@@ -28,7 +28,7 @@ class TrialConfig:
     Raises InputError for a value outside its range, on construction.
     """
 
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     """Learning rate of AdamW, above 0; that of the backbone's trained blocks is backbone_lr_ratio times as large."""
     temperature: float = 0.07
     """Temperature of the contrastive loss (InfoNCE), above 0."""
@@ -39,7 +39,7 @@ class TrialConfig:
     backbone_lr_ratio: float = 1.0
     """Learning rate of the trained backbone blocks over that of the projection head, above 0 and up to 1."""
 
-    epochs: int = 10
+    epochs: int = 6
     """How often a trial passes over the training pairs, at least 1."""
     batch_size: int = 32
     """Pairs in a batch, at least 2; the contrastive loss is ln(batch_size) at chance."""

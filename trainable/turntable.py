@@ -9,9 +9,12 @@ import csv
 import dataclasses
 import hashlib
 import json
+import multiprocessing
+import os
 import shutil
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +23,9 @@ from PIL import Image
 
 from trainable.config import InputError
 from trainable.turntable_renderer import PAIRS, RENDERER_VERSION, SHOTS, random_object, random_shot, render, stream
+
+_WORTH_PROCESSES = 200
+"""Identities from which on several processes render faster than one."""
 
 COLUMNS = ("front", "angle", "pair_label", "front_identity", "angle_identity", "split")
 
@@ -40,7 +46,7 @@ class TurntableSpec:
     """Identities of the test split, an even number from 4."""
     positives_per_identity: int = 1
     """Positive pairs of one identity, and as many negative ones; each has its own front and angle image."""
-    near_twin_share: float = 0.25
+    near_twin_share: float = 0.15
     """Share of the negatives that show the near-twin, from 0 to 1; the others show another object of the split."""
     image_size_px: int = 64
     """Width and height of an image, from 16 to 512."""
@@ -104,20 +110,36 @@ def write(folder: Path, spec: TurntableSpec | None = None) -> Path:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; the turntable needs a folder. Name another one.")
     (folder / "images").mkdir(parents=True, exist_ok=True)
-    for numbers in spec.identities().values():
-        for identity in numbers:
-            parts = random_object(spec.seed, identity)
-            for view in range(spec.positives_per_identity):
-                for side, name in enumerate(("front", "angle")):
-                    shot = random_shot(stream(spec.seed, SHOTS, identity, view, side), side)
-                    pixels = render(parts, shot, spec.image_size_px)
-                    # Noise does not compress: a higher level only costs time.
-                    Image.fromarray(pixels).save(folder / _file(identity, name, view), compress_level=1)
+    _draw_all(folder, spec)
     with (folder / "pairs.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(COLUMNS)
         rows.writerows(_pairs(spec))
     return folder / "pairs.csv"
+
+
+def _draw_all(folder: Path, spec: TurntableSpec) -> None:
+    """Draw every image, over all cores where there are enough to pay for starting processes."""
+    identities = [identity for numbers in spec.identities().values() for identity in numbers]
+    cores = os.cpu_count() or 1
+    if cores == 1 or len(identities) < _WORTH_PROCESSES:
+        _draw(folder, spec, identities)
+        return
+    # Spawned, not forked: the caller may hold threads and locks, of torch for one.
+    with ProcessPoolExecutor(cores, mp_context=multiprocessing.get_context("spawn")) as pool:
+        shares = [identities[start::cores] for start in range(cores)]
+        list(pool.map(_draw, [folder] * cores, [spec] * cores, shares))
+
+
+def _draw(folder: Path, spec: TurntableSpec, identities: list[int]) -> None:
+    for identity in identities:
+        parts = random_object(spec.seed, identity)
+        for view in range(spec.positives_per_identity):
+            for side, name in enumerate(("front", "angle")):
+                shot = random_shot(stream(spec.seed, SHOTS, identity, view, side), side)
+                pixels = render(parts, shot, spec.image_size_px)
+                # Noise does not compress: a higher level only costs time.
+                Image.fromarray(pixels).save(folder / _file(identity, name, view), compress_level=1)
 
 
 def _pairs(spec: TurntableSpec) -> Iterator[tuple[str, str, int, str, str, str]]:

@@ -19,10 +19,10 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[object]:
-    """A running cluster of two nodes with one CPU each and a dashboard, whose metrics appear within a second."""
+    """A running cluster of two nodes with one CPU each and a dashboard, whose metrics appear within seconds."""
     from ray.cluster_utils import Cluster  # here: most tests need no Ray
 
-    settings = {"num_cpus": 1, "_system_config": {"metrics_report_interval_ms": 500}}
+    settings = {"num_cpus": 1, "_system_config": {"metrics_report_interval_ms": 1000}}
     head = {**settings, "include_dashboard": True, "dashboard_port": None}  # None: a free port
     started = Cluster(initialize_head=True, head_node_args=head)
     started.add_node(num_cpus=1)

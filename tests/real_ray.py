@@ -1,13 +1,16 @@
-"""The real command as a person starts it: a process of its own, on a Ray of its own or on a running cluster."""
+"""The real command: as a person starts it, a process of its own; or in the test's own process on a running cluster."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
 import json
 import os
 import re
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable
@@ -22,6 +25,7 @@ from trainable.config import Settings, TrialConfig
 from trainable.pairs import PairData, read_pairs
 from trainable.pixels import decode
 from trainable.training import EpochReport, train
+from tuner.run import main
 
 ROOT = Path(__file__).parents[1]
 BACKBONE = BackboneSpec("test_byobnet", "none", 16)
@@ -29,7 +33,71 @@ SMALL = ("--backbone", BACKBONE.name, "--image-size-px", BACKBONE.image_size_px,
 _TIMEOUT_S = 300.0
 
 
-class Command:
+class Output:
+    """What a run printed."""
+
+    output: str
+
+    @property
+    def run(self) -> str:
+        """The run's name."""
+        return self.printed("run")
+
+    @property
+    def begun(self) -> bool:
+        """Whether the run has said what is going to be done and where the results lie."""
+        return "\nresults " in self.output
+
+    def printed(self, name: str) -> str:
+        """The line of this name, of those that say what is going to be done and where the results lie."""
+        return re.search(rf"^{name} +(\S.*)$", self.output, re.MULTILINE)[1]
+
+
+class Here(Output):
+    """The command run in this process, without another import and another Ray; `code` is its exit code.
+
+    watch: called in a thread of its own while the command runs; what it raises is raised when the command has ended.
+    """
+
+    def __init__(self, *arguments: object, watch: Callable[[Here], None] | None = None) -> None:
+        self._stream, self._ended, self._error = io.StringIO(), threading.Event(), None
+        watcher = threading.Thread(target=self._watch, args=(watch,))
+        with contextlib.redirect_stdout(self._stream), contextlib.redirect_stderr(self._stream):
+            if watch is not None:
+                watcher.start()
+            try:
+                self.code = main([str(argument) for argument in arguments])
+            finally:
+                self._ended.set()
+        if watch is not None:
+            watcher.join()
+        if self._error is not None:
+            raise self._error
+
+    @property
+    def output(self) -> str:
+        """What it has printed so far."""
+        return self._stream.getvalue()
+
+    def expect(self, code: int) -> str:
+        """Return the output if the exit code is this one."""
+        assert self.code == code, f"exit code {self.code} instead of {code}; output:\n{self.output}"
+        return self.output
+
+    def until(self, condition: Callable[[], Any], what: str) -> Any:
+        """Wait until the condition holds while the command runs, and return it; an error if the command ends before."""
+        while not (found := condition()):
+            assert not self._ended.wait(0.05), f"ended before {what}; output:\n{self.output}"
+        return found
+
+    def _watch(self, watch: Callable[[Here], None]) -> None:
+        try:
+            watch(self)
+        except Exception as error:  # raised again in the test's thread
+            self._error = error
+
+
+class Command(Output):
     """`python -m tuner.run` with these arguments, started in `folder`; `log` is the file with its output."""
 
     def __init__(self, folder: Path, *arguments: object) -> None:
@@ -51,15 +119,6 @@ class Command:
     def output(self) -> str:
         """What it has printed so far."""
         return self.log.read_text()
-
-    @property
-    def run(self) -> str:
-        """The run's name, as it printed it."""
-        return self.printed("run")
-
-    def printed(self, name: str) -> str:
-        """The line of this name, of those that say what is going to be done and where the results lie."""
-        return re.search(rf"^{name} +(\S.*)$", self.output, re.MULTILINE)[1]
 
     def expect(self, code: int) -> str:
         """Wait, and return the output if the exit code is this one."""

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from tests.real_ray import SMALL, Command, alone, dashboard, saved_states, table
+from tests.real_ray import SMALL, Here, alone, dashboard, saved_states, table
 from trainable.config import Settings
 
-EPOCHS = 25
+EPOCHS = 40  # long enough to look at a trial, and to disturb it, before it ends
 SICKENING = '''"""Does a learning rate that breaks the numbers end the search?"""
 
 
@@ -27,16 +28,19 @@ def suggest(trial):
 '''
 
 
-def start(cluster: Any, pairs: Path, folder: Path, *arguments: object) -> Command:
-    """A run on the cluster, its results in `folder`/results."""
-    return Command(folder, "--address", cluster.address, "--data", pairs, "--results", "results", *SMALL, *arguments)
+def start(
+    cluster: Any, pairs: Path, results: Path, *arguments: object, watch: Callable[[Here], None] | None = None
+) -> Here:
+    """A run on the cluster, ended."""
+    common = ("--address", cluster.address, "--data", pairs, "--results", results)
+    return Here(*common, *SMALL, *arguments, watch=watch)
 
 
-def workers(cluster: Any, command: Command) -> dict[int, int]:
-    """Process ids of the workers of this run that train now, by the number of the trial that each is busy with."""
+def workers(cluster: Any) -> dict[int, int]:
+    """Process ids of the workers that train now, by the number of the trial that each is busy with."""
     url = f"http://{cluster.webui_url}"
-    drivers = [job for job in dashboard(url, "/api/jobs/") if job["driver_info"]]
-    jobs = {job["job_id"] for job in drivers if int(job["driver_info"]["pid"]) == command.process.pid}
+    drivers = [job for job in dashboard(url, "/api/jobs/") if job["driver_info"] and job["status"] == "RUNNING"]
+    jobs = {job["job_id"] for job in drivers if int(job["driver_info"]["pid"]) == os.getpid()}
     tasks = dashboard(url, "/api/v0/tasks?detail=true&limit=5000")["data"]["result"]["result"]
     found = {}
     for task in tasks:
@@ -50,38 +54,42 @@ class Rough:
     """A run on two nodes of which a worker is killed, and later a whole node; and what was seen of it on the way."""
 
     def __init__(self, cluster: Any, pairs: Path, folder: Path) -> None:
-        self.results = folder / "results"
-        node = cluster.add_node(num_cpus=1)
+        self.cluster, self.results = cluster, folder / "results"
+        self.node = cluster.add_node(num_cpus=1)
         cluster.wait_for_nodes()
-        self.command = start(
-            cluster, pairs, folder, "--epochs", EPOCHS, "--trials", 5, "--scheduler", "none", "--max-failures", 3
-        )
-        self.gauges = self.command.until(lambda: self.gauges_of(cluster), "the gauges appeared")
-        self.killed, pid = self.command.until(lambda: self.busy(cluster), "a trial had a checkpoint")
-        os.kill(pid, signal.SIGKILL)
-        self.command.until(lambda: "[  1/5]" in self.command.output, "a trial had ended")
-        cluster.remove_node(node)
-        self.removed = node.node_id[:8]
-        self.output = self.command.expect(0)
-        self.run = self.command.run
+        command = start(
+            cluster, pairs, self.results, "--epochs", EPOCHS, "--trials", 5, "--scheduler", "none", "--max-failures", 3,
+            watch=self.disturb,
+        )  # fmt: skip
+        self.output, self.run = command.expect(0), command.run
         self.trials = table(self.results, "trials", self.run).set_index("trial")
         tasks = dashboard(f"http://{cluster.webui_url}", "/api/v0/tasks?limit=5000")["data"]["result"]["result"]
         self.task_names = {task["name"] for task in tasks}
 
-    def busy(self, cluster: Any) -> tuple[int, int] | None:
-        """A trial that has a checkpoint, and the process that trains it."""
-        saved = saved_states(self.results, self.command.run)
-        return next(((number, pid) for number, pid in workers(cluster, self.command).items() if number in saved), None)
+    def disturb(self, command: Here) -> None:
+        """Look at the gauges, kill a worker in the first half of its trial, and a node after the first trial's end."""
+        self.gauges = command.until(lambda: self.gauges_of(command), "the gauges appeared")
+        self.killed, pid = command.until(lambda: self.busy(command), "a trial had a checkpoint")
+        os.kill(pid, signal.SIGKILL)
+        command.until(lambda: "[  1/5]" in command.output, "a trial had ended")
+        self.cluster.remove_node(self.node)
 
-    def gauges_of(self, cluster: Any) -> list[str]:
+    def busy(self, command: Here) -> tuple[int, int] | None:
+        """A trial that has a checkpoint, but not more than half of its epochs, and the process that trains it."""
+        training = workers(self.cluster).items()
+        saved = saved_states(self.results, command.run)
+        behind = {number for number, file in saved.items() if int(file.parts[-2].split("_")[1]) < EPOCHS / 2}
+        return next(((number, pid) for number, pid in training if number in behind), None)
+
+    def gauges_of(self, command: Here) -> list[str]:
         """Lines of the nodes' metrics, as Prometheus reads them, that are of the run."""
-        if "\nresults " not in self.command.output:
+        if not command.begun:
             return []
         opener, lines = urllib.request.build_opener(urllib.request.ProxyHandler({})), []
-        for node in cluster.list_all_nodes():
+        for node in self.cluster.list_all_nodes():
             with opener.open(f"http://{node.node_ip_address}:{node.metrics_export_port}/metrics", timeout=10) as answer:
                 lines += answer.read().decode().splitlines()
-        return [line for line in lines if line.startswith("ray_tuner_") and f'run="{self.command.run}"' in line]
+        return [line for line in lines if line.startswith("ray_tuner_") and f'run="{command.run}"' in line]
 
 
 @pytest.fixture(scope="module")
@@ -135,14 +143,16 @@ def test_metrics_of_a_trial_are_exported(rough: Rough) -> None:
 def test_failed_and_sick_trials_are_recorded_and_the_search_goes_on(cluster: Any, pairs: Path, tmp_path: Path) -> None:
     """Without a retry a killed worker fails its trial, with the error; NaN makes a trial sick; others complete."""
     (tmp_path / "sickening.py").write_text(SICKENING)
+
+    def kill(command: Here) -> None:
+        os.kill(command.until(lambda: workers(cluster).get(0), "the default trial was running"), signal.SIGKILL)
+
     command = start(
         cluster, pairs, tmp_path, "--space", tmp_path / "sickening.py", "--epochs", EPOCHS, "--trials", 6,
-        "--max-failures", 0, "--scheduler", "none", "--sampler", "random", "--seed", 1,
+        "--max-failures", 0, "--scheduler", "none", "--sampler", "random", "--seed", 1, watch=kill,
     )  # fmt: skip
-    pid = command.until(lambda: workers(cluster, command).get(0), "the default trial was running")
-    os.kill(pid, signal.SIGKILL)
     output = command.expect(0)
-    trials = table(tmp_path / "results", "trials", command.run).set_index("trial")
+    trials = table(tmp_path, "trials", command.run).set_index("trial")
     assert len(trials) == 6
     failed, sick = trials.loc[0], trials[trials.learning_rate == 1e30]
     assert (failed.state, failed.retries) == ("failed", 0)
@@ -152,7 +162,7 @@ def test_failed_and_sick_trials_are_recorded_and_the_search_goes_on(cluster: Any
     assert (sick.retries == 0).all()
     assert sick.error.str.contains("NaN").all()
     assert set(trials.drop(index=[0, *sick.index]).state) == {"completed"}
-    told = _states(tmp_path / "results", command.run)
+    told = _states(tmp_path, command.run)
     assert {told[number] for number in (0, *sick.index)} == {TrialState.FAIL}
     assert "the default configuration, trial 0, is failed" in output
     assert "winner on test pairs" in output
@@ -160,10 +170,10 @@ def test_failed_and_sick_trials_are_recorded_and_the_search_goes_on(cluster: Any
 
 def test_a_run_without_a_healthy_trial_says_why(cluster: Any, pairs: Path, tmp_path: Path) -> None:
     """Exit code 1, the reason with the trials that it befell, and a row that says failed."""
-    command = start(cluster, pairs, tmp_path, "--learning-rate", 1e30, "--epochs", 2, "--trials", 2)
+    command = start(cluster, pairs, tmp_path, "--learning-rate", 1e30, "--epochs", 1, "--trials", 2)
     output = command.expect(1)
     assert re.search(r"No trial can win\. trials 0, 1: not finite", output)
-    (run,) = table(tmp_path / "results", "runs", command.run).to_dict("records")
+    (run,) = table(tmp_path, "runs", command.run).to_dict("records")
     assert run["state"] == "failed"
     assert "not finite" in run["error"]
 

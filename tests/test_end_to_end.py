@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import urllib.error
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from tests.real_ray import SMALL, Command, alone, dashboard, table
+from tests.real_ray import SMALL, Command, Here, alone, dashboard, table
 from trainable import verification
 from trainable.config import Settings
 from tuner.schema import SCHEMAS
@@ -37,7 +38,7 @@ def command(pairs: Path, results: Path, logins: dict[str, object]) -> Command:
         results.parent, "--data", pairs, "--space", "temperature", "--results", "results",
         "--epochs", EPOCHS, "--trials", TRIALS, *SMALL,
     )  # fmt: skip
-    command.until(lambda: "\nresults " in command.output, "it said where the dashboard is")
+    command.until(lambda: command.begun, "it said where the dashboard is")
     url, _, login = command.printed("dashboard").partition(" — ")
     token = Path(login.rpartition(" ")[2]).expanduser().read_text().strip()
     for name, given in (("without", None), ("with", token)):
@@ -50,10 +51,10 @@ def command(pairs: Path, results: Path, logins: dict[str, object]) -> Command:
 
 
 @pytest.fixture(scope="module")
-def second(command: Command, cluster: object, pairs: Path, results: Path) -> Command:
+def second(command: Command, cluster: Any, pairs: Path, results: Path) -> Here:
     """A run of another space, sampler, scheduler and metric into the same results, on a running cluster; ended."""
-    second = Command(
-        results.parent, "--data", pairs, "--space", "joint", "--results", results, "--address", cluster.address,
+    second = Here(
+        "--data", pairs, "--space", "joint", "--results", results, "--address", cluster.address,
         "--epochs", 2, "--trials", 3, "--sampler", "qmc", "--scheduler", "none", "--metric", "val_eer", *SMALL,
     )  # fmt: skip
     second.expect(0)
@@ -157,7 +158,7 @@ def test_the_run_has_its_verdict_and_its_provenance(command: Command, results: P
     assert row["wall_s"] > trials.train_s.max()
 
 
-def test_runs_of_different_spaces_share_the_tables(command: Command, second: Command, results: Path) -> None:
+def test_runs_of_different_spaces_share_the_tables(command: Command, second: Here, results: Path) -> None:
     """Read without a word about schemas, `trials` holds both runs; `space` and `run` tell them apart."""
     frame = pd.read_parquet(results / "trials")
     assert frame.groupby("run", observed=True).size().to_dict() == {command.run: TRIALS, second.run: 3}
@@ -165,7 +166,7 @@ def test_runs_of_different_spaces_share_the_tables(command: Command, second: Com
     assert len(pd.read_parquet(results / "runs")) == 2
 
 
-def test_the_metric_that_was_asked_for_decides(second: Command, results: Path) -> None:
+def test_the_metric_that_was_asked_for_decides(second: Here, results: Path) -> None:
     """Ranked by the equal error rate, the lowest wins, and without a scheduler every trial trains to its end."""
     trials, (run,) = table(results, "trials", second.run), table(results, "runs", second.run).to_dict("records")
     assert trials.set_index("trial").loc[run["winner_trial"], "val_eer"] == trials.val_eer.min()

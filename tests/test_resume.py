@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
@@ -12,9 +13,11 @@ import pandas as pd
 import pytest
 from optuna.trial import TrialState
 
-from tests.real_ray import SMALL, Command, alone, saved_states, table
+from tests.real_ray import SMALL, Command, Here, alone, saved_states, table
 from trainable.config import Settings
 from trainable.trial import load_state
+from tuner.search import Stop
+from tuner.session import answered_signals
 
 EPOCHS, TRIALS = 12, 6
 
@@ -22,8 +25,8 @@ EPOCHS, TRIALS = 12, 6
 class Story:
     """A run ended by Ctrl-C, gone on with, killed, and gone on with to its end; with what lay there in between."""
 
-    def __init__(self, folder: Path, pairs: Path) -> None:
-        self.results = folder / "results"
+    def __init__(self, folder: Path, pairs: Path, address: str) -> None:
+        self.results, self.address = folder / "results", address
         self.interrupted = Command(
             folder, "--data", pairs, "--results", self.results, "--epochs", EPOCHS, "--trials", TRIALS,
             "--scheduler", "none", "--sampler", "random", *SMALL,
@@ -33,17 +36,17 @@ class Story:
         self.interrupted.expect(130)
         self.run = self.interrupted.run
         self.after_interrupt = self.look()
-        self.killed = self.resumed()
+        self.killed = Command(folder, *self.resume)
         self._until_between(self.killed, finished=len(self.after_interrupt[0]) + 1)
         self.killed.process.kill()
         self.killed.expect(-signal.SIGKILL)
         self.after_kill = self.look()
-        self.last = self.resumed()
-        self.last.expect(0)
+        Here(*self.resume).expect(0)
 
-    def resumed(self, *arguments: object) -> Command:
-        """The run, gone on with."""
-        return Command(self.results.parent, "--resume", self.run, "--results", self.results, *arguments)
+    @property
+    def resume(self) -> tuple[object, ...]:
+        """Arguments to go on with the run, on the cluster."""
+        return ("--resume", self.run, "--results", self.results, "--address", self.address)
 
     def look(self) -> tuple[pd.DataFrame, dict[int, list[dict]]]:
         """The trials in the tables, and the epochs in the saved state of each of the others."""
@@ -56,7 +59,7 @@ class Story:
         """Wait until so many trials are in the tables, and another one has a saved state but is not done."""
 
         def between() -> bool:
-            if "\nresults " not in command.output:
+            if not command.begun:
                 return False
             trials = table(self.results, "trials", command.run)
             under_way = set(saved_states(self.results, command.run)) - set(trials.get("trial", ()))
@@ -66,9 +69,9 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory, pairs: Path) -> Story:
+def story(tmp_path_factory: pytest.TempPathFactory, pairs: Path, cluster: Any) -> Story:
     """The whole story, told once."""
-    return Story(tmp_path_factory.mktemp("resume"), pairs)
+    return Story(tmp_path_factory.mktemp("resume"), pairs, cluster.address)
 
 
 def test_an_interrupted_run_says_how_to_go_on(story: Story) -> None:
@@ -131,30 +134,26 @@ def test_the_sampler_remembers(story: Story) -> None:
     assert {number: t.value for number, t in numbered.items()} == rows.objective.to_dict()
 
 
-def test_a_finished_run_can_be_made_longer(story: Story, cluster: object) -> None:
-    """--resume with more --trials adds just those, on whatever cluster, and counts on from the last number."""
+def test_a_finished_run_can_be_made_longer(story: Story) -> None:
+    """--resume with more --trials adds just those and counts on from the last number."""
     before = table(story.results, "trials", story.run)
-    story.resumed("--trials", TRIALS + 1, "--address", cluster.address).expect(0)
+    Here(*story.resume, "--trials", TRIALS + 1).expect(0)
     after = table(story.results, "trials", story.run)
     assert sorted(after.trial) == list(range(TRIALS + 1))
     pd.testing.assert_frame_equal(after[after.trial < TRIALS].reset_index(drop=True), before)
 
 
-def test_sigterm_ends_a_run_in_order(tmp_path: Path, cluster: object, pairs: Path) -> None:
-    """A cluster's or a shell's polite kill is answered like Ctrl-C: code 130 and the way to go on."""
-    command = Command(
-        tmp_path, "--data", pairs, "--results", tmp_path, "--address", cluster.address,
-        "--epochs", 500, "--trials", 2, "--scheduler", "none", "--sampler", "gp", "--metric", "val_auc", *SMALL,
-    )  # fmt: skip
-    command.until(
-        lambda: "\nresults " in command.output and saved_states(tmp_path, command.run), "a trial had a checkpoint"
-    )
-    command.process.send_signal(signal.SIGTERM)
-    output = command.expect(130)
-    assert "Interrupted by SIGTERM" in output
-    assert f"--resume {command.run}" in output
-    (run,) = table(tmp_path, "runs", command.run).to_dict("records")
-    assert run["state"] == "interrupted"
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_the_search_in_order(number: signal.Signals) -> None:
+    """A polite kill is answered like Ctrl-C: the search stops and says by what; only a second Ctrl-C breaks it off."""
+    stop, before = Stop(budget_s=None), signal.getsignal(number)
+    with answered_signals(stop):
+        assert not stop.stop_all()
+        signal.raise_signal(number)
+        assert (stop.stop_all(), stop.reason) == (True, number.name)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(number) is before
 
 
 def _study(results: Path, run: str) -> list[optuna.trial.FrozenTrial]:

@@ -94,7 +94,7 @@ class Session:
         display.show(recorder.records)
         stop = search.Stop(self.plan.options.search.time_budget_s)
         self.data = self._features()
-        with _signals(stop), display:
+        with answered_signals(stop), display:
             if to_go > 0:
                 self._search(searcher, recorder, to_go, stop)
         if stop.reason == "time budget":
@@ -288,7 +288,7 @@ class Session:
 
 
 @contextmanager
-def _signals(stop: search.Stop) -> Iterator[None]:
+def answered_signals(stop: search.Stop) -> Iterator[None]:
     """Ctrl-C and SIGTERM end the search in order; a second Ctrl-C ends it at once."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 

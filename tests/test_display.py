@@ -60,7 +60,7 @@ def test_the_table_has_a_row_a_trial_in_the_order_of_numbers():
     assert lines[0] == (
         "trial temperature trainable_blocks backbone_lr_ratio epoch val acc AUC contrastive consistency state"
     )
-    assert lines[1] == "0 0.0700 all 1.0000 3/10 0.9000 0.7500 1.0000 0.6000 completed default"
+    assert lines[1] == "default 0 0.0700 all 1.0000 3/10 0.9000 0.7500 1.0000 0.6000 completed"
     assert lines[2] == "1 1.00e-05 2 1.0000 0/10 - - - - waiting"
     assert lines[3] == "2 0.5000 0 - 2/10 0.5500 0.7500 1.0000 0.6000 running"
     assert len(lines) == 4 and "…" not in text_of(console)

@@ -39,7 +39,7 @@ def record(epochs, number=3, best_epoch=None, threshold=None, searched=("tempera
 
 
 def holds(made):
-    return [check.holds for check in health(made)]
+    return [check.holds for check in health(made, made.best["threshold"])]
 
 
 def changed(**extra):
@@ -74,11 +74,11 @@ def compared(pairs, winner, default, fair=None):
 
 def test_a_healthy_trial_has_four_ticks():
     """In the words of the question, each with its numbers."""
-    checks = health(record(HEALTHY))
+    checks = health(record(HEALTHY), threshold=0.4)
     assert [check.text for check in checks] == LINES and all(check.holds for check in checks)
-    assert checks[0].numbers == "3.100 → 0.700 (chance 3.466)"
+    assert checks[0].numbers == "3.1000 → 0.7000 (chance 3.466)"
     assert checks[1].numbers == "0.6200 → 0.2200"
-    assert checks[2].numbers == "0.610 → 0.930"
+    assert checks[2].numbers == "0.610 → 0.930 (threshold solved)"
     assert checks[3].numbers == "positive 0.700, negative 0.100, threshold 0.400 between them"
 
 
@@ -116,12 +116,26 @@ def test_accuracy_that_never_rose_is_crossed():
     assert holds(record(epochs)) == [True, True, False, True]
 
 
-def test_the_numbers_are_those_of_the_best_epoch():
-    """What came after it does not count."""
+def test_losses_are_judged_by_the_last_epoch_and_accuracy_by_the_best():
+    """A best epoch that is the first does not make falling losses look flat; a last one that rose is crossed."""
+    assert holds(record(HEALTHY, best_epoch=1)) == [True, True, False, True]
     worse = {"contrastive_loss": 9.0, "consistency_loss": 0.9, "val_accuracy_solved": 0.4}
-    assert all(holds(record([*HEALTHY, worse], best_epoch=3)))
-    better = {"contrastive_loss": 0.1, "consistency_loss": 0.1, "val_accuracy_solved": 0.99}
-    assert holds(record([HEALTHY[1], HEALTHY[0], better], best_epoch=2)) == [False, False, False, True]
+    assert holds(record([*HEALTHY, worse], best_epoch=3)) == [False, False, True, True]
+
+
+def test_one_epoch_cannot_tell_what_falls(pairs):
+    """It is neither ticked nor crossed, unless it is broken already."""
+    assert holds(record(HEALTHY[:1])) == [None, None, None, True]
+    assert holds(record([HEALTHY[0] | {"contrastive_loss": -13.5}]))[0] is False
+    assert "? contrastive loss" in printed(compared(pairs, 0.9, 0.6), record(HEALTHY[:1]), record(HEALTHY, number=0))
+
+
+def test_the_threshold_of_the_test_is_the_one_judged():
+    """Similarities on one side of it are crossed and said to be so; a searched threshold's own accuracy counts."""
+    *_, apart = health(record(HEALTHY), threshold=0.9)
+    assert apart.holds is False and apart.numbers.endswith("threshold 0.900 not between them")
+    useless = record([epoch | {"val_accuracy": 0.5} for epoch in HEALTHY], threshold=0.9, searched=("threshold",))
+    assert health(useless, 0.9, threshold_searched=True)[2].holds is False
 
 
 def test_test_results_are_at_the_threshold_that_was_given(pairs):
@@ -193,12 +207,14 @@ def test_the_verdict_shows_both_trials_and_where_their_thresholds_are_from(pairs
     """A line for the winner, the default as it is used, and the default with a solved threshold where that differs."""
     default = record(HEALTHY, number=0, threshold=0.5)
     text = printed(compared(pairs, 0.9, 0.6), record(HEALTHY), default)
-    assert "winner" in text and "0.1235" in text and "0.500 solved" in text and "0.500 fixed" in text
+    assert "winner   trial 3: temperature 0.1235, threshold solved" in text
+    assert "default  trial 0: temperature 0.1235, threshold 0.5" in text
+    assert "0.500 solved" in text and "0.500 fixed" in text
     assert "default, threshold solved" in text and "0.410 solved" in text
     assert "winner − default with a solved threshold:" in text
     assert "60 test pairs of 30 identities" in text
     same = compared(pairs, 0.9, 0.6, fair=(scores_at(pairs, 0.6, 1), 0.5))
-    assert "threshold solved" not in printed(same, record(HEALTHY), default)
+    assert "default, threshold solved" not in printed(same, record(HEALTHY), default)
 
 
 def test_a_searched_threshold_is_called_so(pairs):
@@ -213,7 +229,15 @@ def test_the_verdict_ticks_and_crosses_the_four_lines(pairs):
     text = printed(compared(pairs, 0.9, 0.6), changed(consistency_loss=0.0), record(HEALTHY, number=0))
     for line, mark in zip(LINES, "✓✗✓✓", strict=True):
         assert any(row.strip().startswith(f"{mark} {line}") for row in text.splitlines()), line
-    assert "trial 3, epoch 1 → 3" in text
+    assert "trial 3, losses from its first to its last epoch, the rest at its best, 3 of 3" in text
+
+
+def test_a_default_that_wins_is_not_better_than_itself(pairs):
+    """What is told is what solving its threshold changes."""
+    default = record(HEALTHY, number=0, threshold=0.5)
+    text = printed(compared(pairs, 0.9, 0.6), default, default)
+    assert "The default configuration is the winner" in text and "what solving its threshold changes: +0.300" in text
+    assert "the winner is better" not in text
 
 
 def test_the_comparison_fits_the_runs_table(pairs):

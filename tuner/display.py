@@ -57,6 +57,7 @@ class Display:
             self._live.__exit__(*error)
         elif not any(error) and self._records:
             self._console.print(self.table(list(self._records.values())))
+            self._console.print(self._footnote(), end="")
 
     def show(self, records: dict[int, TrialRecord]) -> None:
         """These are the records from now on; what they hold already was done before this start."""
@@ -110,7 +111,16 @@ class Display:
             rows = sorted(
                 sorted(rows, key=lambda r: (r.ended or float("inf"), r.number))[-room:], key=lambda r: r.number
             )
-        return Group(self.table(rows), line)
+        footnote = self._footnote()
+        return Group(self.table(rows), *([footnote] if footnote else []), line)
+
+    def _footnote(self) -> Text:
+        """What trials are ranked by, where that is not the number that the default's row shows."""
+        best = next((r.best for r in self._records.values() if r.is_default and r.best_epoch), None)
+        if best is None or self._metric != "val_accuracy" or best["objective"] == best["val_accuracy"]:
+            return Text()
+        ranked = f"it ranks by {best['objective']:.4f}, at a solved one\n"
+        return Text(f"default: val acc is at its threshold {best['threshold']:g}; {ranked}", style="dim")
 
     def table(self, records: list[TrialRecord]) -> Table:
         """The trials, one a row, the best so far in bold."""
@@ -132,9 +142,8 @@ class Display:
         epochs = f"{len(record.epochs)}/{self._max_epochs}"
         measured = [_number(numbers.get(n)) for n in ("val_accuracy", "val_auc", *_LOSSES)]
         state = Text(record.state, style=_STYLES.get(record.state, ""))
-        if record.is_default:
-            state.append("  default", style="dim")
-        return [str(record.number), *values, epochs, *measured, state]
+        number = f"default {record.number}" if record.is_default else str(record.number)
+        return [number, *values, epochs, *measured, state]
 
 
 _LOSSES = ("contrastive_loss", "consistency_loss")

@@ -68,7 +68,7 @@ def prepare(options: RunOptions, console: Console, run: str | None = None) -> Pl
     check_validation(table)
     check_memory(len(table.images), spec.image_size_px)
     for note in table.notes:
-        console.print(f"note: {note}", markup=False)
+        console.print(f"note: {note}", soft_wrap=True, markup=False)
     with file_progress(console, "reading images") as progress:
         pixels, fingerprint = decode(table, spec.image_size_px, progress=progress)
     data = PairData.of(table, pixels, fingerprint)

@@ -27,13 +27,18 @@ def introduction(plan: Plan, cluster: Cluster, share: Share, precision: str) -> 
         "searched": ", ".join(plan.suggested.searched),
         "data": f"{options.data.data}: {counts} pairs to train / validate / test, {len(plan.data.pixels):,} images",
         "model": f"{options.model.backbone}, {blocks} blocks, weights {options.model.weights}, {size} px",
-        "search": f"{search.trials} trials of up to {options.configuration.epochs} epochs, {search.sampler} suggests, "
+        "search": f"{_plural(search.trials, 'trial')} of up to {_plural(options.configuration.epochs, 'epoch')}, "
+        f"{search.sampler} suggests, "
         f"{search.scheduler} stops early, ranked by {search.metric}",
-        "hardware": f"{cluster.nodes} node{'s' * (cluster.nodes > 1)}, {cluster.cpus:g} CPUs, {cluster.gpus:g} GPUs: "
-        f"{share.concurrent} trials at a time on {share.device} in {precision}",
+        "hardware": f"{_plural(cluster.nodes, 'node')}, {cluster.cpus:g} CPUs, {cluster.gpus:g} GPUs: "
+        f"{_plural(min(share.concurrent, search.trials), 'trial')} at a time on {share.device} in {precision}",
         "dashboard": " — ".join(filter(None, [cluster.dashboard_url or "none", cluster.login])),
         "results": plan.results_root,
     }
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def of_plan(plan: Plan) -> dict[str, Any]:

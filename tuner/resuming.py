@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import search_spaces
 from trainable.config import InputError
 from tuner import results
 from tuner.options import RunOptions
-from tuner.prepare import Plan, cache_folder
+from tuner.prepare import EMBEDDED, Plan, cache_folder
 
 
 def local_state(root: str, run: str, cache: str | None) -> Path:
@@ -22,11 +23,22 @@ def save_options(plan: Plan, attempt: int) -> None:
     """Keep what `saved_run` needs, at the start of each attempt at a run."""
     folder = local_state(plan.results_root, plan.run, plan.options.data.cache)
     folder.mkdir(parents=True, exist_ok=True)
-    saved = {"options": plan.options.as_dict(), "data_fingerprint": plan.data_fingerprint}
+    saved = {"options": _from_any_folder(plan), "data_fingerprint": plan.data_fingerprint}
     saved["attempts"] = attempt  # a resumed sampler must not repeat its first draws, nor Tune its folders
     temporary = folder / ".run.json"
     temporary.write_text(json.dumps(saved, indent=1))
     temporary.replace(folder / "run.json")
+
+
+def _from_any_folder(plan: Plan) -> dict[str, Any]:
+    """The options, with the paths of files as the plan resolved them: a run may be resumed from another folder."""
+    options = plan.options.as_dict()
+    if options["space"] not in search_spaces.names():
+        options["space"] = plan.space.path
+    if options["data"]["data"] != EMBEDDED:
+        options["data"]["data"] = str(Path(options["data"]["data"]).expanduser().resolve())
+    options["model"]["weights"] = plan.backbone_spec.weights
+    return options
 
 
 def attempts_of(saved: dict[str, Any] | None) -> int:

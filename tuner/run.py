@@ -19,6 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.check()
         if options.list_spaces:
             return _list_spaces()
+        if sys.stderr.isatty():
+            print("loading PyTorch and Ray …", file=sys.stderr)
         from tuner.session import run_session  # here, so that --help and a mistyped option answer at once
 
         command = ["python", "-m", "tuner.run", *(sys.argv[1:] if arguments is None else arguments)]

@@ -6,7 +6,7 @@ import pickle
 import shlex
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -94,7 +94,7 @@ class Session:
         display.show(recorder.records)
         stop = search.Stop(self.plan.options.search.time_budget_s)
         self.data = self._features()
-        with answered_signals(stop), display:
+        with answered_signals(stop, self._interrupted), display:
             if to_go > 0:
                 self._search(searcher, recorder, to_go, stop)
         if stop.reason == "time budget":
@@ -161,11 +161,7 @@ class Session:
             self.console.print(f"\nThe space has nothing new left: {len(records)} configurations were all it holds.")
         if interrupted:
             code, columns["state"] = INTERRUPTED, "interrupted"
-            self.console.print(
-                f"\nInterrupted by {stopped}. {_count(r.ended is not None for r in records)} finished trials are kept; "
-                f"go on with: python -m tuner.run --resume {self.plan.run}" + self._results_option(),
-                soft_wrap=True,  # a command that is copied must be one line
-            )
+            self.console.print(f"\n{_count(r.ended is not None for r in records)} finished trials are kept.")
         elif winner is None:
             code, columns["state"] = 1, "failed"
             columns["error"] = self._complain(records)
@@ -254,7 +250,8 @@ class Session:
     def _row(self) -> dict[str, Any]:
         """The run's row as it is known at the start."""
         started = self.tables.run_row().get("started_at") or _utc(self.started)
-        known = {"started_at": started, "command": self.command, "precision": self.settings.precision}
+        command = self.tables.run_row().get("command") or self.command  # of a resumed run the one that started it
+        known = {"started_at": started, "command": command, "precision": self.settings.precision}
         return known | provenance.of_plan(self.plan) | provenance.of_machine(self.cluster, self.share)
 
     def _introduce(self) -> None:
@@ -282,18 +279,28 @@ class Session:
         for name, text in lines.items():
             self.console.print(f"[bold]{name:10}[/bold] {escape(text)}", soft_wrap=True)
 
+    def _interrupted(self, reason: str) -> None:
+        """Say and write at once what a second Ctrl-C, or a Ray that dies of the same signal, would leave unsaid."""
+        self.console.print(
+            f"\nInterrupted by {reason}; stopping. Go on with: python -m tuner.run --resume {self.plan.run}"
+            + self._results_option(),
+            soft_wrap=True,  # a command that is copied must be one line
+        )
+        self.tables.write_run({"state": "interrupted", "ended_at": _utc(time.time())})
+
     def _results_option(self) -> str:
         given = self.plan.options.output.results
         return "" if given == RunOptions().output.results else f" --results {shlex.quote(given)}"
 
 
 @contextmanager
-def answered_signals(stop: search.Stop) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the search in order; a second Ctrl-C ends it at once."""
+def answered_signals(stop: search.Stop, say: Callable[[str], None] = lambda reason: None) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the search in order, and `say` hears of it first; a second Ctrl-C ends it at once."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def handle(number: int, frame: Any) -> None:
         stop.reason = signal.Signals(number).name
+        say(stop.reason)
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     try:

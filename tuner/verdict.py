@@ -106,43 +106,48 @@ def _result_columns(name: str, result: TestResult) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the verdict on a trial: what should hold, whether it does, the numbers."""
+    """One line of the verdict on a trial: what should hold, whether it does (None: cannot be told), the numbers."""
 
     text: str
-    holds: bool
+    holds: bool | None
     numbers: str
 
 
-def health(record: TrialRecord) -> list[Check]:
-    """The four lines that a repaired, healthy run satisfies (the broken run fails all), from the trial's epochs."""
-    first, best = record.epochs[min(record.epochs)], record.best
-    accuracy = (first["val_accuracy_solved"], best["val_accuracy_solved"])
-    chance = first["chance_loss"]
-    contrastive = (first["contrastive_loss"], best["contrastive_loss"])
-    consistency = (first["consistency_loss"], best["consistency_loss"])
+def health(record: TrialRecord, threshold: float, threshold_searched: bool = False) -> list[Check]:
+    """The four lines that a repaired, healthy run satisfies (the broken run fails all), from the trial's epochs.
+
+    threshold: the one used on test pairs. Accuracy is at the trial's threshold where that is searched, else at the solved.
+    """
+    first, last, best = record.epochs[min(record.epochs)], record.last, record.best
+    name = "val_accuracy" if threshold_searched else "val_accuracy_solved"
+    rising = (first[name], best[name])
     positive, negative = best["positive_similarity"], best["negative_similarity"]
+    apart = positive > threshold > negative
+    between = "between them" if apart else "not between them"
+    several = len(record.epochs) > 1
     return [
-        Check(
-            "contrastive loss positive and falling",
-            min(contrastive) > 0 and contrastive[1] < contrastive[0],
-            f"{contrastive[0]:.3f} → {contrastive[1]:.3f} (chance {chance:.3f})",
-        ),
-        Check(
-            "consistency loss above 0 and falling",
-            min(consistency) > 0 and consistency[1] < consistency[0],
-            f"{consistency[0]:.4f} → {consistency[1]:.4f}",
-        ),
+        _falling("contrastive loss positive and falling", "contrastive_loss", first, last, several, first["chance_loss"]),
+        _falling("consistency loss above 0 and falling", "consistency_loss", first, last, several),
         Check(
             "validation accuracy rising and above 0.5",
-            accuracy[1] > max(0.5, accuracy[0]),
-            f"{accuracy[0]:.3f} → {accuracy[1]:.3f}",
+            (rising[1] > 0.5 and rising[1] > rising[0]) if several else (None if rising[1] > 0.5 else False),
+            f"{rising[0]:.3f} → {rising[1]:.3f}" + ("" if threshold_searched else " (threshold solved)"),
         ),
         Check(
             "positive similarity high and negative low",
-            positive > best["threshold"] > negative,
-            f"positive {positive:.3f}, negative {negative:.3f}, threshold {best['threshold']:.3f} between them",
+            apart,
+            f"positive {positive:.3f}, negative {negative:.3f}, threshold {threshold:.3f} {between}",
         ),
     ]
+
+
+def _falling(
+    text: str, name: str, first: dict[str, Any], last: dict[str, Any], several: bool, chance: float | None = None
+) -> Check:
+    """A loss above 0 in the first and the last epoch, and lower in the last; one epoch cannot tell."""
+    positive = min(first[name], last[name]) > 0
+    holds = (positive and last[name] < first[name]) if several else (None if positive else False)
+    return Check(text, holds, f"{first[name]:.4f} → {last[name]:.4f}" + (f" (chance {chance:.3f})" if chance else ""))
 
 
 def print_verdict(
@@ -152,25 +157,31 @@ def print_verdict(
     table = Table(
         title="On test pairs, looked at once", title_justify="left", title_style="bold", box=None, pad_edge=False
     )
-    for name in ("", "trial", *searched, "threshold", "test accuracy", "95 % interval", "test AUC", "95 % interval"):
+    for name in ("", "threshold", "test accuracy", "95 % interval", "test AUC", "95 % interval"):
         table.add_column(name, justify="left" if not name else "right")
     rows = [
-        ("winner", winner, comparison.winner, "searched" if "threshold" in searched else "solved"),
-        ("default", default, comparison.default, _source(default)),
-        ("default, threshold solved", default, comparison.fair_default, "solved"),
+        ("winner", comparison.winner, "searched" if "threshold" in searched else "solved"),
+        ("default", comparison.default, _source(default)),
+        ("default, threshold solved", comparison.fair_default, "solved"),
     ]
-    for name, record, result, source in rows:
+    for name, result, source in rows:
         if name.endswith("solved") and comparison.fair_default.threshold == comparison.default.threshold:
             continue
-        table.add_row(name, str(record.number), *_parameters(record, searched), *_result_cells(result, source))
+        table.add_row(name, *_result_cells(result, source))
+    console.print()
+    for name, record in (("winner", winner), ("default", default)):
+        console.print(f"[bold]{name:8}[/bold] {_configuration(record, searched)}", soft_wrap=True)
     console.print()
     console.print(table)
     if winner.number == default.number:
         console.print("The default configuration is the winner: no other trial was better on validation pairs.")
-    console.print(
-        f"winner − default: {_signed(comparison.difference, comparison.difference_interval)}"
-        f"   {_meaning(comparison.difference_interval)}"
-    )
+        solving = f"{comparison.difference:+.3f} in accuracy, 95 % interval {_range(comparison.difference_interval, '+')}"
+        console.print(f"what solving its threshold changes: {solving}")
+    else:
+        console.print(
+            f"winner − default: {_signed(comparison.difference, comparison.difference_interval)}"
+            f"   {_meaning(comparison.difference_interval)}"
+        )
     if comparison.fair_default.threshold != comparison.default.threshold and winner.number != default.number:
         interval = comparison.fair_difference_interval
         console.print(
@@ -180,7 +191,7 @@ def print_verdict(
         f"[dim]{comparison.pairs} test pairs of {comparison.identities} identities that no trial saw; thresholds fixed on "
         "validation pairs; intervals by bootstrap over identities[/dim]"
     )
-    _print_health(console, winner)
+    _print_health(console, winner, comparison.winner.threshold, "threshold" in searched)
 
 
 def print_alone(console: Console, result: TestResult, winner: TrialRecord) -> None:
@@ -189,14 +200,18 @@ def print_alone(console: Console, result: TestResult, winner: TrialRecord) -> No
         f"winner on test pairs, trial {winner.number}: accuracy {result.accuracy:.3f}, 95 % interval "
         f"{_range(result.accuracy_interval)}; AUC {result.auc:.3f}, 95 % interval {_range(result.auc_interval)}"
     )
-    _print_health(console, winner)
+    _print_health(console, winner, result.threshold, "threshold" in winner.searched)
 
 
-def _print_health(console: Console, winner: TrialRecord) -> None:
-    console.print(f"\n[bold]Is the winner healthy?[/bold]  trial {winner.number}, epoch 1 → {winner.best_epoch}")
-    for check in health(winner):
-        mark = "[green]✓[/green]" if check.holds else "[red]✗[/red]"
-        console.print(f"  {mark} {check.text:43} {check.numbers}")
+def _print_health(console: Console, winner: TrialRecord, threshold: float, threshold_searched: bool) -> None:
+    console.print(
+        f"\n[bold]Is the winner healthy?[/bold]  trial {winner.number}, losses from its first to its last epoch, the rest at "
+        f"its best, {winner.best_epoch} of {len(winner.epochs)}"
+    )
+    marks = {True: "[green]✓[/green]", False: "[red]✗[/red]", None: "[yellow]?[/yellow]"}
+    for check in health(winner, threshold, threshold_searched):
+        unknown = "   one epoch cannot tell" if check.holds is None else ""
+        console.print(f"  {marks[check.holds]} {check.text:43} {check.numbers}{unknown}")
 
 
 def _source(record: TrialRecord) -> str:
@@ -205,13 +220,16 @@ def _source(record: TrialRecord) -> str:
     return "searched" if "threshold" in record.searched else "fixed"
 
 
-def _parameters(record: TrialRecord, searched: tuple[str, ...]) -> list[str]:
-    cells = []
-    for name in searched:
-        value = record.values[name]
-        missing = "all" if name == "trainable_blocks" else "solved"
-        cells.append(missing if value is None else f"{value:.4g}" if isinstance(value, float) else str(value))
-    return cells
+def _configuration(record: TrialRecord, searched: tuple[str, ...]) -> str:
+    """The trial's number, and what it had of the searched parameters and for a threshold."""
+    absent = {"trainable_blocks": "all", "threshold": "solved"}
+    names = searched if "threshold" in searched else (*searched, "threshold")
+    values = {name: record.values[name] for name in names}
+    texts = [
+        f"{name} {absent.get(name) if value is None else f'{value:.4g}' if isinstance(value, float) else value}"
+        for name, value in values.items()
+    ]
+    return f"trial {record.number}: " + ", ".join(texts)
 
 
 def _result_cells(result: TestResult, source: str) -> list[str]:
@@ -224,12 +242,12 @@ def _result_cells(result: TestResult, source: str) -> list[str]:
     ]
 
 
-def _range(interval: tuple[float, float]) -> str:
-    return f"{interval[0]:.3f} to {interval[1]:.3f}"
+def _range(interval: tuple[float, float], sign: str = "") -> str:
+    return f"{interval[0]:{sign}.3f} to {interval[1]:{sign}.3f}"
 
 
 def _signed(difference: float, interval: tuple[float, float]) -> str:
-    return f"{difference:+.3f} in accuracy, 95 % interval {interval[0]:+.3f} to {interval[1]:+.3f}"
+    return f"{difference:+.3f} in accuracy, 95 % interval {_range(interval, '+')}"
 
 
 def _meaning(interval: tuple[float, float]) -> str:

@@ -1,1 +1,0 @@
-"""Side-by-side measurements, each one command that prints a ratio."""

@@ -182,3 +182,10 @@ def dashboard(url: str, path: str, token: str | None = None) -> Any:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(request, timeout=10) as answer:
         return json.loads(answer.read())
+
+
+def own_dashboard(url: str, path: str) -> Any:
+    """The same of a cluster of this process, which asks for a token if a Ray that does was started here before."""
+    file = Path.home() / ".ray" / "auth_token"
+    protected = os.environ.get("RAY_AUTH_MODE") == "token" and file.is_file()
+    return dashboard(url, path, file.read_text().strip() if protected else None)

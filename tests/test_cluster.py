@@ -14,10 +14,10 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from tests.real_ray import SMALL, Here, alone, dashboard, saved_states, table
+from tests.real_ray import SMALL, Here, alone, own_dashboard, saved_states, table
 from trainable.config import Settings
 
-EPOCHS = 40  # long enough to look at a trial, and to disturb it, before it ends
+EPOCHS = 24  # long enough to look at a trial, and to disturb it, before it ends
 SICKENING = '''"""Does a learning rate that breaks the numbers end the search?"""
 
 
@@ -39,9 +39,9 @@ def start(
 def workers(cluster: Any) -> dict[int, int]:
     """Process ids of the workers that train now, by the number of the trial that each is busy with."""
     url = f"http://{cluster.webui_url}"
-    drivers = [job for job in dashboard(url, "/api/jobs/") if job["driver_info"] and job["status"] == "RUNNING"]
+    drivers = [job for job in own_dashboard(url, "/api/jobs/") if job["driver_info"] and job["status"] == "RUNNING"]
     jobs = {job["job_id"] for job in drivers if int(job["driver_info"]["pid"]) == os.getpid()}
-    tasks = dashboard(url, "/api/v0/tasks?detail=true&limit=5000")["data"]["result"]["result"]
+    tasks = own_dashboard(url, "/api/v0/tasks?detail=true&limit=5000")["data"]["result"]["result"]
     found = {}
     for task in tasks:
         name = re.match(r"trial (\d+) ", task["name"])
@@ -63,7 +63,7 @@ class Rough:
         )  # fmt: skip
         self.output, self.run = command.expect(0), command.run
         self.trials = table(self.results, "trials", self.run).set_index("trial")
-        tasks = dashboard(f"http://{cluster.webui_url}", "/api/v0/tasks?limit=5000")["data"]["result"]["result"]
+        tasks = own_dashboard(f"http://{cluster.webui_url}", "/api/v0/tasks?limit=5000")["data"]["result"]["result"]
         self.task_names = {task["name"] for task in tasks}
 
     def disturb(self, command: Here) -> None:

@@ -20,6 +20,7 @@ from rich.markup import escape
 from trainable.config import Settings
 from trainable.pairs import PairData
 from trainable.trial import PairTrial, gpu_precision, load_state, score_test_pairs
+from trainable.verification import best_threshold
 from tuner import provenance, results, search, verdict
 from tuner.cluster import Cluster, Share, connect, share
 from tuner.display import Display, make_console
@@ -202,17 +203,14 @@ class Session:
         """The threshold for test pairs: the trial's own where it was searched, else solved on all validation scores."""
         if not solve and (self.settings.threshold_is_searched or record.values["threshold"] is None):
             return record.best["threshold"]
-        from trainable.verification import best_threshold
-
         data = self.plan.data
         return best_threshold(record.best_arrays["scores"], data.pair_label[data.rows("val")]).value
 
     def _test_scores(self, records: list[TrialRecord]) -> dict[int, Any]:
         plan, settings = self.plan, self.settings
         states = {r.number: (r.values, load_state(self._checkpoint_of(r.number))) for r in records}
-        if (
-            self.cluster.address is None and settings.device == "cpu"
-        ):  # same machine: no new worker, which takes seconds
+        if self.cluster.address is None and settings.device == "cpu":
+            # The same machine: here, as a new worker would take seconds to start.
             return {
                 number: score_test_pairs(values, plan.backbone, plan.data, settings, state)
                 for number, (values, state) in states.items()

@@ -1,30 +1,30 @@
-"""What tests of the real command share: a small pair table and a running Ray cluster of two nodes."""
+"""How the tests are run: by two processes, of which one alone starts Ray."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+import os
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
-from trainable.turntable import TurntableSpec, write
-
-
-@pytest.fixture(scope="session")
-def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A pair table of 152 rendered pairs of 16 px."""
-    spec = TurntableSpec(train_identities=40, val_identities=20, test_identities=16, image_size_px=16)
-    return write(tmp_path_factory.mktemp("pairs"), spec)
+# Before anything imports Ray, which reads them then: else whether the cluster below asks for a token depends on whether
+# a Ray of this user's ever made one.
+os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}
 
 
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[object]:
-    """A running cluster of two nodes with one CPU each and a dashboard, whose metrics appear within seconds."""
-    from ray.cluster_utils import Cluster  # here: most tests need no Ray
+class _OneProcessForRay(LoadScopeScheduling):
+    """Gives a file to a process as a whole, and all of `on_ray`, whose tests share a cluster, to the same one."""
 
-    settings = {"num_cpus": 1, "_system_config": {"metrics_report_interval_ms": 1000}}
-    head = {**settings, "include_dashboard": True, "dashboard_port": None}  # None: a free port
-    started = Cluster(initialize_head=True, head_node_args=head)
-    started.add_node(num_cpus=1)
-    yield started
-    started.shutdown()
+    def _split_scope(self, nodeid: str) -> str:
+        return "on_ray" if "on_ray/" in nodeid else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """The processes' scheduler, asked for by pytest-xdist."""
+    return _OneProcessForRay(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first."""
+    items.sort(key=lambda item: "on_ray/" not in item.nodeid)

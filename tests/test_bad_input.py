@@ -463,12 +463,3 @@ def test_the_command_itself(tmp_path):
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     says(done.stderr, "error: temperature is 0.0; valid is a number above 0")
     assert not list(tmp_path.iterdir())
-
-
-def test_more_than_a_real_ray_has(capsys, tmp_path, sound):
-    """A trial that asks for more cores than Ray finds: the same, with Ray started and ended in between."""
-    results = tmp_path / "results"
-    small = ["--data", sound, "--image-size-px", 8, "--batch-size", 4, "--results", results]
-    code = main([str(word) for word in [*small, "--cpus-per-trial", 9999]])
-    assert code == 2 and not ray.is_initialized() and not results.exists()
-    says(capsys.readouterr().err, "error: a trial asks for 9999 CPUs", "Lower --cpus-per-trial")

@@ -209,8 +209,7 @@ class Session:
     def _test_scores(self, records: list[TrialRecord]) -> dict[int, Any]:
         plan, settings = self.plan, self.settings
         states = {r.number: (r.values, load_state(self._checkpoint_of(r.number))) for r in records}
-        if self.cluster.address is None and settings.device == "cpu":
-            # The same machine: here, as a new worker would take seconds to start.
+        if settings.device == "cpu":  # here, as a new worker would take seconds to start
             return {
                 number: score_test_pairs(values, plan.backbone, plan.data, settings, state)
                 for number, (values, state) in states.items()
@@ -240,7 +239,10 @@ class Session:
         for record in records:
             if record.ended is not None:
                 reasons.setdefault(record.error or "no epoch was finished", []).append(record.number)
-        text = "; ".join(f"trials {', '.join(map(str, numbers))}: {reason}" for reason, numbers in reasons.items())
+        text = "; ".join(
+            f"trial{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}: {reason}"
+            for reason, numbers in reasons.items()
+        )
         text = text or "no trial finished an epoch; give --time-budget-s more time"
         self.console.print(f"\n[red]No trial can win.[/red] {escape(text)}")
         return text

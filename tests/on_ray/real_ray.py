@@ -27,9 +27,9 @@ from trainable.pixels import decode
 from trainable.training import EpochReport, train
 from tuner.run import main
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 BACKBONE = BackboneSpec("test_byobnet", "none", 16)
-SMALL = ("--backbone", BACKBONE.name, "--image-size-px", BACKBONE.image_size_px, "--batch-size", 8)
+SMALL = ("--backbone", BACKBONE.name, "--image-size-px", BACKBONE.image_size_px, "--batch-size", 16)
 _TIMEOUT_S = 300.0
 
 
@@ -98,13 +98,17 @@ class Here(Output):
 
 
 class Command(Output):
-    """`python -m tuner.run` with these arguments, started in `folder`; `log` is the file with its output."""
+    """`python -m tuner.run` with these arguments, started in `folder`; `log` is the file with its output.
+
+    Without --address it finds no token, as on a person's machine.
+    """
 
     def __init__(self, folder: Path, *arguments: object) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / f"log-{time.monotonic_ns()}.txt"
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": ""}
-        environment.pop("RAY_AUTH_MODE", None)
+        if "--address" not in arguments:
+            environment = {name: value for name, value in environment.items() if not name.startswith("RAY_AUTH_")}
         with self.log.open("w") as file:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tuner.run", *map(str, arguments)],
@@ -185,7 +189,5 @@ def dashboard(url: str, path: str, token: str | None = None) -> Any:
 
 
 def own_dashboard(url: str, path: str) -> Any:
-    """The same of a cluster of this process, which asks for a token if a Ray that does was started here before."""
-    file = Path.home() / ".ray" / "auth_token"
-    protected = os.environ.get("RAY_AUTH_MODE") == "token" and file.is_file()
-    return dashboard(url, path, file.read_text().strip() if protected else None)
+    """The same of the tests' own cluster."""
+    return dashboard(url, path, os.environ["RAY_AUTH_TOKEN"])

@@ -6,18 +6,19 @@ import os
 import re
 import signal
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
+import ray
 from optuna.trial import TrialState
 
-from tests.real_ray import SMALL, Here, alone, own_dashboard, saved_states, table
+from tests.on_ray.real_ray import SMALL, Here, alone, own_dashboard, saved_states, table
 from trainable.config import Settings
 
-EPOCHS = 24  # long enough to look at a trial, and to disturb it, before it ends
+EPOCHS, TRIALS = 16, 3  # trials long enough to be looked at, and disturbed, before they end
 SICKENING = '''"""Does a learning rate that breaks the numbers end the search?"""
 
 
@@ -36,8 +37,8 @@ def start(
     return Here(*common, *SMALL, *arguments, watch=watch)
 
 
-def workers(cluster: Any) -> dict[int, int]:
-    """Process ids of the workers that train now, by the number of the trial that each is busy with."""
+def workers(cluster: Any) -> dict[int, tuple[int, str]]:
+    """Process id and node of the workers that train now, by the number of the trial that each is busy with."""
     url = f"http://{cluster.webui_url}"
     drivers = [job for job in own_dashboard(url, "/api/jobs/") if job["driver_info"] and job["status"] == "RUNNING"]
     jobs = {job["job_id"] for job in drivers if int(job["driver_info"]["pid"]) == os.getpid()}
@@ -46,7 +47,7 @@ def workers(cluster: Any) -> dict[int, int]:
     for task in tasks:
         name = re.match(r"trial (\d+) ", task["name"])
         if name and task["job_id"] in jobs and task["state"] == "RUNNING" and task["worker_pid"]:
-            found[int(name[1])] = task["worker_pid"]
+            found[int(name[1])] = task["worker_pid"], task["node_id"]
     return found
 
 
@@ -55,11 +56,10 @@ class Rough:
 
     def __init__(self, cluster: Any, pairs: Path, folder: Path) -> None:
         self.cluster, self.results = cluster, folder / "results"
-        self.node = cluster.add_node(num_cpus=1)
-        cluster.wait_for_nodes()
+        self.mortal = next(node for node in cluster.list_all_nodes() if not node.head)
         command = start(
-            cluster, pairs, self.results, "--epochs", EPOCHS, "--trials", 5, "--scheduler", "none", "--max-failures", 3,
-            watch=self.disturb,
+            cluster, pairs, self.results, "--epochs", EPOCHS, "--trials", TRIALS, "--scheduler", "none",
+            "--max-failures", 3, watch=self.disturb,
         )  # fmt: skip
         self.output, self.run = command.expect(0), command.run
         self.trials = table(self.results, "trials", self.run).set_index("trial")
@@ -67,24 +67,38 @@ class Rough:
         self.task_names = {task["name"] for task in tasks}
 
     def disturb(self, command: Here) -> None:
-        """Look at the gauges, kill a worker in the first half of its trial, and a node after the first trial's end."""
-        self.gauges = command.until(lambda: self.gauges_of(command), "the gauges appeared")
-        self.killed, pid = command.until(lambda: self.busy(command), "a trial had a checkpoint")
-        os.kill(pid, signal.SIGKILL)
-        command.until(lambda: "[  1/5]" in command.output, "a trial had ended")
-        self.cluster.remove_node(self.node)
+        """Hold each node's worker in the middle of a trial, kill the one and let the other end it; later kill its node.
 
-    def busy(self, command: Here) -> tuple[int, int] | None:
-        """A trial that has a checkpoint, but not more than half of its epochs, and the process that trains it."""
-        training = workers(self.cluster).items()
+        That one in the middle of a trial too: Tune gives a trial up whose worker is lost while it is handed over.
+        """
+        held: dict[bool, tuple[int, int]] = {}
+        while len(held) < 2:  # until both nodes train: the one that was first would else be done with all trials
+            number, pid, on_mortal = command.until(lambda: self.busy(command, held), "both nodes were in a trial")
+            os.kill(pid, signal.SIGSTOP)
+            held[on_mortal] = number, pid
+        self.killed, pid = held[False]
+        os.kill(pid, signal.SIGKILL)
+        number, pid = held[True]
+        os.kill(pid, signal.SIGCONT)
+        self.gauges = command.until(lambda: self.gauges_of(command), "the gauges appeared")
+        ended = re.compile(rf"trial {number:03d} .* completed at")
+        command.until(lambda: ended.search(command.output), "the trial on the other node had ended")
+        command.until(lambda: self.busy(command, {False}), "the other node was in its next trial")
+        self.cluster.remove_node(self.mortal)
+
+    def busy(self, command: Here, held: Container[bool]) -> tuple[int, int, bool] | None:
+        """A trial on a node that is not held, in its first half and with a checkpoint; its process; which node."""
+        if not command.begun:
+            return None
         saved = saved_states(self.results, command.run)
-        behind = {number for number, file in saved.items() if int(file.parts[-2].split("_")[1]) < EPOCHS / 2}
-        return next(((number, pid) for number, pid in training if number in behind), None)
+        for number, (pid, node) in workers(self.cluster).items():
+            on_mortal = node == self.mortal.node_id
+            if on_mortal not in held and number in saved and _epoch_of(saved[number]) < EPOCHS / 2:
+                return number, pid, on_mortal
+        return None
 
     def gauges_of(self, command: Here) -> list[str]:
         """Lines of the nodes' metrics, as Prometheus reads them, that are of the run."""
-        if not command.begun:
-            return []
         opener, lines = urllib.request.build_opener(urllib.request.ProxyHandler({})), []
         for node in self.cluster.list_all_nodes():
             with opener.open(f"http://{node.node_ip_address}:{node.metrics_export_port}/metrics", timeout=10) as answer:
@@ -92,10 +106,17 @@ class Rough:
         return [line for line in lines if line.startswith("ray_tuner_") and f'run="{command.run}"' in line]
 
 
+def _epoch_of(state: Path) -> int:
+    return 1 + int(state.parts[-2].split("_")[1])
+
+
 @pytest.fixture(scope="module")
 def rough(cluster: Any, pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Rough:
-    """The rough run, done once."""
-    return Rough(cluster, pairs, tmp_path_factory.mktemp("rough"))
+    """The rough run, done once; then the cluster gets another node for the one that it lost."""
+    rough = Rough(cluster, pairs, tmp_path_factory.mktemp("rough"))
+    cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    return rough
 
 
 def test_trials_run_on_several_nodes(rough: Rough) -> None:
@@ -112,8 +133,8 @@ def test_a_killed_worker_costs_a_retry_and_nothing_else(rough: Rough) -> None:
 
 def test_the_search_survives_the_loss_of_a_node(rough: Rough) -> None:
     """All trials end well although one of the nodes went away in the middle."""
-    assert sorted(rough.trials.index) == list(range(5))
-    assert set(rough.trials.state) == {"completed"}
+    assert sorted(rough.trials.index) == list(range(TRIALS))
+    assert set(rough.trials.state) == {"completed"}, rough.trials.error.to_list()
     assert "winner − default" in rough.output
 
 
@@ -145,7 +166,8 @@ def test_failed_and_sick_trials_are_recorded_and_the_search_goes_on(cluster: Any
     (tmp_path / "sickening.py").write_text(SICKENING)
 
     def kill(command: Here) -> None:
-        os.kill(command.until(lambda: workers(cluster).get(0), "the default trial was running"), signal.SIGKILL)
+        pid, _ = command.until(lambda: workers(cluster).get(0), "the default trial was running")
+        os.kill(pid, signal.SIGKILL)
 
     command = start(
         cluster, pairs, tmp_path, "--space", tmp_path / "sickening.py", "--epochs", EPOCHS, "--trials", 6,
@@ -170,12 +192,20 @@ def test_failed_and_sick_trials_are_recorded_and_the_search_goes_on(cluster: Any
 
 def test_a_run_without_a_healthy_trial_says_why(cluster: Any, pairs: Path, tmp_path: Path) -> None:
     """Exit code 1, the reason with the trials that it befell, and a row that says failed."""
-    command = start(cluster, pairs, tmp_path, "--learning-rate", 1e30, "--epochs", 1, "--trials", 2)
+    command = start(cluster, pairs, tmp_path, "--learning-rate", 1e30, "--epochs", 1, "--trials", 1)
     output = command.expect(1)
-    assert re.search(r"No trial can win\. trials 0, 1: not finite", output)
+    assert re.search(r"No trial can win\. trial 0: not finite", output)
     (run,) = table(tmp_path, "runs", command.run).to_dict("records")
     assert run["state"] == "failed"
     assert "not finite" in run["error"]
+
+
+def test_more_than_a_real_ray_has(cluster: Any, pairs: Path, tmp_path: Path) -> None:
+    """A trial that asks for more cores than there are is refused; nothing is written, and Ray is left again."""
+    output = start(cluster, pairs, tmp_path / "results", "--cpus-per-trial", 9999).expect(2)
+    assert "error: a trial asks for 9999 CPUs" in output
+    assert not ray.is_initialized()
+    assert not (tmp_path / "results").exists()
 
 
 def _states(results: Path, run: str) -> dict[int, TrialState]:

@@ -1,0 +1,30 @@
+"""What tests of the real command share: a small pair table and a running Ray cluster of two nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from trainable.turntable import TurntableSpec, write
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pair table of 152 rendered pairs of 16 px."""
+    spec = TurntableSpec(train_identities=40, val_identities=20, test_identities=16, image_size_px=16)
+    return write(tmp_path_factory.mktemp("pairs"), spec)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[object]:
+    """A running cluster of two nodes with one CPU each and a dashboard, whose metrics appear within seconds."""
+    from ray.cluster_utils import Cluster  # here: most tests need no Ray
+
+    settings = {"num_cpus": 1, "_system_config": {"metrics_report_interval_ms": 1000}}
+    head = {**settings, "include_dashboard": True, "dashboard_port": None}  # None: a free port
+    started = Cluster(initialize_head=True, head_node_args=head)
+    started.add_node(num_cpus=1)
+    yield started
+    started.shutdown()

@@ -11,6 +11,7 @@ from xdist.scheduler import LoadScopeScheduling
 # Before anything imports Ray, which reads them then: else whether the cluster below asks for a token depends on whether
 # a Ray of this user's ever made one.
 os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}
+os.environ["OMP_NUM_THREADS"] = "1"  # the processes share the cores
 
 
 class _OneProcessForRay(LoadScopeScheduling):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import pandas as pd
 import pytest
 import ray
 from optuna.trial import TrialState
@@ -54,8 +55,8 @@ def workers(cluster: Any) -> dict[int, tuple[int, str]]:
 class Rough:
     """A run on two nodes of which a worker is killed, and later a whole node; and what was seen of it on the way."""
 
-    def __init__(self, cluster: Any, pairs: Path, folder: Path) -> None:
-        self.cluster, self.results = cluster, folder / "results"
+    def __init__(self, cluster: Any, pairs: Path, results: Path) -> None:
+        self.cluster, self.results = cluster, results
         self.mortal = next(node for node in cluster.list_all_nodes() if not node.head)
         command = start(
             cluster, pairs, self.results, "--epochs", EPOCHS, "--trials", TRIALS, "--scheduler", "none",
@@ -111,9 +112,15 @@ def _epoch_of(state: Path) -> int:
 
 
 @pytest.fixture(scope="module")
-def rough(cluster: Any, pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Rough:
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the runs of this module leave their results."""
+    return tmp_path_factory.mktemp("cluster") / "results"
+
+
+@pytest.fixture(scope="module")
+def rough(cluster: Any, pairs: Path, results: Path) -> Rough:
     """The rough run, done once; then the cluster gets another node for the one that it lost."""
-    rough = Rough(cluster, pairs, tmp_path_factory.mktemp("rough"))
+    rough = Rough(cluster, pairs, results)
     cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
     return rough
@@ -161,21 +168,28 @@ def test_metrics_of_a_trial_are_exported(rough: Rough) -> None:
     assert all(re.search(r'trial="trial \d{3} temperature=', line) for line in rough.gauges)
 
 
-def test_failed_and_sick_trials_are_recorded_and_the_search_goes_on(cluster: Any, pairs: Path, tmp_path: Path) -> None:
-    """Without a retry a killed worker fails its trial, with the error; NaN makes a trial sick; others complete."""
-    (tmp_path / "sickening.py").write_text(SICKENING)
+@pytest.fixture(scope="module")
+def failing(cluster: Any, pairs: Path, results: Path, tmp_path_factory: pytest.TempPathFactory) -> Here:
+    """A run of a user's own space in which the default trial's worker is killed, without a retry, and others fall sick."""
+    space = tmp_path_factory.mktemp("space") / "sickening.py"
+    space.write_text(SICKENING)
 
     def kill(command: Here) -> None:
         pid, _ = command.until(lambda: workers(cluster).get(0), "the default trial was running")
         os.kill(pid, signal.SIGKILL)
 
     command = start(
-        cluster, pairs, tmp_path, "--space", tmp_path / "sickening.py", "--epochs", EPOCHS, "--trials", 6,
-        "--max-failures", 0, "--scheduler", "none", "--sampler", "random", "--seed", 1, watch=kill,
+        cluster, pairs, results, "--space", space, "--epochs", EPOCHS // 2, "--trials", 5, "--max-failures", 0,
+        "--scheduler", "none", "--sampler", "random", "--seed", 1, "--metric", "val_eer", watch=kill,
     )  # fmt: skip
-    output = command.expect(0)
-    trials = table(tmp_path, "trials", command.run).set_index("trial")
-    assert len(trials) == 6
+    command.expect(0)
+    return command
+
+
+def test_failed_and_sick_trials_are_recorded_and_the_search_goes_on(failing: Here, results: Path) -> None:
+    """Without a retry a killed worker fails its trial, with the error; NaN makes a trial sick; others complete."""
+    trials = table(results, "trials", failing.run).set_index("trial")
+    assert len(trials) == 5
     failed, sick = trials.loc[0], trials[trials.learning_rate == 1e30]
     assert (failed.state, failed.retries) == ("failed", 0)
     assert "died" in failed.error
@@ -184,10 +198,27 @@ def test_failed_and_sick_trials_are_recorded_and_the_search_goes_on(cluster: Any
     assert (sick.retries == 0).all()
     assert sick.error.str.contains("NaN").all()
     assert set(trials.drop(index=[0, *sick.index]).state) == {"completed"}
-    told = _states(tmp_path, command.run)
+    told = _states(results, failing.run)
     assert {told[number] for number in (0, *sick.index)} == {TrialState.FAIL}
-    assert "the default configuration, trial 0, is failed" in output
-    assert "winner on test pairs" in output
+    assert "the default configuration, trial 0, is failed" in failing.output
+    assert "winner on test pairs" in failing.output
+
+
+def test_the_metric_that_was_asked_for_decides(failing: Here, results: Path) -> None:
+    """Ranked by the equal error rate, the lowest of a healthy trial wins."""
+    (run,) = table(results, "runs", failing.run).to_dict("records")
+    healthy = table(results, "trials", failing.run).query("state == 'completed'").set_index("trial")
+    assert healthy.loc[run["winner_trial"], "val_eer"] == healthy.val_eer.min()
+    assert (healthy.objective == healthy.val_eer).all()
+
+
+def test_runs_of_different_spaces_share_the_tables(rough: Rough, failing: Here, results: Path) -> None:
+    """Read without a word about schemas, `trials` holds both runs; `space` and `run` tell them apart."""
+    frame = pd.read_parquet(results / "trials")
+    sizes = frame.groupby("run", observed=True).size().to_dict()
+    assert (sizes[rough.run], sizes[failing.run]) == (TRIALS, 5)
+    assert {"temperature", "sickening"} <= set(frame.space)
+    assert {rough.run, failing.run} <= set(pd.read_parquet(results / "runs").run)
 
 
 def test_a_run_without_a_healthy_trial_says_why(cluster: Any, pairs: Path, tmp_path: Path) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import urllib.error
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from tests.on_ray.real_ray import SMALL, Command, Here, alone, dashboard, table
+from tests.on_ray.real_ray import SMALL, Command, alone, dashboard, table
 from trainable import verification
 from trainable.config import Settings
 from tuner.schema import SCHEMAS
@@ -21,7 +20,7 @@ NULL_IN_HEALTHY_TRIALS = {"error", "val_tar_at_far_1e1", "val_tar_at_far_1e2", "
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where both runs of this module leave their results."""
+    """Where the run leaves its results."""
     return tmp_path_factory.mktemp("end to end") / "results"
 
 
@@ -48,17 +47,6 @@ def command(pairs: Path, results: Path, logins: dict[str, object]) -> Command:
             logins[name] = error.code
     command.expect(0)
     return command
-
-
-@pytest.fixture(scope="module")
-def second(command: Command, cluster: Any, pairs: Path, results: Path) -> Here:
-    """A run of another space, sampler, scheduler and metric into the same results, on a running cluster; ended."""
-    second = Here(
-        "--data", pairs, "--space", "joint", "--results", results, "--address", cluster.address,
-        "--epochs", 2, "--trials", 3, "--sampler", "qmc", "--scheduler", "none", "--metric", "val_eer", *SMALL,
-    )  # fmt: skip
-    second.expect(0)
-    return second
 
 
 @pytest.fixture(scope="module")
@@ -160,20 +148,3 @@ def test_the_run_has_its_verdict_and_its_provenance(command: Command, results: P
         assert row[name] is not None
     assert "--space temperature" in row["command"]
     assert row["wall_s"] > trials.train_s.max()
-
-
-def test_runs_of_different_spaces_share_the_tables(command: Command, second: Here, results: Path) -> None:
-    """Read without a word about schemas, `trials` holds both runs; `space` and `run` tell them apart."""
-    frame = pd.read_parquet(results / "trials")
-    assert frame.groupby("run", observed=True).size().to_dict() == {command.run: TRIALS, second.run: 3}
-    assert set(frame.space) == {"temperature", "joint"}
-    assert len(pd.read_parquet(results / "runs")) == 2
-
-
-def test_the_metric_that_was_asked_for_decides(second: Here, results: Path) -> None:
-    """Ranked by the equal error rate, the lowest wins, and without a scheduler every trial trains to its end."""
-    trials, (run,) = table(results, "trials", second.run), table(results, "runs", second.run).to_dict("records")
-    assert trials.set_index("trial").loc[run["winner_trial"], "val_eer"] == trials.val_eer.min()
-    assert (trials.objective == trials.val_eer).all()
-    assert set(trials.epochs) == {2}
-    assert set(trials.state) == {"completed"}

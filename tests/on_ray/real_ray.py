@@ -30,7 +30,7 @@ from tuner.run import main
 ROOT = Path(__file__).parents[2]
 BACKBONE = BackboneSpec("test_byobnet", "none", 16)
 SMALL = ("--backbone", BACKBONE.name, "--image-size-px", BACKBONE.image_size_px, "--batch-size", 16)
-_TIMEOUT_S = 300.0
+_TIMEOUT_S = 150.0
 
 
 class Output:
@@ -86,8 +86,10 @@ class Here(Output):
 
     def until(self, condition: Callable[[], Any], what: str) -> Any:
         """Wait until the condition holds while the command runs, and return it; an error if the command ends before."""
+        deadline = time.monotonic() + _TIMEOUT_S
         while not (found := condition()):
             assert not self._ended.wait(0.05), f"ended before {what}; output:\n{self.output}"
+            assert time.monotonic() < deadline, f"timed out before {what}; output:\n{self.output}"
         return found
 
     def _watch(self, watch: Callable[[Here], None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -19,7 +20,7 @@ from optuna.trial import TrialState
 from tests.on_ray.real_ray import SMALL, Here, alone, own_dashboard, saved_states, table
 from trainable.config import Settings
 
-EPOCHS, TRIALS = 16, 3  # trials long enough to be looked at, and disturbed, before they end
+EPOCHS, TRIALS = 40, 3  # trials long enough to be looked at, and disturbed, before they end
 SICKENING = '''"""Does a learning rate that breaks the numbers end the search?"""
 
 
@@ -73,14 +74,18 @@ class Rough:
         That one in the middle of a trial too: Tune gives a trial up whose worker is lost while it is handed over.
         """
         held: dict[bool, tuple[int, int]] = {}
-        while len(held) < 2:  # until both nodes train: the one that was first would else be done with all trials
-            number, pid, on_mortal = command.until(lambda: self.busy(command, held), "both nodes were in a trial")
-            os.kill(pid, signal.SIGSTOP)
-            held[on_mortal] = number, pid
-        self.killed, pid = held[False]
-        os.kill(pid, signal.SIGKILL)
-        number, pid = held[True]
-        os.kill(pid, signal.SIGCONT)
+        try:
+            while len(held) < 2:  # until both nodes train: the one that was first would else be done with all trials
+                number, pid, on_mortal = command.until(lambda: self.busy(command, held), "both nodes were in a trial")
+                os.kill(pid, signal.SIGSTOP)
+                held[on_mortal] = number, pid
+            self.killed, pid = held[False]
+            os.kill(pid, signal.SIGKILL)
+        finally:  # also if the other node never trained: a stopped worker would keep the run from its end
+            for _, pid in held.values():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+        number, _ = held[True]
         self.gauges = command.until(lambda: self.gauges_of(command), "the gauges appeared")
         ended = re.compile(rf"trial {number:03d} .* completed at")
         command.until(lambda: ended.search(command.output), "the trial on the other node had ended")
@@ -179,7 +184,7 @@ def failing(cluster: Any, pairs: Path, results: Path, tmp_path_factory: pytest.T
         os.kill(pid, signal.SIGKILL)
 
     command = start(
-        cluster, pairs, results, "--space", space, "--epochs", EPOCHS // 2, "--trials", 5, "--max-failures", 0,
+        cluster, pairs, results, "--space", space, "--epochs", EPOCHS // 4, "--trials", 5, "--max-failures", 0,
         "--scheduler", "none", "--sampler", "random", "--seed", 1, "--metric", "val_eer", watch=kill,
     )  # fmt: skip
     command.expect(0)

@@ -19,7 +19,7 @@ from trainable.trial import load_state
 from tuner.search import Stop
 from tuner.session import answered_signals
 
-EPOCHS, TRIALS = 10, 3  # the trials that are asked for at first
+EPOCHS, TRIALS = 14, 4  # the trials that are asked for at first
 
 
 class Story:

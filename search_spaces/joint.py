@@ -1,7 +1,7 @@
 """Which learning rate, temperature, threshold and degree of freezing work best together?
 
-All four questions at once, over the ranges of the spaces that ask them singly. They are written out here, so that a
-copy of this file is a space of your own.
+All four questions at once, over the ranges of the spaces that ask them singly; of the temperature's only the part in
+which models are known to learn well. They are written out here, so that a copy of this file is a space of your own.
 """
 
 from __future__ import annotations

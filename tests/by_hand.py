@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -38,6 +39,7 @@ def numbers(epoch: int, objective: float, sick: str | None = None) -> dict[str, 
     return {
         "epoch": epoch,
         "objective": objective,
+        "training_objective": objective,
         "sick": sick,
         "threshold": 0.4,
         "val_accuracy": objective,
@@ -94,6 +96,8 @@ class Search:
         attempt: int = 1,
         fixed: TrialConfig = FIXED,
         checkpoints: dict[int, str] | None = None,
+        load: Callable[[str], dict[str, Any]] = lambda checkpoint: {},
+        trials: int = 10**6,
     ) -> None:
         self.study_file = folder / "study.log"
         self.tables = RunTables(folder / "results", space.name, "run-a")
@@ -103,7 +107,7 @@ class Search:
             self.tables,
             DATA,
             BLOCKS,
-            Settings(metric=metric),
+            Settings(metric=metric, threshold_is_searched="threshold" in self.suggested.searched),
             changed=lambda record: self.changes.append((record.number, record.state)),
         )
         self.searcher = StudySearch(
@@ -114,7 +118,10 @@ class Search:
             storage=open_storage(self.study_file),
             study_name="run-a",
             run_seed=seed,
+            trials=trials,
+            parallel=2,
             checkpoint_of=(checkpoints or {}).get,
+            load=load,
         )
         self._attempt, self._count = attempt, 0
 
@@ -129,11 +136,11 @@ class Search:
         return found
 
     def start(self) -> Trial | None:
-        """Ask for a trial and start it; None when the searcher has no more."""
+        """Ask for a trial and start it; None when the searcher has no more, or none yet (`answer` tells which)."""
         self._count += 1
         trial_id = f"{self._attempt}-{self._count}"
-        config = self.searcher.suggest(trial_id)
-        if config == "FINISHED":
+        config = self.answer = self.searcher.suggest(trial_id)
+        if config in ("FINISHED", None):
             return None
         trial = Trial(trial_id, config)
         self.recorder.on_trial_start(0, [], trial)
@@ -152,6 +159,7 @@ class Search:
             "node": "host/12345678",
             "history": None,
             "arrays": arrays(epoch) if epoch == trial.best_epoch else None,
+            "epoch_scores": {epoch: arrays(epoch)["scores"]} if "threshold" in self.suggested.searched else {},
         }
         ends = finished or stop
         if not ends:

@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 import search_spaces
 from tests.by_hand import BLOCKS, FIXED, Search, arrays, numbers, space_of
 from trainable.config import TrialConfig
-from tuner import search, study
+from tuner import search, suggested
 from tuner.options import SAMPLERS
 from tuner.prepare import examine
 
@@ -47,7 +47,7 @@ def test_the_default_configuration_is_the_first_trial(tmp_path, space):
     assert first.config["number"] == 0 and first.config["resume_from"] is None
     values = first.config["values"]
     assert values["learning_rate"] == TrialConfig().learning_rate and values["temperature"] == 0.07
-    assert values["threshold"] == study.DEFAULT_THRESHOLD == 0.5
+    assert values["threshold"] == suggested.DEFAULT_THRESHOLD == 0.5
     assert values["trainable_blocks"] is None and values["epochs"] == FIXED.epochs
     assert run.recorder.records[0].is_default and not run.recorder.records[1].is_default
     assert run.frozen(0).params == {"learning_rate": values["learning_rate"]}
@@ -219,13 +219,15 @@ def test_a_resumed_run_remembers_what_its_sampler_was_told(tmp_path):
 def test_a_trial_that_had_ended_when_the_driver_was_killed_is_closed(tmp_path, space, objectives, sick, state, told):
     """No epoch is to come: it is written down and not handed out again, as a trial with epochs to come is."""
     Search(tmp_path, space).start()
-    second = Search(tmp_path, space, attempt=2, checkpoints={0: "where trial 0 was saved"})
     history = [numbers(epoch, objective) for epoch, objective in enumerate(objectives, 1)]
     best = {name: torch.from_numpy(array) for name, array in arrays(2).items()}
-    saved = {"history": history, "best_epoch": 2, "best_scores": best["scores"], "best_correct": best["correct"]}
+    saved = {"history": history, "score_history": [], "best_epoch": 2}
+    saved |= {"best_scores": best["scores"], "best_correct": best["correct"]}
     if sick:
         history[-1]["sick"] = sick
-    second.searcher.close_finished({"where trial 0 was saved": saved | {"sick": sick}}.__getitem__)
+    files = {"where trial 0 was saved": saved | {"sick": sick}}
+    second = Search(tmp_path, space, attempt=2, checkpoints={0: "where trial 0 was saved"}, load=files.__getitem__)
+    second.searcher.close_finished()
     assert second.frozen(0).state == told
     assert second.start().config["number"] == (0 if told == TrialState.RUNNING else 1)
     assert [row["state"] for row in second.tables.trial_rows()] == ([state] if state else [])
@@ -329,8 +331,10 @@ def test_a_parameter_that_does_nothing_is_not_shown(tmp_path):
 
 def test_trials_that_differ_only_in_the_threshold_get_one_seed(tmp_path):
     """They train the same model, so its scores can be replayed."""
-    run = Search(tmp_path, search_spaces.load("threshold"))
-    values = values_of([run.start() for _ in range(6)])
+    run = Search(tmp_path, search_spaces.load("threshold"), trials=5)
+    run.run(run.start(), 0.5, 0.6, 0.7)
+    run.start()
+    values = [record.values for record in run.recorder.records.values()]
     assert len({v["threshold"] for v in values}) == 6
     assert len({v["seed"] for v in values}) == 1
     keys = {TrialConfig.of(v).training_key() for v in values}
@@ -391,7 +395,7 @@ class Scheduled:
             self.scheduler.on_trial_add(None, trial)
 
     def goes_on(self, number, epoch, objective):
-        result = {"epoch": epoch, "objective": objective}
+        result = {"epoch": epoch, "training_objective": objective}
         return self.scheduler.on_trial_result(None, self.trials[number], result) == "CONTINUE"
 
 

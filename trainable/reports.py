@@ -43,6 +43,8 @@ class EpochReport:
     objective: float
     """What this epoch is ranked by: `Settings.metric`, accuracies at the solved threshold unless it is searched. NaN
     where that is undefined: such an epoch is never the best."""
+    training_objective: float
+    """The same with accuracies at the solved threshold in any case: how good the training is, whatever the threshold."""
     sick: str | None
     """Why training cannot go on, or None."""
     scores: np.ndarray
@@ -81,16 +83,9 @@ def measure(
     threshold: the configuration's, None to solve it.
     """
     fitted = verification.cross_fitted(scores, labels, *identities, seed=_CROSS_FIT_SEED)
-    if threshold is None:
-        used, correct = verification.best_threshold(scores, labels).value, fitted.correct
-    else:
-        used, correct = threshold, verification.correct_at(scores, labels, threshold)
     found = verification.verify(scores, labels)
     measures = {
-        "threshold": used,
-        "val_accuracy": float(correct.mean()),
         "val_accuracy_solved": fitted.accuracy,
-        "val_balanced_accuracy": _balanced(correct, labels),
         "val_auc": found.auc,
         "val_average_precision": found.average_precision,
         "val_eer": found.eer,
@@ -103,12 +98,63 @@ def measure(
         "similarity_gap": found.similarity_gap,
         "feature_std": spread.feature_std(embeddings),
         "scores": scores,
-        "correct": correct,
     }
-    ranked = correct if settings.threshold_is_searched else fitted.correct
-    at_threshold = {"val_accuracy": float(ranked.mean()), "val_balanced_accuracy": _balanced(ranked, labels)}
-    objective = at_threshold.get(settings.metric, measures[settings.metric])
-    return measures | {"objective": math.nan if objective is None else objective}
+    measures["training_objective"] = _ranked(measures, fitted.correct, labels, settings.metric)
+    return measures | _judged(measures, scores, labels, fitted.correct, threshold, settings)
+
+
+def rejudged(
+    numbers: dict[str, Any],
+    scores: np.ndarray,
+    labels: np.ndarray,
+    identities: tuple[np.ndarray, np.ndarray],
+    threshold: float | None,
+    settings: Settings,
+) -> dict[str, Any]:
+    """An epoch's `numbers` and `correct` as they are for a trial that differs in nothing but its threshold.
+
+    scores: (n_val,) of that epoch; the other arguments as for `measure`. Equal, to the bit, to what training gives.
+    """
+    if not np.isfinite(scores).all():
+        return numbers | {"correct": np.zeros(len(scores), dtype=bool)}
+    solved_correct = None  # only a solved threshold needs it, and folds take time
+    if threshold is None:
+        solved_correct = verification.cross_fitted(scores, labels, *identities, seed=_CROSS_FIT_SEED).correct
+    return numbers | _judged(numbers, scores, labels, solved_correct, threshold, settings)
+
+
+def _judged(
+    measures: dict[str, Any],
+    scores: np.ndarray,
+    labels: np.ndarray,
+    solved_correct: np.ndarray | None,
+    threshold: float | None,
+    settings: Settings,
+) -> dict[str, Any]:
+    """The fields that depend on the threshold. solved_correct: (n_val,) decisions at cross-fitted
+    thresholds; None will do where a threshold is given.
+    """
+    if threshold is None:
+        used, correct = verification.best_threshold(scores, labels).value, solved_correct
+    else:
+        used, correct = threshold, verification.correct_at(scores, labels, threshold)
+    return {
+        "threshold": used,
+        "val_accuracy": float(correct.mean()),
+        "val_balanced_accuracy": _balanced(correct, labels),
+        "correct": correct,
+        "objective": _ranked(measures, correct, labels, settings.metric)
+        if settings.threshold_is_searched
+        else measures["training_objective"],
+    }
+
+
+def _ranked(measures: dict[str, Any], correct: np.ndarray, labels: np.ndarray, metric: str) -> float:
+    """The metric; accuracies from these decisions. NaN where it is undefined."""
+    if metric == "val_accuracy":
+        return float(correct.mean())
+    value = _balanced(correct, labels) if metric == "val_balanced_accuracy" else measures[metric]
+    return math.nan if value is None else value
 
 
 def unmeasured(scores: np.ndarray) -> dict[str, Any]:

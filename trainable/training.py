@@ -64,6 +64,8 @@ class Training:
         self.history: list[dict[str, Any]] = []
         self.best_scores: Tensor | None = None
         self.best_correct: Tensor | None = None
+        self.score_history: list[Tensor] = []
+        """Validation scores of every epoch where the threshold is searched: they answer for every other threshold."""
 
     @property
     def finished(self) -> bool:
@@ -99,6 +101,8 @@ class Training:
         )
         self._keep_best(report)
         self.history.append(report.numbers())
+        if self.settings.threshold_is_searched:
+            self.score_history.append(torch.tensor(report.scores))
         return report
 
     def _train_epoch(self, epoch: int) -> dict[str, Tensor]:
@@ -226,6 +230,7 @@ class Training:
             "best_encoder": self.best_state,
             "best_scores": self.best_scores,
             "best_correct": self.best_correct,
+            "score_history": list(self.score_history),
             "history": list(self.history),
             "sick": self.sick,
         }
@@ -239,6 +244,7 @@ class Training:
         self.best_epoch, self.best_objective = state["best_epoch"], state["best_objective"]
         self.best_state, self.history = state["best_encoder"], list(state["history"])
         self.best_scores, self.best_correct = state["best_scores"], state["best_correct"]
+        self.score_history = list(state["score_history"])
 
 
 def train(
@@ -251,11 +257,15 @@ def train(
 
 
 def test_scores(
-    config: TrialConfig, backbone: Backbone, data: PairData, settings: Settings, best_state: dict[str, Tensor]
+    config: TrialConfig, backbone: Backbone, data: PairData, settings: Settings, weights: dict[str, Tensor] | int
 ) -> np.ndarray:
-    """(n_test,) cosines of the test pairs under the weights of a trial's best epoch."""
+    """(n_test,) cosines of the test pairs under these weights, or those after so many epochs, which are trained again."""
     training = Training(config, backbone, data, settings)
-    training.encoder.load_trainable_state(best_state)
+    if isinstance(weights, int):
+        while training.epochs_done < weights:
+            training.epoch()
+    else:
+        training.encoder.load_trainable_state(weights)
     return training.score(data.rows("test"))[0]
 
 

@@ -63,6 +63,7 @@ class PairTrial(tune.Trainable):
             gauge.set(getattr(report, name), tags=tags)
         return report.numbers() | {
             "arrays": self._arrays(report.epoch),
+            "epoch_scores": self._epoch_scores(),
             "history": self._history(),
             "best_epoch": self._training.best_epoch,
             "node": node_name(),
@@ -76,6 +77,11 @@ class PairTrial(tune.Trainable):
         if training.best_scores is None or not (epoch == training.best_epoch or self._restored_now):
             return None
         return {"scores": training.best_scores.numpy(), "correct": training.best_correct.numpy()}
+
+    def _epoch_scores(self) -> dict[int, np.ndarray]:
+        """Scores by epoch, where they are kept: of this one, after a restore of all."""
+        scores = {epoch: tensor.numpy() for epoch, tensor in enumerate(self._training.score_history, start=1)}
+        return scores if self._restored_now else dict(list(scores.items())[-1:])
 
     def _history(self) -> list[dict[str, Any]] | None:
         """Past epochs, once after a restore: the driver may be another than the one that saw them."""
@@ -119,8 +125,12 @@ def gpu_precision() -> str:
 
 
 def score_test_pairs(
-    values: dict[str, Any], backbone: Backbone, data: PairData, settings: Settings, state: dict[str, Any]
+    values: dict[str, Any], backbone: Backbone, data: PairData, settings: Settings, state: dict[str, Any], epoch: int
 ) -> np.ndarray:
-    """(n_test,) cosines of the test pairs, from the weights of the trial's best epoch."""
+    """(n_test,) cosines of the test pairs, from the weights of the trial's best epoch.
+
+    state: of a training that the trial shares; it has the weights of one epoch, and any other is trained again.
+    """
     torch.set_num_threads(settings.threads)
-    return test_scores(TrialConfig.of(values), backbone, data, settings, state["best_encoder"])
+    weights = state["best_encoder"] if state["best_epoch"] == epoch else epoch
+    return test_scores(TrialConfig.of(values), backbone, data, settings, weights)

@@ -72,7 +72,7 @@ class Display:
         ended = record.ended is not None
         if ended or (record.epochs and now - self._last_line > _HEARTBEAT_S):
             self._last_line = now
-            state = record.state if ended else f"{RUNNING} "
+            state = _state(record) if ended else f"{RUNNING} "
             self._console.print(
                 Text(f"[{self._ended():3}/{self._trials}] {self._line(record, state)} · {self._clock()}"),
                 soft_wrap=True,
@@ -85,13 +85,16 @@ class Display:
         return " · ".join(parts) + (f" · {record.error}" if record.error else "")
 
     def _ended(self) -> int:
-        return sum(record.ended is not None for record in self._records.values())
+        return sum(record.ended is not None for record in self._asked_for())
+
+    def _asked_for(self) -> list[TrialRecord]:
+        return [record for record in self._records.values() if not record.is_extra]
 
     def _done(self) -> float:
         """Trials done, a running one counted by its share of the epochs that a trial takes on average."""
-        ended = [record for record in self._records.values() if record.ended is not None]
+        ended = [record for record in self._asked_for() if record.ended is not None]
         mean = sum(len(r.epochs) for r in ended) / len(ended) if ended else self._max_epochs
-        running = [len(r.epochs) / max(mean, len(r.epochs) + 1) for r in self._records.values() if r.ended is None]
+        running = [len(r.epochs) / max(mean, len(r.epochs) + 1) for r in self._asked_for() if r.ended is None]
         return len(ended) + sum(running)
 
     def _clock(self) -> str:
@@ -141,9 +144,13 @@ class Display:
         values = [_parameter(n, record.values[n]) if n in record.searched else "-" for n in self._searched]
         epochs = f"{len(record.epochs)}/{self._max_epochs}"
         measured = [_number(numbers.get(n)) for n in ("val_accuracy", "val_auc", *_LOSSES)]
-        state = Text(record.state, style=_STYLES.get(record.state, ""))
+        state = Text(_state(record), style=_STYLES.get(record.state, ""))
         number = f"default {record.number}" if record.is_default else str(record.number)
         return [number, *values, epochs, *measured, state]
+
+
+def _state(record: TrialRecord) -> str:
+    return record.state if record.replay_of is None else f"{record.state}, scores of {record.replay_of}"
 
 
 _LOSSES = ("contrastive_loss", "consistency_loss")

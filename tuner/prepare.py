@@ -24,7 +24,7 @@ from tuner import results
 from tuner.cluster import check_address
 from tuner.display import file_progress
 from tuner.options import DataOptions, RunOptions
-from tuner.study import Suggested
+from tuner.suggested import Suggested
 
 EMBEDDED = "turntable"
 _APP = "twoview-tuner"

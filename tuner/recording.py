@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import time
 from collections.abc import Callable, Iterable
@@ -17,6 +18,7 @@ from ray.tune import Callback
 from trainable import verification
 from trainable.config import METRICS, Settings, TrialConfig
 from trainable.pairs import PairData
+from trainable.reports import rejudged
 from tuner.results import RunTables
 from tuner.schema import SCHEMAS
 
@@ -46,6 +48,12 @@ class TrialRecord:
     checkpoint: str | None = None
     error: str | None = None
     retries: int = 0
+    epoch_scores: dict[int, np.ndarray] = field(default_factory=dict)
+    """Validation scores by epoch, where the threshold is searched."""
+    replay_of: int | None = None
+    """The trial whose scores answered for this one, which differs from it in the threshold only and trained nothing."""
+    is_extra: bool = False
+    """Beyond the trials that were asked for: a training once more at the threshold that its scores favour."""
     started: float = field(default_factory=time.time)
     ended: float | None = None
 
@@ -91,7 +99,8 @@ class Recorder(Callback):
         rows = data.rows("val")
         self._val_rows = rows
         self._labels = np.asarray(data.pair_label)[rows]
-        self._resamples = verification.identity_resamples(data.front_identity[rows], data.angle_identity[rows])
+        self._identities = data.front_identity[rows], data.angle_identity[rows]
+        self._resamples = verification.identity_resamples(*self._identities)
 
     def suggested(self, record: TrialRecord) -> None:
         """A configuration was suggested and waits for a worker."""
@@ -106,6 +115,7 @@ class Recorder(Callback):
         record.state, record.error, record.node, record.retries = (
             row[n] for n in ("state", "error", "node", "retries")
         )
+        record.replay_of = row["replay_of"]
         record.checkpoint = row["checkpoint"]
         record.best_epoch = row["best_epoch"] or 0
         record.epochs = {epoch["epoch"]: epoch for epoch in self._tables.epoch_rows(record.number)}
@@ -121,6 +131,7 @@ class Recorder(Callback):
         record.best_epoch = state["best_epoch"]
         if state["best_scores"] is not None:
             record.best_arrays = {"scores": state["best_scores"].numpy(), "correct": state["best_correct"].numpy()}
+        record.epoch_scores = scores_in(state)
         self.records[record.number] = record
         last = record.last
         finished = bool(last) and last["epoch"] == record.values["epochs"]
@@ -137,6 +148,7 @@ class Recorder(Callback):
         for past in result.pop("history", None) or []:
             record.epochs.setdefault(past["epoch"], past)
         arrays = result.pop("arrays", None)  # popped so that Tune does not write them into its own state
+        record.epoch_scores |= result.pop("epoch_scores", None) or {}
         record.epochs[result["epoch"]] = _only(result, _EPOCH_NUMBERS)
         record.node, record.best_epoch = result["node"], result["best_epoch"]
         record.best_arrays = arrays or record.best_arrays
@@ -156,6 +168,27 @@ class Recorder(Callback):
         record = self._record(trial)
         record.error = _message(trial)
         self.end(record, FAILED)
+
+    def replay(self, record: TrialRecord, source: TrialRecord) -> None:
+        """Write down a trial that differs from an ended one in its threshold only: the source's epochs, judged anew."""
+        record.replay_of, record.node = source.number, source.node
+        sign, best = 1 if METRICS[self._settings.metric] == "max" else -1, -math.inf
+        for epoch, numbers in sorted(source.epochs.items()):
+            scores = source.epoch_scores[epoch]
+            again = rejudged(
+                numbers, scores, self._labels, self._identities, record.values["threshold"], self._settings
+            )
+            record.epochs[epoch] = _only(again, _EPOCH_NUMBERS) | {"epoch_s": 0.0, "validation_s": 0.0}
+            objective = record.epochs[epoch]["objective"]
+            if not again.get("sick") and objective is not None and sign * objective > best:
+                best, record.best_epoch = sign * objective, epoch
+                record.best_arrays = {"scores": scores, "correct": again["correct"]}
+        self.end(record, source.state)
+
+    def favoured_threshold(self, record: TrialRecord) -> float:
+        """The threshold that tells most validation pairs right, at the epoch at which that are most."""
+        solved = [verification.best_threshold(scores, self._labels) for scores in record.epoch_scores.values()]
+        return max(solved, key=lambda threshold: threshold.accuracy).value
 
     def end(self, record: TrialRecord, state: str) -> None:
         """The trial ended in this state: write it down."""
@@ -218,10 +251,16 @@ class Recorder(Callback):
             "error": record.error,
             "diagnoses": [],
             "retries": record.retries,
+            "replay_of": record.replay_of,
             "started_at": datetime.fromtimestamp(record.started, UTC),
             "ended_at": datetime.fromtimestamp(record.ended, UTC),
             "completion_order": sum(r.ended is not None for r in self.records.values()) - 1,
         }
+
+
+def scores_in(state: dict[str, Any]) -> dict[int, np.ndarray]:
+    """Validation scores by epoch, as a saved training state has them; empty where the threshold is not searched."""
+    return {epoch: scores.numpy() for epoch, scores in enumerate(state["score_history"], start=1)}
 
 
 def ending_state(result: dict[str, Any] | None) -> str:

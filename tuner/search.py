@@ -22,16 +22,19 @@ from tuner.study import StudySearch
 
 
 class FairASHA(AsyncHyperBandScheduler):
-    """ASHA that lets the default configuration train to its end: the winner is compared with it as it would be used."""
+    """ASHA that lets the default configuration train to its end: the winner is compared with it as it would be used.
+
+    It ranks by what a training is worth at the best threshold: a searched one can be changed afterwards for nothing.
+    """
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        if math.isnan(result["objective"]):
+        if math.isnan(result["training_objective"]):
             return TrialScheduler.CONTINUE
         decision = super().on_trial_result(tune_controller, trial, result)
         return TrialScheduler.CONTINUE if trial.config["number"] == 0 else decision
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
-        if math.isnan(result.get("objective", math.nan)):
+        if math.isnan(result.get("training_objective", math.nan)):
             self.on_trial_remove(tune_controller, trial)  # a rung of NaN has no cutoff
         else:
             super().on_trial_complete(tune_controller, trial, result)
@@ -43,7 +46,7 @@ def make_scheduler(name: str, metric: str, epochs: int) -> TrialScheduler:
         return FIFOScheduler()
     return FairASHA(
         time_attr="epoch",
-        metric="objective",
+        metric="training_objective",
         mode=METRICS[metric],
         max_t=epochs,
         grace_period=max(1, round(epochs / 4)),

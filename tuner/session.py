@@ -98,6 +98,7 @@ class Session:
         with answered_signals(stop, self._interrupted), display:
             if to_go > 0:
                 self._search(searcher, recorder, to_go, stop)
+            searcher.close()
         if stop.reason == "time budget":
             searcher.prune_leftovers()
         return self._conclude(list(recorder.records.values()), stop.reason, searcher.exhausted)
@@ -126,13 +127,16 @@ class Session:
             storage=open_storage(self.state_dir / "study.log"),
             study_name=self.plan.run,
             run_seed=options.configuration.seed,
+            trials=options.search.trials,
+            parallel=self.share.concurrent,
             checkpoint_of=self._checkpoint_of,
+            load=load_state,
         )
         for record in searcher.ended_before():
             if not recorder.adopt(record) and (checkpoint := self._checkpoint_of(record.number)):
                 recorder.recover(record, load_state(checkpoint))
-        searcher.close_finished(load_state)
-        return searcher, options.search.trials - len(recorder.records)
+        searcher.close_finished()
+        return searcher, options.search.trials - _count(not r.is_extra for r in recorder.records.values())
 
     def _search(self, searcher: StudySearch, recorder: Recorder, to_go: int, stop: search.Stop) -> None:
         plan = self.plan
@@ -208,19 +212,22 @@ class Session:
 
     def _test_scores(self, records: list[TrialRecord]) -> dict[int, Any]:
         plan, settings = self.plan, self.settings
-        states = {r.number: (r.values, load_state(self._checkpoint_of(r.number))) for r in records}
+        trained = {r.number: r.number if r.replay_of is None else r.replay_of for r in records}
+        work = {
+            r.number: (r.values, load_state(self._checkpoint_of(trained[r.number])), r.best_epoch) for r in records
+        }
         if settings.device == "cpu":  # here, as a new worker would take seconds to start
             return {
-                number: score_test_pairs(values, plan.backbone, plan.data, settings, state)
-                for number, (values, state) in states.items()
+                number: score_test_pairs(values, plan.backbone, self.data, settings, state, epoch)
+                for number, (values, state, epoch) in work.items()
             }
-        data, backbone = ray.put(plan.data), ray.put(plan.backbone)
+        data, backbone = ray.put(self.data), ray.put(plan.backbone)
         task = ray.remote(score_test_pairs)
         futures = {
             number: task.options(
                 num_cpus=self.share.cpus, num_gpus=self.share.gpus, name=f"test pairs, trial {number:03d}"
-            ).remote(values, backbone, data, settings, state)
-            for number, (values, state) in states.items()
+            ).remote(values, backbone, data, settings, state, epoch)
+            for number, (values, state, epoch) in work.items()
         }
         return {number: ray.get(future) for number, future in futures.items()}
 

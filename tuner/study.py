@@ -7,7 +7,6 @@ import math
 import warnings
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,68 +15,25 @@ from optuna.trial import Trial, TrialState
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
-from search_spaces import SearchSpace
 from trainable.config import METRICS, TrialConfig
-from tuner.recording import COMPLETED, FAILED, PRUNED, RUNNING, SICK, WAITING, Recorder, TrialRecord, ending_state
+from tuner.recording import (
+    COMPLETED,
+    FAILED,
+    PRUNED,
+    RUNNING,
+    SICK,
+    WAITING,
+    Recorder,
+    TrialRecord,
+    ending_state,
+    scores_in,
+)
+from tuner.suggested import Suggested, can_hold
 
-DEFAULT_THRESHOLD = 0.5
-"""The threshold of the default configuration: the broken run's."""
 _MAX_ASKS = 3
 """After so many suggestions in a row that were tried before, the sampler keeps to the best it knows: random draws follow."""
 _MAX_DRAWS = 1000
 """So many random draws that were all tried before mean that the space has nothing new left."""
-
-
-@dataclass(frozen=True)
-class Suggested:
-    """What a search needs to know of its space: what is searched, and what else the trials have in common."""
-
-    space: SearchSpace
-    fixed: TrialConfig
-    blocks: int
-    searched: tuple[str, ...]
-    """TrialConfig's names that differ between the space's configurations."""
-    distributions: dict[str, optuna.distributions.BaseDistribution]
-    """Of the space's parameters, by name."""
-
-    @property
-    def cuts(self) -> list[int | None]:
-        """Every value of trainable_blocks that a trial can have."""
-        fixed = self.fixed.trainable_blocks
-        return [fixed, *range(self.blocks + 1)] if "trainable_blocks" in self.searched else [fixed]
-
-    def configure(self, trial: Trial, run_seed: int) -> dict[str, Any]:
-        """The values of one suggestion, with the seed that follows from the run's and from all that training depends on.
-
-        Equal trainings get equal seeds: two configurations that differ in the threshold only train the same model.
-        """
-        given = self.space.suggest(trial, self.blocks)
-        return self.seeded({**_values(self.fixed), **given}, run_seed)
-
-    @property
-    def default(self) -> dict[str, Any]:
-        """The default configuration's values, without the trial's own seed and what the space fixes for all trials."""
-        values = _values(self.fixed)
-        return values | {"threshold": DEFAULT_THRESHOLD if values["threshold"] is None else values["threshold"]}
-
-    def in_study(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Of these values, those that the space suggests under their own name and that it can hold as they are."""
-        wanted = values | {
-            "trainable_blocks": self.blocks if values["trainable_blocks"] is None else values["trainable_blocks"]
-        }
-        found = {name: wanted[name] for name in self.distributions if name in wanted}
-        return {name: value for name, value in found.items() if _can_hold(self.distributions[name], value)}
-
-    def seeded(self, values: dict[str, Any], run_seed: int) -> dict[str, Any]:
-        """The values with the trial's own seed; the whole backbone written as its number of blocks becomes None."""
-        if values["trainable_blocks"] == self.blocks:
-            values = {**values, "trainable_blocks": None}
-        key = TrialConfig.of({**values, "seed": run_seed}).training_key()
-        return {**values, "seed": int(key, 16) % 2**31}
-
-
-def _values(config: TrialConfig) -> dict[str, Any]:
-    return {name: getattr(config, name) for name in TrialConfig.names()}
 
 
 class StudySearch(OptunaSearch):
@@ -86,6 +42,13 @@ class StudySearch(OptunaSearch):
     Unlike OptunaSearch, a trial that the scheduler stopped is told as PRUNED with all its intermediate values (there:
     COMPLETE, with its early value), a sick or NaN one as FAIL (there: running for ever), no configuration is suggested
     twice, the first is the default one, and a study that was interrupted goes on with the trials it had not finished.
+
+    Where the threshold is searched, a suggestion that differs from another trial in nothing else is not trained: the
+    other's scores answer for it, once it has ended. And each training is tried once more at the threshold that its own
+    scores favour, beyond the trials that were asked for: else a good one would be hidden by a bad threshold.
+
+    trials: how many to suggest, those of earlier attempts included; parallel: how many run at a time; load: reads a
+    saved training state.
     """
 
     def __init__(
@@ -98,7 +61,10 @@ class StudySearch(OptunaSearch):
         storage: optuna.storages.BaseStorage,
         study_name: str,
         run_seed: int,
+        trials: int,
+        parallel: int,
         checkpoint_of: Callable[[int], str | None],
+        load: Callable[[str], dict[str, Any]],
     ) -> None:
         super().__init__(
             space=lambda trial: suggested.configure(trial, run_seed),
@@ -109,13 +75,19 @@ class StudySearch(OptunaSearch):
             study_name=study_name,
         )
         self._suggested, self._recorder, self._run_seed = suggested, recorder, run_seed
-        self._checkpoint_of = checkpoint_of
+        self._trials, self._parallel, self._checkpoint_of, self._load = trials, parallel, checkpoint_of, load
         self._numbers: dict[str, int] = {}
         self._seen: set[str] = set()
         self._unfinished: deque[Trial] = deque()
+        self._waiting: deque[Trial] = deque()
+        """For the end of the trial that trains what they would train."""
+        self._refined: set[int] = set()
+        self._keys: dict[int, str] = {}
+        self._extra = 0
         for frozen in self._ot_study.get_trials(deepcopy=False):
             if "number" in frozen.user_attrs:
                 self._seen.add(_identity(frozen.user_attrs["values"]))
+                self._extra += frozen.user_attrs["is_extra"]
                 if frozen.state == TrialState.RUNNING:
                     self._unfinished.append(Trial(self._ot_study, frozen._trial_id))
             elif frozen.state == TrialState.RUNNING:  # the driver was killed before it had a number: nobody trains it
@@ -123,17 +95,36 @@ class StudySearch(OptunaSearch):
         self._next_number = len(self._seen)
         self.exhausted = False
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        """The next trial's `values`, `number`, `title` and `resume_from`; or FINISHED when nothing new is left."""
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The next trial's `values`, `number`, `title` and `resume_from`; FINISHED when there is none; None: not yet."""
+        while True:
+            self._refine()
+            trial = self._next()
+            if trial is None:
+                return None if self._waiting else Searcher.FINISHED
+            source = self._source_of(trial)
+            if source is None:
+                return self._hand_out(trial_id, trial, self._checkpoint_of(trial.user_attrs["number"]))
+            if source.ended is None:
+                self._waiting.append(trial)
+            else:
+                self._replay(trial, source)
+
+    def _next(self) -> Trial | None:
+        """One that need not wait any longer, else one that an earlier attempt had not finished, else a new one."""
+        for trial in self._waiting:
+            source = self._source_of(trial)
+            if source is None or source.ended is not None:
+                self._waiting.remove(trial)
+                return trial
         if self._unfinished:
-            trial = self._unfinished.popleft()
-            return self._hand_out(trial_id, trial, self._checkpoint_of(trial.user_attrs["number"]))
+            return self._unfinished.popleft()
+        enough = self._next_number - self._extra >= self._trials
+        if enough or self.exhausted or len(self._waiting) >= self._parallel:
+            return None
         trial = self._default_trial() if self._next_number == 0 else self._new_trial()
-        if trial is None:
-            self.exhausted = True
-            return Searcher.FINISHED
-        self._next_number += 1
-        return self._hand_out(trial_id, trial, None)
+        self.exhausted = trial is None
+        return trial
 
     def _hand_out(self, trial_id: str, trial: Trial, checkpoint: str | None) -> dict[str, Any]:
         self._ot_trials[trial_id] = trial
@@ -146,19 +137,21 @@ class StudySearch(OptunaSearch):
         number, values = attributes["number"], attributes["values"]
         searched = {name: values[name] for name in self._suggested.searched if not _idle(name, values)}
         title = f"trial {number:03d} " + " ".join(f"{name}={_short(name, value)}" for name, value in searched.items())
-        return TrialRecord(number, values, title, searched, attributes["is_default"])
+        return TrialRecord(
+            number, values, title, searched, is_default=attributes["is_default"], is_extra=attributes["is_extra"]
+        )
 
     def ended_before(self) -> list[TrialRecord]:
         """A record, yet without its epochs, of every trial that the study knows to have ended in an earlier attempt."""
         frozen = self._ot_study.get_trials(deepcopy=False)
         return [self._record(t.user_attrs) for t in frozen if "number" in t.user_attrs and t.state.is_finished()]
 
-    def close_finished(self, load: Callable[[str], dict[str, Any]]) -> None:
+    def close_finished(self) -> None:
         """End the unfinished trials whose saved state has no epoch to come: the driver was killed before it heard so."""
         for trial in list(self._unfinished):
             record = self._record(trial.user_attrs)
             checkpoint = self._checkpoint_of(record.number)
-            state = load(checkpoint) if checkpoint else {"history": [], "sick": None}
+            state = self._load(checkpoint) if checkpoint else {"history": [], "sick": None}
             if not state["sick"] and len(state["history"]) < record.values["epochs"]:
                 continue
             self._unfinished.remove(trial)
@@ -172,7 +165,7 @@ class StudySearch(OptunaSearch):
             trial = self._ot_study.ask()
             values = self._suggested.configure(trial, self._run_seed)
             if _identity(values) not in self._seen:
-                return self._marked(trial, values, is_default=False)
+                return self._marked(trial, values)
             self._ot_study.tell(trial, state=TrialState.FAIL)  # asked again, the sampler draws anew
         return self._drawn_trial()
 
@@ -184,7 +177,7 @@ class StudySearch(OptunaSearch):
             if _identity(self._suggested.configure(drawn, self._run_seed)) not in self._seen:
                 self._ot_study.enqueue_trial(drawn.params)
                 trial = self._ot_study.ask()
-                return self._marked(trial, self._suggested.configure(trial, self._run_seed), is_default=False)
+                return self._marked(trial, self._suggested.configure(trial, self._run_seed))
         return None
 
     def _default_trial(self) -> Trial:
@@ -199,12 +192,81 @@ class StudySearch(OptunaSearch):
         trial.set_user_attr("outside_space", asked != {name: default[name] for name in suggested.searched})
         return self._marked(trial, default, is_default=True)
 
-    def _marked(self, trial: Trial, values: dict[str, Any], is_default: bool) -> Trial:
+    def _marked(self, trial: Trial, values: dict[str, Any], is_default: bool = False, is_extra: bool = False) -> Trial:
         self._seen.add(_identity(values))
+        number, self._next_number = self._next_number, self._next_number + 1
+        self._extra += is_extra
         # The number last: a trial that has one has everything, wherever the driver is killed.
-        for name, value in (("values", values), ("is_default", is_default), ("number", self._next_number)):
+        attributes = {"values": values, "is_default": is_default, "is_extra": is_extra, "number": number}
+        for name, value in attributes.items():
             trial.set_user_attr(name, value)
         return trial
+
+    @property
+    def _thresholds_are_free(self) -> bool:
+        return "threshold" in self._suggested.searched
+
+    def _source_of(self, trial: Trial) -> TrialRecord | None:
+        """The trial that trains, or has trained, what this one would train; None if there is none with its scores."""
+        if not self._thresholds_are_free:
+            return None
+        number, key = trial.user_attrs["number"], _training(trial.user_attrs["values"])
+        for record in self._recorder.records.values():
+            other = record.number != number and record.replay_of is None and record.state != FAILED
+            if other and self._key(record) == key and (record.ended is None or self._has_scores(record)):
+                return record
+        return None
+
+    def _key(self, record: TrialRecord) -> str:
+        if record.number not in self._keys:
+            self._keys[record.number] = _training(record.values)
+        return self._keys[record.number]
+
+    def _has_scores(self, record: TrialRecord) -> bool:
+        """Whether the scores of all its epochs are there, or can be read from its saved state."""
+        checkpoint = None if record.epoch_scores else self._checkpoint_of(record.number)
+        if checkpoint:
+            record.epoch_scores = scores_in(self._load(checkpoint))
+        return record.epoch_scores.keys() >= record.epochs.keys()
+
+    def _replay(self, trial: Trial, source: TrialRecord) -> None:
+        """End the trial with the source's epochs at its own threshold; nothing is trained."""
+        record = self._record(trial.user_attrs)
+        self._recorder.suggested(record)
+        self._recorder.replay(record, source)
+        for numbers in record.epochs.values():
+            self._report(trial, numbers)
+        self._tell(trial, record, record.state)
+
+    def _refine(self) -> None:
+        """Try each training that is complete once more, at the threshold that its scores favour."""
+        if not self._thresholds_are_free:
+            return
+        trained = [r for r in self._recorder.records.values() if r.state == COMPLETED and r.replay_of is None]
+        for record in trained:
+            if record.number not in self._refined and self._has_scores(record):
+                self._refined.add(record.number)
+                self._try_favoured(record)
+
+    def _try_favoured(self, source: TrialRecord) -> None:
+        threshold = self._recorder.favoured_threshold(source)
+        frozen = next(
+            t for t in self._ot_study.get_trials(deepcopy=False) if t.user_attrs.get("number") == source.number
+        )
+        range_of = frozen.distributions.get("threshold")
+        if range_of is None or not can_hold(range_of, threshold):
+            return
+        self._ot_study.enqueue_trial({**frozen.params, "threshold": threshold})
+        trial = self._ot_study.ask()
+        values = self._suggested.configure(trial, self._run_seed)
+        if _training(values) != self._key(source) or _identity(values) in self._seen:
+            self._ot_study.tell(trial, state=TrialState.FAIL)  # the space makes something else of the same parameters
+            return
+        self._replay(self._marked(trial, values, is_extra=True), source)
+
+    def close(self) -> None:
+        """What is left to do without a worker when the search is over."""
+        self._refine()
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Report an epoch's objective as the trial's intermediate value, once an epoch and never NaN."""
@@ -259,18 +321,14 @@ def _idle(name: str, values: dict[str, Any]) -> bool:
     return name == "backbone_lr_ratio" and values["trainable_blocks"] == 0
 
 
-def _can_hold(distribution: optuna.distributions.BaseDistribution, value: Any) -> bool:
-    if isinstance(distribution, optuna.distributions.CategoricalDistribution):
-        return value in distribution.choices
-    if value is None or not distribution.low <= value <= distribution.high:
-        return False
-    steps = (value - distribution.low) / distribution.step if distribution.step else 0
-    return math.isclose(steps, round(steps), abs_tol=1e-8)
-
-
 def _identity(values: dict[str, Any]) -> str:
     """Equal for configurations that are equal in everything."""
     return json.dumps(values, sort_keys=True)
+
+
+def _training(values: dict[str, Any]) -> str:
+    """Equal for configurations that train the same."""
+    return TrialConfig.of(values).training_key()
 
 
 def _short(name: str, value: Any) -> str:

@@ -236,6 +236,18 @@ def test_a_run_without_a_healthy_trial_says_why(cluster: Any, pairs: Path, tmp_p
     assert "not finite" in run["error"]
 
 
+def test_the_threshold_space_trains_once(cluster: Any, pairs: Path, results: Path) -> None:
+    """One training answers all its trials; the winner's weights are trained again where its best epoch is another."""
+    command = start(cluster, pairs, results, "--space", "threshold", "--epochs", 3, "--trials", 12)
+    output = command.expect(0)
+    trials = table(results, "trials", command.run).set_index("trial")
+    assert len(trials) >= 12
+    assert (trials.train_s > 0).sum() == 1
+    assert set(trials.replay_of.dropna()) == {0}
+    assert "winner − default:" in output
+    assert trials.val_accuracy.max() > trials.val_accuracy[0]
+
+
 def test_more_than_a_real_ray_has(cluster: Any, pairs: Path, tmp_path: Path) -> None:
     """A trial that asks for more cores than there are is refused; nothing is written, and Ray is left again."""
     output = start(cluster, pairs, tmp_path / "results", "--cpus-per-trial", 9999).expect(2)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 import search_spaces
 from trainable.config import InputError
@@ -17,6 +21,25 @@ def local_state(root: str, run: str, cache: str | None) -> Path:
     """The run's folder for study and options; for results that are not local, in the cache."""
     state = results.state_dir(root, run)
     return Path(state) if "://" not in state else cache_folder(cache) / "state" / run
+
+
+@contextmanager
+def held(plan: Plan) -> Iterator[None]:
+    """The run is this process's alone, until it ends or dies. InputError if another one on this machine has it."""
+    folder = local_state(plan.results_root, plan.run, plan.options.data.cache)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise InputError(
+            f"--resume {plan.run}: another process is working on this run; valid is one at a time. Wait for its end, or stop "
+            "it with Ctrl-C."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def save_options(plan: Plan, attempt: int) -> None:

@@ -28,7 +28,7 @@ from tuner.feature_cache import FeatureCache
 from tuner.options import RunOptions
 from tuner.prepare import Plan, cache_folder, prepare
 from tuner.recording import Recorder, TrialRecord, best_of
-from tuner.resuming import attempts_of, check_same_run, local_state, save_options, saved_run
+from tuner.resuming import attempts_of, check_same_run, held, local_state, save_options, saved_run
 from tuner.sharing import with_features
 from tuner.study import StudySearch, make_sampler, open_storage
 
@@ -50,7 +50,9 @@ def run_session(options: RunOptions, command: Sequence[str], started: float) -> 
         check_same_run(plan, saved)
     try:
         cluster = connect(options.hardware)
-        return Session(plan, cluster, console, shlex.join(command), started, attempt=1 + attempts_of(saved)).run()
+        session = Session(plan, cluster, console, shlex.join(command), started, attempt=1 + attempts_of(saved))
+        with held(plan):
+            return session.run()
     finally:
         ray.shutdown()
 
@@ -166,7 +168,8 @@ class Session:
             self.console.print(f"\nThe space has nothing new left: {len(records)} configurations were all it holds.")
         if interrupted:
             code, columns["state"] = INTERRUPTED, "interrupted"
-            self.console.print(f"\n{_count(r.ended is not None for r in records)} finished trials are kept.")
+            kept = _count(r.ended is not None for r in records)
+            self.console.print(f"\n{kept} finished trial{' is' if kept == 1 else 's are'} kept.")
         elif winner is None:
             code, columns["state"] = 1, "failed"
             columns["error"] = self._complain(records)

@@ -61,7 +61,7 @@ class Rough:
         self.mortal = next(node for node in cluster.list_all_nodes() if not node.head)
         command = start(
             cluster, pairs, self.results, "--epochs", EPOCHS, "--trials", TRIALS, "--scheduler", "none",
-            "--max-failures", 3, watch=self.disturb,
+            "--max-failures", 3, "--trainable-blocks", 2, watch=self.disturb,
         )  # fmt: skip
         self.output, self.run = command.expect(0), command.run
         self.trials = table(self.results, "trials", self.run).set_index("trial")
@@ -144,14 +144,18 @@ def test_a_killed_worker_costs_a_retry_and_nothing_else(rough: Rough) -> None:
 
 
 def test_the_search_survives_the_loss_of_a_node(rough: Rough) -> None:
-    """All trials end well although one of the nodes went away in the middle."""
+    """All trials end well although a node, with its worker and its copy of the features, went away in the middle."""
+    assert "computed once, for trainable_blocks 2" in rough.output
     assert sorted(rough.trials.index) == list(range(TRIALS))
     assert set(rough.trials.state) == {"completed"}, rough.trials.error.to_list()
     assert "winner − default" in rough.output
 
 
 def test_neither_node_nor_failure_shows_in_the_numbers(rough: Rough, pairs: Path) -> None:
-    """The trial whose worker was killed has, to the bit, the losses that it has when nothing happens to it."""
+    """The trial whose worker was killed has, to the bit, the losses that it has when nothing happens to it.
+
+    Nor does it show that it started from features, of which the lost node held a copy.
+    """
     epochs = table(rough.results, "epochs", rough.run)
     row = rough.trials.reset_index().set_index("trial", drop=False).loc[rough.killed]
     reports = alone(pairs, row, Settings())

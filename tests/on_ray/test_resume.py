@@ -11,6 +11,7 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
+from filelock import FileLock
 from optuna.trial import TrialState
 
 from tests.on_ray.real_ray import SMALL, Command, Here, alone, saved_states, table
@@ -136,6 +137,15 @@ def test_the_sampler_remembers(story: Story) -> None:
     assert not [t for t in trials if not t.state.is_finished()]
     rows = table(story.results, "trials", story.run).set_index("trial")
     assert {number: t.value for number, t in numbered.items()} == rows.objective.to_dict()
+
+
+def test_a_run_is_one_process_s_at_a_time(story: Story) -> None:
+    """While another process has it, --resume is refused and changes nothing."""
+    before = table(story.results, "runs", story.run)
+    with FileLock(story.results / "state" / story.run / "lock"):
+        output = Here(*story.resume).expect(2)
+    assert "another process is working on this run" in output
+    pd.testing.assert_frame_equal(table(story.results, "runs", story.run), before)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -81,3 +81,28 @@ def test_cuts_beyond_the_memory_are_left_out_and_said_so(tmp_path: Path) -> None
     assert sorted(kept) == [0]
     assert "do not fit" in said
     assert share(tmp_path, memory_gb=0.0) == ({}, "")
+
+
+def test_a_node_that_dies_takes_no_features_along(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of two nodes is lost while it computes, with what it had computed: that is computed again, elsewhere."""
+    mortal = next(node for node in cluster.list_all_nodes() if not node.head)
+    monkeypatch.setattr(sharing, "_IMAGES_A_TASK", 32)
+    wait, calls = ray.wait, iter(range(1000))
+
+    def waited(*arguments: Any, **options: Any) -> Any:
+        answer = wait(*arguments, **options)
+        if next(calls) == 3:
+            cluster.remove_node(mortal)
+        return answer
+
+    monkeypatch.setattr(sharing.ray, "wait", waited)
+    try:
+        found, _ = share(tmp_path)
+    finally:
+        cluster.add_node(num_cpus=1)
+    data = pair_data(size_px=SIZE_PX, identities=360)
+    expected = features.extract(create_backbone(BackboneSpec("test_resnet", image_size_px=SIZE_PX)), data.pixels, found)
+    assert sorted(found) == [0, 1, 2, 3]
+    assert all(np.array_equal(found[cut], expected[cut]) for cut in expected)

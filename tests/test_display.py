@@ -58,10 +58,10 @@ def test_the_table_has_a_row_a_trial_in_the_order_of_numbers():
     console.print(table.table(records))
     lines = [" ".join(line.split()) for line in text_of(console).splitlines()]
     assert lines[0] == (
-        "trial temperature trainable_blocks backbone_lr_ratio epoch val acc AUC contrastive consistency state"
+        "trial temperature trainable blocks backbone lr ratio epoch val acc AUC contrastive consistency state"
     )
     assert lines[1] == "default 0 0.0700 all 1.0000 3/10 0.9000 0.7500 1.0000 0.6000 completed"
-    assert lines[2] == "1 1.00e-05 2 1.0000 0/10 - - - - waiting"
+    assert lines[2] == "1 1.0e-05 2 1.0000 0/10 - - - - waiting"
     assert lines[3] == "2 0.5000 0 - 2/10 0.5500 0.7500 1.0000 0.6000 running"
     assert len(lines) == 4 and "…" not in text_of(console)
 
@@ -79,7 +79,7 @@ def test_a_search_without_a_trial_yet_shows_its_head():
     made, console = shown([])
     console.print(made._render())
     assert "temperature" in text_of(console) and "0/16 trials" in text_of(console)
-    assert "time left unknown" in text_of(console)
+    assert "time left not known yet" in text_of(console)
 
 
 def test_the_bar_counts_trials_and_says_the_time_left(clock):
@@ -151,7 +151,7 @@ def test_in_a_file_the_reason_of_a_failure_is_on_its_line():
     broken = record(1, FAILED, error="ValueError: [red] is no colour")
     made, console = shown([broken])
     made.changed(broken)
-    assert text_of(console).rstrip().endswith("ValueError: [red] is no colour · 0:00 so far, time left unknown")
+    assert text_of(console).rstrip().endswith("ValueError: [red] is no colour · 0:00 so far, time left not known yet")
     assert "failed at epoch 0/10 · val_accuracy - " in text_of(console)
 
 

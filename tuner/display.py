@@ -18,6 +18,7 @@ from tuner.recording import COMPLETED, FAILED, PRUNED, RUNNING, SICK, TrialRecor
 _STYLES = {COMPLETED: "green", PRUNED: "yellow", SICK: "red", FAILED: "red", RUNNING: "cyan"}
 _HEARTBEAT_S = 30.0
 _PLAIN_WIDTH = 140
+_NUMBER_WIDTH = 7
 
 
 def make_console() -> Console:
@@ -100,7 +101,8 @@ class Display:
     def _clock(self) -> str:
         elapsed, done = time.monotonic() - self._started, self._done()
         fresh = done - self._done_before
-        left = f"{_duration(elapsed * (self._trials - done) / fresh)} left" if fresh > 0 else "time left unknown"
+        known = fresh >= 0.25  # before that it would be a wild guess
+        left = f"{_duration(elapsed * (self._trials - done) / fresh)} left" if known else "time left not known yet"
         return f"{_duration(elapsed)} so far, {left}"
 
     def _render(self) -> Group:
@@ -128,12 +130,12 @@ class Display:
     def table(self, records: list[TrialRecord]) -> Table:
         """The trials, one a row, the best so far in bold."""
         table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
-        table.add_column("trial", justify="right")
-        for name in self._searched:
-            table.add_column(name, justify="right")
-        for name in ("epoch", "val acc", "AUC", "contrastive", "consistency"):
-            table.add_column(name, justify="right")
-        table.add_column("state")
+        table.add_column("trial", justify="right", no_wrap=True)
+        names = [name.replace("_", " ") for name in self._searched]
+        for name in (*names, "epoch", "val acc", "AUC", "contrastive", "consistency"):
+            # In a narrow terminal the heading breaks, never a number.
+            table.add_column(name, justify="right", overflow="fold", min_width=_NUMBER_WIDTH)
+        table.add_column("state", overflow="fold")
         best = best_of(list(self._records.values()), self._metric)
         for record in sorted(records, key=lambda record: record.number):
             table.add_row(*self._cells(record), style="bold" if record is best else None)
@@ -164,7 +166,7 @@ def _number(value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):
-        return f"{value:.2e}" if value and abs(value) < 1e-3 else f"{value:.4f}"
+        return f"{value:.1e}" if value and abs(value) < 1e-3 else f"{value:.4f}"
     return str(value)
 
 

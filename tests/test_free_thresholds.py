@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import optuna
 import pytest
 import torch
 from optuna.trial import TrialState
@@ -19,21 +18,14 @@ from trainable.reports import rejudged
 from trainable.training import Training, train
 from trainable.trial import score_test_pairs
 
+pytestmark = pytest.mark.usefixtures("quiet_optuna")
+
 THRESHOLD = 'return {"threshold": trial.suggest_float("threshold", -1.0, 1.0)}'
 WITH_RATE = (
     'return {"learning_rate": trial.suggest_categorical("learning_rate", [1e-3, 3e-3]),'
     ' "threshold": trial.suggest_float("threshold", -1.0, 1.0)}'
 )
 LABELS = DATA.pair_label[DATA.rows("val")]
-
-
-@pytest.fixture(autouse=True)
-def quiet():
-    """Optuna's log of every trial is not wanted here."""
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    yield
-    optuna.logging.set_verbosity(before)
 
 
 @pytest.mark.parametrize("metric", ["val_accuracy", "val_balanced_accuracy", "val_eer"])

@@ -6,7 +6,6 @@ import math
 from datetime import UTC, datetime
 
 import numpy as np
-import optuna
 import pytest
 import torch
 
@@ -16,14 +15,7 @@ from trainable import verification
 from tuner import results
 from tuner.recording import COMPLETED, PRUNED, SICK, TrialRecord, best_of, ending_state
 
-
-@pytest.fixture(autouse=True)
-def quiet():
-    """Optuna's log of every trial is not wanted here."""
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    yield
-    optuna.logging.set_verbosity(before)
+pytestmark = pytest.mark.usefixtures("quiet_optuna")
 
 
 @pytest.fixture

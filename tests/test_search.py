@@ -19,16 +19,9 @@ from tuner import search, suggested
 from tuner.options import SAMPLERS
 from tuner.prepare import examine
 
+pytestmark = pytest.mark.usefixtures("quiet_optuna")
+
 LEARNING_RATE = 'return {"learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-1, log=True)}'
-
-
-@pytest.fixture(autouse=True)
-def quiet():
-    """Optuna's log of every trial is not wanted here."""
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    yield
-    optuna.logging.set_verbosity(before)
 
 
 @pytest.fixture

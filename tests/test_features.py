@@ -12,6 +12,7 @@ from trainable import features
 from trainable.backbones import BackboneSpec, block_count, create_backbone
 from trainable.config import TrialConfig
 from trainable.training import train
+from trainable.views import with_views
 
 SIZE_PX = 32
 FAMILIES = ["test_vit", "test_resnet", "test_convnext", "test_efficientnet", "test_byobnet"]
@@ -22,10 +23,15 @@ def with_features(data, backbone, cuts):
     return dataclasses.replace(data, features=features.extract(backbone, data.pixels, cuts))
 
 
+@pytest.mark.parametrize("views", [1, 3])
 @pytest.mark.parametrize("name", FAMILIES)
-def test_cached_and_uncached_trials_give_the_same_reports(name: str) -> None:
-    """For every cut of every family, training from stored features equals training from pixels, to the bit."""
+def test_cached_and_uncached_trials_give_the_same_reports(name: str, views: int) -> None:
+    """For every cut of every family, training from stored features equals training from pixels, to the bit.
+
+    With several views of each image too: every cut has all of them, and a trial sees the same ones from wherever it starts.
+    """
     data = pair_data(size_px=SIZE_PX)
+    data = dataclasses.replace(data, pixels=with_views(data.pixels, views, data.fingerprint), views=views)
     backbone = create_backbone(BackboneSpec(name, image_size_px=SIZE_PX))
     cuts = features.cacheable_cuts(backbone, range(block_count(backbone) + 1))
     stored = with_features(data, backbone, cuts)
@@ -70,8 +76,40 @@ def test_only_cuts_that_save_work_are_stored() -> None:
 
 def test_the_budget_keeps_the_deepest_prefixes() -> None:
     """Within the memory budget deep prefixes are kept first; what does not fit is left out."""
-    assert features.choose({2: 4.0, 0: 1.0, 1: 2.0}, 3.5) == [0, 1]
-    assert features.choose({0: 1.0}, 0.5) == []
+    assert features.choose({2: 4.0, 0: 1.0, 1: 2.0}, 3.5) == {0: "fp32", 1: "fp32"}
+    assert features.choose({0: 1.0}, 0.5) == {}
+
+
+def test_half_precision_doubles_what_fits() -> None:
+    """fp16 takes half the memory everywhere; auto takes it only where fp32 would push a cut out of the memory."""
+    sizes = {0: 1.0, 1: 2.0, 2: 4.0}
+    assert features.choose(sizes, 3.5, "fp16") == {0: "fp16", 1: "fp16", 2: "fp16"}
+    assert features.choose(sizes, 7.0, "auto") == features.choose(sizes, 7.0) == dict.fromkeys(sizes, "fp32")
+    assert features.choose(sizes, 5.0, "auto") == {0: "fp32", 1: "fp32", 2: "fp16"}
+    assert features.choose(sizes, 4.0, "auto") == {0: "fp32", 1: "fp16", 2: "fp16"}
+    assert features.choose(sizes, 3.4, "auto") == {0: "fp32", 1: "fp32"}
+    assert features.choose(sizes, 0.6, "auto") == {0: "fp16"}
+
+
+def test_what_halves_cannot_hold_is_not_halved() -> None:
+    """Numbers beyond float16's range, or so small that it drops their digits, in a single image of many."""
+    activations = np.random.default_rng(0).normal(size=(8, 4, 3)).astype(np.float32)
+    half = features.halved(activations)
+    assert half.dtype == np.float16 and np.allclose(half, activations, rtol=1e-3, atol=1e-6)
+    for factor in (1e6, 1e-6, np.nan):
+        spoilt = activations.copy()
+        spoilt[3] *= factor
+        assert features.halved(spoilt) is None
+    assert features.halved(np.zeros((2, 5), dtype=np.float32)) is not None
+
+
+def test_what_is_stored_is_told_in_words() -> None:
+    """One precision for all cuts by its name; where they differ, which cuts have halves."""
+    full, half = np.zeros(1, np.float32), np.zeros(1, np.float16)
+    assert features.stored_as({}) is None
+    assert features.stored_as({0: full, 1: full}) == "fp32"
+    assert features.stored_as({0: half}) == "fp16"
+    assert features.stored_as({2: half, 0: full, 1: half}) == "fp32, for trainable_blocks 1, 2 fp16"
 
 
 def test_a_cut_is_started_from_the_nearest_shallower_one() -> None:

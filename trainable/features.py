@@ -8,7 +8,7 @@ in every step: the encoder runs frozen parts in batches of a fixed size.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ from trainable.config import TrialConfig
 from trainable.model import PairEncoder, projection_head
 
 _CHUNK = 256
+
+HALF_ERROR = 1e-3
+"""Largest relative rounding error of stored halves: twice what float16 makes of numbers in its range."""
 
 
 def whole_prefix(backbone: Backbone) -> PairEncoder:
@@ -38,14 +41,43 @@ def sizes_gb(backbone: Backbone, cuts: Iterable[int], images: int) -> dict[int, 
     return {cut: array.nbytes * images / 1e9 for cut, array in extract(backbone, one, cuts).items()}
 
 
-def choose(sizes: dict[int, float], budget_gb: float) -> list[int]:
-    """The cuts to store within the budget: the deepest prefixes first, as they save most and are smallest."""
-    chosen, used = [], 0.0
+def choose(sizes: dict[int, float], budget_gb: float, precision: str = "fp32") -> dict[int, str]:
+    """The cuts to store within the budget, each with fp32 or fp16: the deepest prefixes first, as they save most.
+
+    sizes: in fp32. precision: fp32 or fp16, or auto, which stores as many cuts as fp16 can, and those in fp32 that fit
+    all the same.
+    """
+    chosen: dict[int, str] = {}
+    used, least = 0.0, "fp32" if precision == "fp32" else "fp16"
+    share = {"fp32": 1.0, "fp16": 0.5}[least]
     for cut in sorted(sizes):
-        if used + sizes[cut] <= budget_gb:
-            chosen.append(cut)
-            used += sizes[cut]
+        if used + share * sizes[cut] <= budget_gb:
+            chosen[cut] = least
+            used += share * sizes[cut]
+    for cut in chosen if precision == "auto" else ():
+        if used + (1 - share) * sizes[cut] <= budget_gb:
+            chosen[cut] = "fp32"
+            used += (1 - share) * sizes[cut]
     return chosen
+
+
+def halved(activations: np.ndarray) -> np.ndarray | None:
+    """float16 of float32 activations (m, ...); None if one's rounding error is above HALF_ERROR of its own length."""
+    with np.errstate(over="ignore"):
+        half = activations.astype(np.float16)
+    # Numbers beyond float16's range become infinite, and those far below 1 lose digits: both show here.
+    axes = tuple(range(1, activations.ndim))
+    error = np.sqrt(np.square(half.astype(np.float32) - activations).sum(axes))
+    length = np.sqrt(np.square(activations).sum(axes))
+    return half if (error <= HALF_ERROR * length).all() else None
+
+
+def stored_as(arrays: Mapping[int, np.ndarray]) -> str | None:
+    """In words: the precision that features are stored in; None where there are none."""
+    half = [str(cut) for cut in sorted(arrays) if arrays[cut].dtype == np.float16]
+    if not half or len(half) == len(arrays):
+        return None if not arrays else "fp16" if half else "fp32"
+    return f"fp32, for trainable_blocks {', '.join(half)} fp16"
 
 
 def start_of(trainable_blocks: int, stored: Iterable[int]) -> int | None:
@@ -69,11 +101,15 @@ def extract(backbone: Backbone, pixels: np.ndarray, cuts: Iterable[int], device:
 
 
 def extract_range(
-    backbone: Backbone, pixels: np.ndarray, images: slice, cuts: Iterable[int], device: str, threads: int
-) -> dict[int, np.ndarray]:
-    """`extract` for some of the images, as the work of one process: it sets the process's number of threads."""
+    backbone: Backbone, pixels: np.ndarray, images: slice, stored: dict[int, str], device: str, threads: int
+) -> dict[int, np.ndarray | None]:
+    """`extract` for some of the images, as the work of one process: it sets the process's number of threads.
+
+    stored: the precision of each cut, as `choose` gives it. None in place of activations that fp16 cannot hold.
+    """
     torch.set_num_threads(threads)
-    return extract(backbone, pixels[images], cuts, device)
+    found = extract(backbone, pixels[images], stored, device)
+    return {cut: halved(array) if stored[cut] == "fp16" else array for cut, array in found.items()}
 
 
 def fingerprint(backbone: Backbone) -> str:

@@ -70,11 +70,11 @@ class PairData:
     """What a trial needs of a pair table, in plain arrays. They may be read-only: never write into them."""
 
     pixels: np.ndarray
-    """(m, S, S, 3) uint8 RGB."""
+    """(views · m, S, S, 3) uint8 RGB: view v of image i in row v · m + i, the plain images first."""
     front: np.ndarray
-    """(n,) int64 index into `pixels`."""
+    """(n,) int64 index of an image, and of its plain view in `pixels`."""
     angle: np.ndarray
-    """(n,) int64 index into `pixels`."""
+    """(n,) int64 index of an image, and of its plain view in `pixels`."""
     pair_label: np.ndarray
     """(n,) int8, 1 (same) or 0 (different)."""
     front_identity: np.ndarray
@@ -84,18 +84,28 @@ class PairData:
     split: np.ndarray
     """(n,) int8 index into SPLITS."""
     fingerprint: str
-    """Of the pixels: equal fingerprints mean equal images, at the same size, in the same order."""
+    """Of the plain images: equal fingerprints mean equal images, at the same size, in the same order."""
     features: Mapping[int, np.ndarray] = field(default_factory=dict)
-    """By `trainable_blocks`: (m, ...) float32 activations of all images at that cut, where they were computed."""
+    """By `trainable_blocks`: (views · m, ...) activations at that cut, row for row, where they were computed."""
+    views: int = 1
+    """How many views there are of each image; the first is the plain one."""
 
     @classmethod
-    def of(cls, table: PairTable, pixels: np.ndarray, fingerprint: str) -> PairData:
-        """The arrays of `table`, with `pixels` (m, S, S, 3) and their fingerprint as `pixels.decode` gives them."""
-        if pixels.dtype != np.uint8 or pixels.ndim != 4 or len(pixels) != len(table.images) or pixels.shape[3] != 3:
-            raise ValueError(f"pixels must be ({len(table.images)}, S, S, 3) uint8, got {pixels.shape} {pixels.dtype}")
+    def of(cls, table: PairTable, pixels: np.ndarray, fingerprint: str, views: int = 1) -> PairData:
+        """The arrays of `table`, with pixels (m, S, S, 3) and their fingerprint as `pixels.decode` gives them, or
+        with what `views.with_views` made of them."""
+        rows = views * len(table.images)
+        if pixels.dtype != np.uint8 or pixels.ndim != 4 or len(pixels) != rows or pixels.shape[3] != 3:
+            raise ValueError(f"pixels must be ({rows}, S, S, 3) uint8, got {pixels.shape} {pixels.dtype}")
         codes = np.array([table.split == name for name in SPLITS]).argmax(axis=0).astype(np.int8)
         identities = table.front_identity, table.angle_identity
-        return cls(pixels, table.front, table.angle, table.pair_label, *identities, codes, fingerprint)
+        columns = table.front, table.angle, table.pair_label, *identities, codes
+        return cls(pixels, *columns, fingerprint, views=views)
+
+    @property
+    def images(self) -> int:
+        """How many images there are, m, whatever the number of views."""
+        return len(self.pixels) // self.views
 
     def rows(self, split: str) -> np.ndarray:
         """(rows,) indices of the pairs of a split."""

@@ -6,7 +6,6 @@ import contextlib
 import copy
 import math
 import time
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +16,7 @@ from torch import Tensor
 from trainable import features, losses
 from trainable.backbones import Backbone
 from trainable.config import METRICS, Settings, TrialConfig
+from trainable.inputs import Inputs
 from trainable.model import PairEncoder, projection_head
 from trainable.pairs import PairData
 from trainable.reports import EpochReport, measure, unmeasured
@@ -28,7 +28,7 @@ class Training:
     """One trial in progress: `epoch()` trains one epoch and reports it; `state()` and `restore()` carry it elsewhere.
 
     config: the trial's parameters; backbone: where all trials start from, copied, never changed; data: the pairs;
-    settings: ranking and hardware; pixels: the data's, if they are on the device already. Same arguments, same reports,
+    settings: ranking and hardware; inputs: the data's, if some are on the device already. Same arguments, same reports,
     to the bit, on the CPU in fp32.
     """
 
@@ -38,16 +38,15 @@ class Training:
         backbone: Backbone,
         data: PairData,
         settings: Settings | None = None,
-        pixels: Tensor | None = None,
+        inputs: Inputs | None = None,
     ) -> None:
         self.config = config
         self.settings = settings or Settings()
         self.data = data
         self.device = torch.device(self.settings.device)
-        self.pixels = pixels_on(self.device, data) if pixels is None else pixels
         self.encoder = _encoder(backbone, config).to(self.device)
         self._cut = features.start_of(self.encoder.trainable_blocks, data.features)
-        self._inputs = self.pixels if self._cut is None else _tensor(data.features[self._cut]).to(self.device)
+        self._inputs = (inputs or Inputs(self.device, data)).at(self._cut)
         self.optimizer = torch.optim.AdamW(
             self.encoder.parameter_groups(config.learning_rate, config.backbone_lr_ratio, config.weight_decay),
             lr=config.learning_rate,
@@ -107,7 +106,9 @@ class Training:
 
     def _train_epoch(self, epoch: int) -> dict[str, Tensor]:
         self.encoder.train()
-        order = np.random.default_rng([self.config.seed, epoch]).permutation(self._train_rows)
+        random = np.random.default_rng([self.config.seed, epoch])
+        order = random.permutation(self._train_rows)
+        shown = self._shown(random)
         batches = [
             torch.from_numpy(order[step * self.config.batch_size : (step + 1) * self.config.batch_size])
             for step in range(self.steps_an_epoch)
@@ -115,14 +116,20 @@ class Training:
         sums: dict[str, Tensor] = {}
         for step, rows in enumerate(batches, start=(epoch - 1) * self.steps_an_epoch):
             self._set_learning_rates(step)
-            for name, value in self._train_step(rows).items():
+            for name, value in self._train_step(rows, shown).items():
                 sums[name] = sums.get(name, 0) + value
         return sums
 
-    def _train_step(self, rows: Tensor) -> dict[str, Tensor]:
+    def _shown(self, random: np.random.Generator) -> Tensor:
+        """(m,) row of the inputs in which each image is shown this epoch: that of one of its views."""
+        images = self.data.images
+        view = random.integers(self.data.views, size=images)
+        return torch.from_numpy(view * images + np.arange(images)).to(self.device)
+
+    def _train_step(self, rows: Tensor, shown: Tensor) -> dict[str, Tensor]:
         config, data = self.config, self._columns
         rows = rows.to(self.device)
-        front, angle = self._embed(torch.cat([data["front"][rows], data["angle"][rows]])).chunk(2)
+        front, angle = self._embed(shown[torch.cat([data["front"][rows], data["angle"][rows]])]).chunk(2)
         labels = data["pair_label"][rows]
         contrastive = losses.info_nce(
             front,
@@ -157,7 +164,7 @@ class Training:
         return {name: value.detach().double() for name, value in named.items()}
 
     def _embed(self, images: Tensor) -> Tensor:
-        """(B, E) embeddings of images by their indices (B,), from stored features where there are any."""
+        """(B, E) embeddings of images by their rows (B,), from stored features where there are any."""
         x = self._inputs[images]
         with self._autocast():
             if self._cut is None:
@@ -291,15 +298,3 @@ def _seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
         if devices:
             torch.cuda.manual_seed(drawn)
         yield
-
-
-def pixels_on(device: torch.device, data: PairData) -> Tensor:
-    """(m, S, S, 3) uint8 pixels; on the CPU the array's own memory, which may be read-only: nothing writes to it."""
-    return _tensor(data.pixels).to(device)
-
-
-def _tensor(array: np.ndarray) -> Tensor:
-    """A tensor over the array's own memory."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(array)

@@ -16,8 +16,9 @@ from ray.util.metrics import Gauge
 
 from trainable.backbones import Backbone
 from trainable.config import Settings, TrialConfig
+from trainable.inputs import Inputs
 from trainable.pairs import PairData
-from trainable.training import Training, pixels_on, test_scores
+from trainable.training import Training, test_scores
 
 STATE_FILE = "training.pt"
 _GAUGES = {
@@ -38,7 +39,7 @@ class PairTrial(tune.Trainable):
     def setup(self, config: dict[str, Any], data: PairData, backbone: Backbone, settings: Settings, run: str) -> None:
         self._data, self._backbone, self._settings, self._run = data, backbone, settings, run
         torch.set_num_threads(settings.threads)
-        self._pixels = pixels_on(torch.device(settings.device), data)
+        self._inputs = Inputs(torch.device(settings.device), data)
         self._gauges = {
             name: Gauge(f"tuner_{name}", description=text, tag_keys=("run", "trial")) for name, text in _GAUGES.items()
         }
@@ -51,7 +52,7 @@ class PairTrial(tune.Trainable):
     def _begin(self, config: dict[str, Any]) -> None:
         self._title = config["title"]
         values = TrialConfig.of(config["values"])
-        self._training = Training(values, self._backbone, self._data, self._settings, self._pixels)
+        self._training = Training(values, self._backbone, self._data, self._settings, self._inputs)
         self._restored_now = False
         if config.get("resume_from"):
             self.load_checkpoint(config["resume_from"])

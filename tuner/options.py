@@ -13,6 +13,7 @@ SAMPLERS = ("tpe", "gp", "random", "qmc")
 SCHEDULERS = ("asha", "none")
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+FEATURE_PRECISIONS = ("fp32", "fp16", "auto")
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class DataOptions:
     """turntable (the embedded set), or a pair table (.csv, .parquet), or a folder identity/front*.jpg, angle*.jpg."""
     image_size_px: int | None = None
     """Side of the square that images are resized to; none: 64 for turntable, 128 for other data."""
+    views: int = 1
+    """Augmented views of each training image, the plain one included, drawn once; an epoch shows one of them."""
     cache_gb: float = 20.0
     """Size of the features kept on disk, in 10⁹ bytes; beyond it those unused for longest are removed. 0 keeps none."""
     cache: str | None = None
@@ -71,6 +74,8 @@ class HardwareOptions:
     """GPUs that each trial gets; a fraction shares one between trials; none: 1 where the cluster has GPUs, else 0."""
     feature_memory_gb: float | None = None
     """Memory of each node for stored features of frozen blocks, in 10⁹ bytes; none: half of Ray's object store."""
+    feature_precision: str = "fp32"
+    """Of stored features: fp32, fp16 (half the memory), or auto (fp16 only where fp32 would not fit the memory)."""
     device: str = "auto"
     """What a trial trains on: cpu, cuda, or auto (cuda where a trial has a GPU, else cpu)."""
     precision: str = "auto"
@@ -120,6 +125,7 @@ class RunOptions:
             ("--metric", self.search.metric, METRICS),
             ("--device", self.hardware.device, DEVICES),
             ("--precision", self.hardware.precision, PRECISIONS),
+            ("--feature-precision", self.hardware.feature_precision, FEATURE_PRECISIONS),
         ):
             _check_choice(name, value, valid)
         for name, value, low, high in (
@@ -130,6 +136,7 @@ class RunOptions:
             ("--max-failures", self.output.max_failures, 0, None),
             ("--cache-gb", self.data.cache_gb, 0, None),
             ("--image-size-px", self.data.image_size_px, 8, 4096),
+            ("--views", self.data.views, 1, 1000),
         ):
             if value is not None and (value < low or (high is not None and value > high)):
                 up_to = "" if high is None else f" to {high}"
@@ -192,7 +199,8 @@ def _check_choice(name: str, value: str, valid: Iterable[str]) -> None:
 def _held(options: RunOptions) -> dict[str, Any]:
     """What must be the same for all trials of a run; data and space are compared by what is in them."""
     held = dataclasses.asdict(options.model) | dataclasses.asdict(options.configuration)
-    return held | {"metric": options.search.metric, "image_size_px": options.data.image_size_px}
+    data = {"image_size_px": options.data.image_size_px, "views": options.data.views}
+    return held | {"metric": options.search.metric} | data
 
 
 def _rebuilt(cls: type, saved: dict[str, Any]) -> RunOptions:

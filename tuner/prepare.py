@@ -20,6 +20,7 @@ from trainable.config import InputError, TrialConfig
 from trainable.pairs import PairData, PairTable, check_batch, read_pairs
 from trainable.pixels import decode
 from trainable.verification import cross_fitted
+from trainable.views import with_views
 from tuner import results
 from tuner.cluster import check_address
 from tuner.display import file_progress
@@ -66,12 +67,16 @@ def prepare(options: RunOptions, console: Console, run: str | None = None) -> Pl
     table = read_pairs(data_path(options.data, console), seed=options.configuration.seed)
     check_batch(table, options.configuration.batch_size)
     check_validation(table)
-    check_memory(len(table.images), spec.image_size_px)
+    views = options.data.views
+    check_memory(len(table.images), spec.image_size_px, views)
     for note in table.notes:
         console.print(f"note: {note}", soft_wrap=True, markup=False)
     with file_progress(console, "reading images") as progress:
         pixels, fingerprint = decode(table, spec.image_size_px, progress=progress)
-    data = PairData.of(table, pixels, fingerprint)
+    if views > 1:
+        with file_progress(console, "drawing views") as progress:
+            pixels = with_views(pixels, views, fingerprint, progress=progress)
+    data = PairData.of(table, pixels, fingerprint, views)
     return Plan(_new_name(space.name) if run is None else run, options, suggested, spec, backbone, table, data, root)
 
 
@@ -91,15 +96,16 @@ def check_validation(table: PairTable) -> None:
         ) from error
 
 
-def check_memory(images: int, image_size_px: int) -> None:
-    """InputError if the decoded images would fill more than half of this machine's memory."""
-    needed_gb = images * image_size_px**2 * 3 / 1e9
+def check_memory(images: int, image_size_px: int, views: int = 1) -> None:
+    """InputError if all views of the decoded images would fill more than half of this machine's memory."""
+    needed_gb = views * images * image_size_px**2 * 3 / 1e9
     memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     if needed_gb > memory_gb / 2:
-        largest = int((memory_gb / 2 * 1e9 / 3 / images) ** 0.5)
+        largest = int((memory_gb / 2 * 1e9 / 3 / images / views) ** 0.5)
+        each, fewer = (f" in {views} views", ", fewer --views") if views > 1 else ("", "")
         raise InputError(
-            f"{images:,} images of {image_size_px} px take {needed_gb:,.1f} GB of memory; valid is up to half of this "
-            f"machine's {memory_gb:,.1f} GB. Give --image-size-px {largest} or less, or fewer images."
+            f"{images:,} images{each} of {image_size_px} px take {needed_gb:,.1f} GB of memory; valid is up to half of this "
+            f"machine's {memory_gb:,.1f} GB. Give --image-size-px {largest} or less{fewer}, or fewer images."
         )
 
 

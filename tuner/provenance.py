@@ -20,12 +20,13 @@ def introduction(plan: Plan, cluster: Cluster, share: Share, precision: str) -> 
     """What a person reads first: name and text of each line."""
     options, search = plan.options, plan.options.search
     counts = " / ".join(f"{len(plan.data.rows(split)):,}" for split in _SPLITS)
+    views = f" in {plan.data.views} views" if plan.data.views > 1 else ""
     size, blocks = plan.backbone_spec.image_size_px, plan.suggested.blocks
     return {
         "run": plan.run,
         "question": plan.space.question,
         "searched": ", ".join(plan.suggested.searched),
-        "data": f"{options.data.data}: {counts} pairs to train / validate / test, {len(plan.data.pixels):,} images",
+        "data": f"{options.data.data}: {counts} pairs to train / validate / test, {plan.data.images:,} images{views}",
         "model": f"{options.model.backbone}, {blocks} blocks, weights {options.model.weights}, {size} px",
         "search": f"{_plural(search.trials, 'trial')} of up to {_plural(options.configuration.epochs, 'epoch')}, "
         f"{search.sampler} suggests, "
@@ -52,6 +53,7 @@ def of_plan(plan: Plan) -> dict[str, Any]:
         "backbone": options.model.backbone,
         "weights": options.model.weights,
         "image_size_px": plan.backbone_spec.image_size_px,
+        "views": plan.data.views,
         "metric": options.search.metric,
         "sampler": options.search.sampler,
         "scheduler": options.search.scheduler,

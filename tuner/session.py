@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from trainable.config import Settings
+from trainable.features import stored_as
 from trainable.pairs import PairData
 from trainable.trial import PairTrial, gpu_precision, load_state, score_test_pairs
 from trainable.verification import best_threshold
@@ -97,6 +98,7 @@ class Session:
         display.show(recorder.records)
         stop = search.Stop(self.plan.options.search.time_budget_s)
         self.data = self._features()
+        self.tables.write_run({"feature_precision": stored_as(self.data.features)})
         with answered_signals(stop, self._interrupted), display:
             if to_go > 0:
                 self._search(searcher, recorder, to_go, stop)
@@ -115,6 +117,7 @@ class Session:
             plan.suggested.cuts,
             self.share,
             memory_gb=self.cluster.object_store_gb / 2 if memory_gb is None else memory_gb,
+            precision=options.hardware.feature_precision,
             cache=FeatureCache(cache_folder(options.data.cache) / "features", options.data.cache_gb),
             console=self.console,
         )

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 import ray
@@ -19,6 +18,7 @@ from trainable import features
 from trainable.backbones import Backbone
 from trainable.model import IMAGES_AT_ONCE
 from trainable.pairs import PairData
+from trainable.views import HOW
 from tuner.cluster import Share
 from tuner.display import file_progress
 from tuner.feature_cache import FeatureCache
@@ -35,63 +35,83 @@ def with_features(
     share: Share,
     *,
     memory_gb: float,
+    precision: str = "fp32",
     cache: FeatureCache,
     console: Console,
 ) -> PairData:
     """The data with the activations at every wanted cut that fits the memory; a trial starts from the nearest one.
 
-    wanted: values of trainable_blocks that trials can have. Reads from the cache what it has.
+    wanted: values of trainable_blocks that trials can have; precision: as `features.choose` takes it. Reads from the
+    cache what it has.
     """
     cuts = features.cacheable_cuts(backbone, wanted)
     sizes = features.sizes_gb(backbone, cuts, len(data.pixels))
-    chosen = features.choose(sizes, memory_gb)
+    chosen = features.choose(sizes, memory_gb, precision)
     if not chosen:
         return data
-    keys = {cut: _key(data, backbone, cut, share) for cut in chosen}
+    keys = {cut: _key(data, backbone, cut, chosen[cut], share) for cut in chosen}
     found = {cut: array for cut, key in keys.items() if (array := cache.get(key)) is not None}
-    missing = [cut for cut in chosen if cut not in found]
+    missing = {cut: stored for cut, stored in chosen.items() if cut not in found}
     if missing:
         computed = _compute(data, backbone, missing, share, console)
         for cut, array in computed.items():
             cache.put(keys[cut], array)
         found |= computed
-    stored = ", ".join(f"{cut}" for cut in sorted(found))
-    left_out = [cut for cut in cuts if cut not in found]
-    note = f"; {left_out} do not fit --feature-memory-gb and start from the next shallower one" if left_out else ""
     how = "computed once" if missing else "from the cache"
-    console.print(
-        f"[bold]features[/bold]   {how}, for trainable_blocks {stored}: {sum(sizes[c] for c in found):.3f} GB{note}",
-        soft_wrap=True,
-    )
+    console.print(f"[bold]features[/bold]   {how}, {_what(found, cuts, chosen)}", soft_wrap=True)
     return dataclasses.replace(data, features={cut: np.asarray(array) for cut, array in found.items()})
 
 
-def _compute(data: PairData, backbone: Backbone, cuts: list[int], share: Share, console: Console) -> dict[int, Any]:
-    """One pass over the images, split over all workers; what a lost node had is computed again by Ray."""
+def _what(found: dict[int, np.ndarray], cuts: list[int], chosen: dict[int, str]) -> str:
+    """What is stored, in which precision, and which cuts are not and why."""
+    text = f"for trainable_blocks {', '.join(map(str, sorted(found)))}" if found else "for nothing"
+    text += f": {sum(array.nbytes for array in found.values()) / 1e9:.3f} GB"
+    text += f" in {features.stored_as(found)}" if found else ""
+    for left_out, why in (
+        ([cut for cut in cuts if cut not in chosen], "do not fit --feature-memory-gb"),
+        ([cut for cut in cuts if cut in chosen and cut not in found], "have numbers that fp16 cannot hold"),
+    ):
+        text += f"; {left_out} {why} and start from the next shallower one" if left_out else ""
+    return text
+
+
+def _compute(
+    data: PairData, backbone: Backbone, stored: dict[int, str], share: Share, console: Console
+) -> dict[int, np.ndarray]:
+    """One pass over the images, split over all workers; what a lost node had is computed again by Ray.
+
+    stored: the precision of each cut; one that cannot be stored in it is left out.
+    """
     pixels, shared_backbone = ray.put(data.pixels), ray.put(backbone)
     task = ray.remote(features.extract_range).options(num_cpus=share.cpus, num_gpus=share.gpus, name="features")
     starts = range(0, len(data.pixels), _IMAGES_A_TASK)
     where = {"device": share.device, "threads": share.cpus}
     waiting = {
-        task.remote(shared_backbone, pixels, slice(start, start + _IMAGES_A_TASK), cuts, **where): start
+        task.remote(shared_backbone, pixels, slice(start, start + _IMAGES_A_TASK), stored, **where): start
         for start in starts
     }
     arrays: dict[int, np.ndarray] = {}
+    lost: set[int] = set()
     with file_progress(console, "computing features") as progress:
         done = 0
         while waiting:
             [ready], _ = ray.wait(list(waiting), num_returns=1)
             start = waiting.pop(ready)
             for cut, part in ray.get(ready).items():
+                if part is None:
+                    lost.add(cut)
+                    continue
                 if cut not in arrays:
                     arrays[cut] = np.empty((len(data.pixels), *part.shape[1:]), dtype=part.dtype)
                 arrays[cut][start : start + len(part)] = part
-                done += len(part) if cut == cuts[0] else 0
+            done += min(_IMAGES_A_TASK, len(data.pixels) - start)
             progress(done, len(data.pixels))
-    return arrays
+    return {cut: array for cut, array in arrays.items() if cut not in lost}
 
 
-def _key(data: PairData, backbone: Backbone, cut: int, share: Share) -> str:
+def _key(data: PairData, backbone: Backbone, cut: int, stored: str, share: Share) -> str:
     parts = [_VERSION, data.fingerprint, features.fingerprint(backbone), cut, IMAGES_AT_ONCE, share.cpus, share.device]
+    parts += [data.views, HOW] if data.views > 1 else []
+    parts += [stored] if stored != "fp32" else []
     parts += [torch.__version__, torch.backends.cpu.get_cpu_capability()]
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:40]

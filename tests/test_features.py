@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.synthetic import pair_data
-from trainable import features
+from trainable import features, turntable
 from trainable.backbones import BackboneSpec, block_count, create_backbone
-from trainable.config import TrialConfig
+from trainable.config import METRICS, Settings, TrialConfig
+from trainable.pairs import PairData, read_pairs
+from trainable.pixels import decode
 from trainable.training import train
 from trainable.views import with_views
 
@@ -80,15 +83,58 @@ def test_the_budget_keeps_the_deepest_prefixes() -> None:
     assert features.choose({0: 1.0}, 0.5) == {}
 
 
-def test_half_precision_doubles_what_fits() -> None:
-    """fp16 takes half the memory everywhere; auto takes it only where fp32 would push a cut out of the memory."""
+def test_half_precision_lets_more_cuts_fit() -> None:
+    """fp16 takes half the memory; where it is not wanted everywhere, only as many cuts have it as the memory asks for."""
     sizes = {0: 1.0, 1: 2.0, 2: 4.0}
-    assert features.choose(sizes, 3.5, "fp16") == {0: "fp16", 1: "fp16", 2: "fp16"}
-    assert features.choose(sizes, 7.0, "auto") == features.choose(sizes, 7.0) == dict.fromkeys(sizes, "fp32")
-    assert features.choose(sizes, 5.0, "auto") == {0: "fp32", 1: "fp32", 2: "fp16"}
-    assert features.choose(sizes, 4.0, "auto") == {0: "fp32", 1: "fp16", 2: "fp16"}
-    assert features.choose(sizes, 3.4, "auto") == {0: "fp32", 1: "fp32"}
-    assert features.choose(sizes, 0.6, "auto") == {0: "fp16"}
+    assert features.choose(sizes, 3.5, {0, 1, 2}, wherever_possible=True) == dict.fromkeys(sizes, "fp16")
+    assert features.choose(sizes, 7.0, {0, 1, 2}) == features.choose(sizes, 7.0) == dict.fromkeys(sizes, "fp32")
+    assert features.choose(sizes, 5.0, {0, 1, 2}) == {0: "fp32", 1: "fp32", 2: "fp16"}
+    assert features.choose(sizes, 4.0, {0, 1, 2}) == {0: "fp32", 1: "fp16", 2: "fp16"}
+    assert features.choose(sizes, 3.4, {0, 1, 2}) == {0: "fp32", 1: "fp32"}
+    assert features.choose(sizes, 5.0, {1}, wherever_possible=True) == {0: "fp32", 1: "fp16"}
+    assert features.choose(sizes, 6.0, {1}) == {0: "fp32", 1: "fp16", 2: "fp32"}
+
+
+def test_halves_are_for_activations_that_tell_images_apart() -> None:
+    """float16 rounds relative to a number's size: harmless around 0, not where images differ by a hundredth of it."""
+    differences = np.random.default_rng(0).normal(size=(64, 30)).astype(np.float32)
+    assert 2e-4 < features._blur(differences) < 3e-4
+    assert features._blur(differences + 1) < features.HALF_BLUR < features._blur(differences + 100)
+    assert features._blur(1e6 * differences) == np.inf
+    assert features._blur(np.zeros((4, 3), dtype=np.float32)) == 0
+    data = pair_data(size_px=SIZE_PX)
+    for name, cuts in (("test_convnext", [2, 0]), ("test_byobnet", [3])):
+        backbone = create_backbone(BackboneSpec(name, image_size_px=SIZE_PX))
+        assert features.harmless_halves(backbone, data.pixels, cuts) == set(cuts), name
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_halves_are_trained_on_as_the_rounded_numbers_that_they_are(precision: str) -> None:
+    """Stored halves give the reports of the same rounded numbers stored in full, to the bit, also from a shallower cut."""
+    data = pair_data(size_px=SIZE_PX)
+    backbone = create_backbone(BackboneSpec("test_resnet", image_size_px=SIZE_PX))
+    [half] = (features.halved(array) for array in features.extract(backbone, data.pixels, [1]).values())
+    for blocks in (0, 1):
+        config = TrialConfig(epochs=1, batch_size=8, trainable_blocks=blocks)
+        sources = (dataclasses.replace(data, features={1: x}) for x in (half, half.astype(np.float32)))
+        [one], [other] = (list(train(config, backbone, x, Settings(precision=precision))) for x in sources)
+        assert one.same_as(other)
+
+
+def test_halves_change_no_metric(tmp_path: Path) -> None:
+    """A healthy trial on rendered objects: no validation metric moves by more than 0.001 with stored halves."""
+    spec = turntable.TurntableSpec(train_identities=160, val_identities=60, test_identities=4, image_size_px=32)
+    table = read_pairs(turntable.ensure(tmp_path, spec))
+    data = PairData.of(table, *decode(table, 32))
+    backbone = create_backbone(BackboneSpec("test_convnext", image_size_px=32))
+    full = with_features(data, backbone, features.harmless_halves(backbone, data.pixels, [0]))
+    halves = dataclasses.replace(data, features={cut: features.halved(x) for cut, x in full.features.items()})
+    assert halves.features[0].dtype == np.float16
+    config = TrialConfig(epochs=4, trainable_blocks=0, learning_rate=3e-3, seed=2)
+    expected, found = (list(train(config, backbone, source))[-1] for source in (full, halves))
+    assert expected.val_auc > 0.75 and expected.val_accuracy > 0.65 and expected.feature_std > 0.5
+    for name in METRICS:
+        assert getattr(found, name) == pytest.approx(getattr(expected, name), abs=1e-3), name
 
 
 def test_what_halves_cannot_hold_is_not_halved() -> None:

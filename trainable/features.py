@@ -8,7 +8,7 @@ in every step: the encoder runs frozen parts in batches of a fixed size.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 import torch
@@ -18,9 +18,13 @@ from trainable.config import TrialConfig
 from trainable.model import PairEncoder, projection_head
 
 _CHUNK = 256
+_SAMPLE = 64  # images that show whether halves do harm
 
 HALF_ERROR = 1e-3
 """Largest relative rounding error of stored halves: twice what float16 makes of numbers in its range."""
+
+HALF_BLUR = 5e-4
+"""Largest rounding beside the differences between images: twice what float16 makes of numbers around 0, 2.5e-4."""
 
 
 def whole_prefix(backbone: Backbone) -> PairEncoder:
@@ -41,24 +45,44 @@ def sizes_gb(backbone: Backbone, cuts: Iterable[int], images: int) -> dict[int, 
     return {cut: array.nbytes * images / 1e9 for cut, array in extract(backbone, one, cuts).items()}
 
 
-def choose(sizes: dict[int, float], budget_gb: float, precision: str = "fp32") -> dict[int, str]:
+def choose(
+    sizes: dict[int, float], budget_gb: float, halves: Collection[int] = (), wherever_possible: bool = False
+) -> dict[int, str]:
     """The cuts to store within the budget, each with fp32 or fp16: the deepest prefixes first, as they save most.
 
-    sizes: in fp32. precision: fp32 or fp16, or auto, which stores as many cuts as fp16 can, and those in fp32 that fit
-    all the same.
+    sizes: in fp32. halves: the cuts that may be stored in fp16, which lets more cuts fit; those of them that fit in
+    fp32 all the same are stored in it, unless fp16 is wanted `wherever_possible`.
     """
     chosen: dict[int, str] = {}
-    used, least = 0.0, "fp32" if precision == "fp32" else "fp16"
-    share = {"fp32": 1.0, "fp16": 0.5}[least]
+    used = 0.0
     for cut in sorted(sizes):
-        if used + share * sizes[cut] <= budget_gb:
-            chosen[cut] = least
-            used += share * sizes[cut]
-    for cut in chosen if precision == "auto" else ():
-        if used + (1 - share) * sizes[cut] <= budget_gb:
+        size = sizes[cut] / 2 if cut in halves else sizes[cut]
+        if used + size <= budget_gb:
+            chosen[cut] = "fp16" if cut in halves else "fp32"
+            used += size
+    for cut, stored in chosen.items():
+        if stored == "fp16" and not wherever_possible and used + sizes[cut] / 2 <= budget_gb:
             chosen[cut] = "fp32"
-            used += (1 - share) * sizes[cut]
+            used += sizes[cut] / 2
     return chosen
+
+
+def harmless_halves(backbone: Backbone, pixels: np.ndarray, cuts: Iterable[int]) -> set[int]:
+    """Those of the cuts at which float16's rounding is small beside the differences between images, on some of them.
+
+    An untrained or collapsed backbone makes numbers that differ little from image to image: rounding relative to their
+    size, as float16 does, then changes metrics.
+    """
+    some = np.linspace(0, len(pixels) - 1, min(_SAMPLE, len(pixels))).astype(int)
+    return {cut for cut, found in extract(backbone, pixels[some], cuts).items() if _blur(found) <= HALF_BLUR}
+
+
+def _blur(activations: np.ndarray) -> float:
+    """Rounding of (m, ...) activations to float16 over their differences between images, both root mean squares."""
+    with np.errstate(over="ignore"):
+        rounding = activations.astype(np.float16).astype(np.float32) - activations
+    differences = activations - activations.mean(axis=0)
+    return float(np.linalg.norm(rounding) / max(np.linalg.norm(differences), np.finfo(np.float32).tiny))
 
 
 def halved(activations: np.ndarray) -> np.ndarray | None:

@@ -238,7 +238,6 @@ def _stored(x: Tensor) -> Tensor:
 
 
 def _restored(activation: Tensor) -> Tensor:
-    """The opposite of `_stored`; half-precision numbers become float32 where no autocast asks for just these."""
+    """The opposite of `_stored`; half-precision numbers become float32 where no autocast asks for them."""
     x = activation.permute(0, 3, 1, 2) if activation.ndim == 4 else activation
-    device = x.device.type
-    return x if torch.is_autocast_enabled(device) and x.dtype == torch.get_autocast_dtype(device) else x.float()
+    return x if torch.is_autocast_enabled(x.device.type) else x.float()

@@ -166,6 +166,7 @@ class Training:
     def _embed(self, images: Tensor) -> Tensor:
         """(B, E) embeddings of images by their rows (B,), from stored features where there are any."""
         x = self._inputs[images]
+        x = x.float() if x.dtype == torch.float16 else x  # stored halves; in what to compute is for autocast to say
         with self._autocast():
             if self._cut is None:
                 return self.encoder(x).float()

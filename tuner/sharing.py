@@ -41,12 +41,15 @@ def with_features(
 ) -> PairData:
     """The data with the activations at every wanted cut that fits the memory; a trial starts from the nearest one.
 
-    wanted: values of trainable_blocks that trials can have; precision: as `features.choose` takes it. Reads from the
-    cache what it has.
+    wanted: values of trainable_blocks that trials can have; precision: fp32, fp16, or auto (fp16 where fp32 does not
+    fit); fp16 only where it is harmless. Reads from the cache what it has.
     """
     cuts = features.cacheable_cuts(backbone, wanted)
     sizes = features.sizes_gb(backbone, cuts, len(data.pixels))
-    chosen = features.choose(sizes, memory_gb, precision)
+    halves: set[int] = set()
+    if precision == "fp16" or (precision == "auto" and sum(sizes.values()) > memory_gb):
+        halves = features.harmless_halves(backbone, data.pixels, cuts)
+    chosen = features.choose(sizes, memory_gb, halves, wherever_possible=precision == "fp16")
     if not chosen:
         return data
     keys = {cut: _key(data, backbone, cut, chosen[cut], share) for cut in chosen}
@@ -58,7 +61,8 @@ def with_features(
             cache.put(keys[cut], array)
         found |= computed
     how = "computed once" if missing else "from the cache"
-    console.print(f"[bold]features[/bold]   {how}, {_what(found, cuts, chosen)}", soft_wrap=True)
+    said = _what(found, cuts, chosen) + (_not_halved(cuts, halves) if precision == "fp16" else "")
+    console.print(f"[bold]features[/bold]   {how}, {said}", soft_wrap=True)
     return dataclasses.replace(data, features={cut: np.asarray(array) for cut, array in found.items()})
 
 
@@ -73,6 +77,12 @@ def _what(found: dict[int, np.ndarray], cuts: list[int], chosen: dict[int, str])
     ):
         text += f"; {left_out} {why} and start from the next shallower one" if left_out else ""
     return text
+
+
+def _not_halved(cuts: list[int], halves: set[int]) -> str:
+    """Which cuts are not in fp16 though it was asked for."""
+    whole = [cut for cut in cuts if cut not in halves]
+    return f"; {whole} not in fp16, which would round away what tells images apart" if whole else ""
 
 
 def _compute(

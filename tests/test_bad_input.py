@@ -118,6 +118,8 @@ def says(message: str, *parts: object) -> None:
         ("--cache-gb", "-1", ["--cache-gb is -1.0", "from 0"]),
         ("--image-size-px", "1", ["--image-size-px is 1", "from 8 to 4096"]),
         ("--image-size-px", "100000", ["--image-size-px is 100000", "from 8 to 4096"]),
+        ("--views", "0", ["--views is 0", "from 1 to 1000"]),
+        ("--feature-precision", "fp61", ["'fp61'", "fp32, fp16, auto", "perhaps fp16"]),
         ("--dashboard-port", "99999", ["--dashboard-port 99999", "a free port up to 65535"]),
     ],
 )
@@ -135,6 +137,8 @@ def test_more_pixels_than_memory():
     """Known from the number of images, before one is decoded."""
     with pytest.raises(InputError, match=r"1,000,000,000 images of 224 px take 150,528\.0 GB.*valid is up to half"):
         prepare.check_memory(10**9, 224)
+    with pytest.raises(InputError, match=r"images in 4 views of 224 px take 602,112\.0 GB.*fewer --views"):
+        prepare.check_memory(10**9, 224, 4)
 
 
 # The space

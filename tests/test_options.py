@@ -14,7 +14,7 @@ import pytest
 import search_spaces
 from trainable.config import METRICS, InputError, TrialConfig
 from tuner.command_line import parse
-from tuner.options import DEVICES, PRECISIONS, SAMPLERS, SCHEDULERS, RunOptions
+from tuner.options import DEVICES, FEATURE_PRECISIONS, PRECISIONS, SAMPLERS, SCHEDULERS, RunOptions
 from tuner.run import main
 
 ROOT = Path(__file__).parents[1]
@@ -52,7 +52,8 @@ def test_help_explains_every_option(shown):
     for name, text in explained.items():
         assert re.search(r"\w+ \w+ \w+.*\. \(default: ", text), f"{name} is not explained: {text!r}"
     choices = {"--sampler": SAMPLERS, "--scheduler": SCHEDULERS, "--metric": METRICS, "--device": DEVICES}
-    for name, valid in (choices | {"--precision": PRECISIONS}).items():
+    choices |= {"--precision": PRECISIONS, "--feature-precision": FEATURE_PRECISIONS}
+    for name, valid in choices.items():
         assert all(choice in explained[name] for choice in valid), name
     assert "python -m tuner.run --space temperature" in shown
 
@@ -139,6 +140,7 @@ def test_a_resumed_run_keeps_its_options():
         (["--metric", "val_auc"], "--metric val_accuracy"),
         (["--backbone", "test_resnet"], "--backbone test_byobnet"),
         (["--image-size-px", "32"], "--image-size-px none"),
+        (["--views", "3"], "--views 1"),
     ],
 )
 def test_a_resumed_run_does_not_mix_what_cannot_be_compared(given, had):

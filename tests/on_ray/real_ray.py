@@ -25,6 +25,7 @@ from trainable.config import Settings, TrialConfig
 from trainable.pairs import PairData, read_pairs
 from trainable.pixels import decode
 from trainable.training import EpochReport, train
+from trainable.views import with_views
 from tuner.run import main
 
 ROOT = Path(__file__).parents[2]
@@ -161,10 +162,11 @@ def saved_states(results: Path, run: str) -> dict[int, Path]:
     return {int(file.parts[-3].removeprefix("trial_")): file for file in sorted(files)}
 
 
-def alone(pairs: Path, row: pd.Series, settings: Settings) -> list[EpochReport]:
+def alone(pairs: Path, row: pd.Series, settings: Settings, views: int = 1) -> list[EpochReport]:
     """The trial of this row of `trials` trained here, without Ray."""
     table = read_pairs(pairs, seed=0)
-    data = PairData.of(table, *decode(table, BACKBONE.image_size_px))
+    plain, fingerprint = decode(table, BACKBONE.image_size_px)
+    data = PairData.of(table, with_views(plain, views, fingerprint), fingerprint, views)
     names = {field.name for field in dataclasses.fields(TrialConfig)} - {"epochs"}
     values = {name: row[name] for name in names}
     whole = ("seed", "batch_size", "embedding_size", "hidden_size", "trainable_blocks")

@@ -14,7 +14,7 @@ from trainable import verification
 from trainable.config import Settings
 from tuner.schema import SCHEMAS
 
-EPOCHS, TRIALS = 3, 4
+EPOCHS, TRIALS, VIEWS = 3, 4, 2
 NULL_IN_HEALTHY_TRIALS = {"error", "val_tar_at_far_1e1", "val_tar_at_far_1e2", "val_tar_at_far_1e3"}
 
 
@@ -35,7 +35,7 @@ def command(pairs: Path, results: Path, logins: dict[str, object]) -> Command:
     """A run on a Ray of its own, ended, with a look into its dashboard on the way."""
     command = Command(
         results.parent, "--data", pairs, "--space", "temperature", "--results", "results",
-        "--epochs", EPOCHS, "--trials", TRIALS, *SMALL,
+        "--epochs", EPOCHS, "--trials", TRIALS, "--views", VIEWS, *SMALL,
     )  # fmt: skip
     command.until(lambda: command.begun, "it said where the dashboard is")
     url, _, login = command.printed("dashboard").partition(" — ")
@@ -126,10 +126,10 @@ def test_metrics_follow_from_the_scores(command: Command, results: Path, trials:
 def test_a_trial_trained_without_ray_gives_the_same_bits(
     command: Command, results: Path, trials: pd.DataFrame, pairs: Path
 ) -> None:
-    """Whichever worker ran it: values and seed of its row give its losses and scores again, bit for bit."""
+    """Whichever worker ran it: values and seed of its row give its losses and scores again, bit for bit, views and all."""
     epochs, scores = (table(results, name, command.run) for name in ("epochs", "scores"))
     for _, row in trials.iterrows():
-        reports = alone(pairs, row, Settings())[: row.epochs]
+        reports = alone(pairs, row, Settings(), VIEWS)[: row.epochs]
         known = epochs[epochs.trial == row.trial]
         assert [report.contrastive_loss for report in reports] == known.contrastive_loss.tolist()
         assert [report.val_auc for report in reports] == known.val_auc.tolist()
@@ -147,4 +147,5 @@ def test_the_run_has_its_verdict_and_its_provenance(command: Command, results: P
     for name in ("command", "data_fingerprint", "space_source", "versions", "started_at", "ended_at", "hostname"):
         assert row[name] is not None
     assert "--space temperature" in row["command"]
+    assert row["views"] == VIEWS and row["feature_precision"] is None
     assert row["wall_s"] > trials.train_s.max()

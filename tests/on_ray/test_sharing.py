@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import ray
+import torch
 from rich.console import Console
 
 from tests.synthetic import pair_data
 from trainable import features
 from trainable.backbones import BackboneSpec, block_count, create_backbone
+from trainable.views import with_views
 from tuner import sharing
 from tuner.cluster import Share
 from tuner.feature_cache import FeatureCache
@@ -30,10 +33,12 @@ def _ray(cluster: Any) -> Iterator[None]:
     ray.shutdown()
 
 
-def share(folder: Path, memory_gb: float = 1.0) -> tuple[dict[int, np.ndarray], str]:
-    """The features of a small resnet for every cut, and what was printed."""
+def share(
+    folder: Path, memory_gb: float = 1.0, name: str = "test_resnet", **options: Any
+) -> tuple[dict[int, np.ndarray], str]:
+    """The features of a small model for every cut, and what was printed."""
     data = pair_data(size_px=SIZE_PX, identities=360)
-    backbone = create_backbone(BackboneSpec("test_resnet", image_size_px=SIZE_PX))
+    backbone = create_backbone(BackboneSpec(name, image_size_px=SIZE_PX))
     output = Console(file=io.StringIO(), width=200)
     shared = sharing.with_features(
         data,
@@ -43,6 +48,7 @@ def share(folder: Path, memory_gb: float = 1.0) -> tuple[dict[int, np.ndarray], 
         memory_gb=memory_gb,
         cache=FeatureCache(folder, limit_gb=1),
         console=output,
+        **options,
     )
     return dict(shared.features), output.file.getvalue()
 
@@ -106,3 +112,54 @@ def test_a_node_that_dies_takes_no_features_along(
     expected = features.extract(create_backbone(BackboneSpec("test_resnet", image_size_px=SIZE_PX)), data.pixels, found)
     assert sorted(found) == [0, 1, 2, 3]
     assert all(np.array_equal(found[cut], expected[cut]) for cut in expected)
+
+
+def test_half_precision_makes_room_where_it_is_needed(tmp_path: Path) -> None:
+    """Auto stores in fp16 what fp32 leaves no room for, says so, and finds it in the cache; no cut is given up."""
+    full, said = share(tmp_path, name="test_convnext")
+    assert said.rstrip().endswith("in fp32")
+    room_gb = 0.7 * sum(array.nbytes for array in full.values()) / 1e9
+    for how in ("computed once", "from the cache"):
+        kept, said = share(tmp_path, room_gb, "test_convnext", precision="auto")
+        halves = [cut for cut in sorted(kept) if kept[cut].dtype == np.float16]
+        assert how in said and f"for trainable_blocks {', '.join(map(str, halves))} fp16" in said
+        assert sorted(kept) == sorted(full) and 0 < len(halves) < len(full)
+        assert sum(array.nbytes for array in kept.values()) / 1e9 <= room_gb
+        assert all(np.array_equal(kept[cut], full[cut].astype(kept[cut].dtype)) for cut in full)
+    fewer, said = share(tmp_path, room_gb, "test_convnext")
+    assert len(fewer) < len(full) and "do not fit" in said
+
+
+def test_features_that_halves_would_blur_stay_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where fp16 is asked for; it is said."""
+    monkeypatch.setattr(features, "HALF_BLUR", 0.0)
+    whole, said = share(tmp_path, precision="fp16")
+    assert {array.dtype for array in whole.values()} == {np.dtype(np.float32)}
+    assert "[3, 2, 1, 0] not in fp16" in said
+
+
+def test_a_cut_with_numbers_beyond_halves_is_not_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were they overlooked in the sample, the cut is left out, and said so: never infinite, never wrong."""
+    data = pair_data(size_px=SIZE_PX)
+    backbone = create_backbone(BackboneSpec("test_resnet", image_size_px=SIZE_PX))
+    with torch.no_grad():
+        for parameter in backbone.parameters():
+            parameter.mul_(3)  # pooled features reach 1e5
+    monkeypatch.setattr(features, "harmless_halves", lambda *_: {0, 1})
+    output = Console(file=io.StringIO(), width=200)
+    options = {"memory_gb": 1.0, "cache": FeatureCache(tmp_path, limit_gb=1), "console": output}
+    found = sharing.with_features(data, backbone, [0, 1], SHARE, precision="fp16", **options).features
+    assert list(found) == [1] and np.isfinite(found[1]).all()
+    assert "[0] have numbers that fp16 cannot hold" in output.file.getvalue()
+
+
+def test_views_are_extracted_like_images_and_cached_apart(tmp_path: Path) -> None:
+    """Every view has its features, in its row; another number of views is another entry of the cache."""
+    plain = pair_data(size_px=SIZE_PX)
+    data = dataclasses.replace(plain, pixels=with_views(plain.pixels, 2, plain.fingerprint), views=2)
+    backbone = create_backbone(BackboneSpec("test_resnet", image_size_px=SIZE_PX))
+    quiet = Console(file=io.StringIO())
+    for source in (plain, data):
+        options = {"memory_gb": 1.0, "cache": FeatureCache(tmp_path, limit_gb=1), "console": quiet}
+        found = sharing.with_features(source, backbone, [0], SHARE, **options).features[0]
+        assert np.array_equal(found, features.extract(backbone, source.pixels, [0])[0])

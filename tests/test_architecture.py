@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
+import resource
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -175,16 +175,12 @@ def test_help_imports_nothing_heavy():
     assert "--space" in asked.stdout and "--trials" in asked.stdout and "--temperature" in asked.stdout
 
 
-def test_help_answers_within_a_second():
-    """Best of up to three: the machine may be busy with something else."""
-    fastest_s = float("inf")
-    for _ in range(3):
-        started = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "tuner.run", "--help"], cwd=ROOT, capture_output=True, check=True)
-        fastest_s = min(fastest_s, time.perf_counter() - started)
-        if fastest_s < 1:
-            break
-    assert fastest_s < 1
+def test_help_is_less_than_a_second_s_work():
+    """By the processor's time: the clock also runs while the machine is busy with something else."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-m", "tuner.run", "--help"], cwd=ROOT, capture_output=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1
 
 
 def test_a_mistyped_option_is_told_without_a_heavy_import():

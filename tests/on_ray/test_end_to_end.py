@@ -147,5 +147,5 @@ def test_the_run_has_its_verdict_and_its_provenance(command: Command, results: P
     for name in ("command", "data_fingerprint", "space_source", "versions", "started_at", "ended_at", "hostname"):
         assert row[name] is not None
     assert "--space temperature" in row["command"]
-    assert row["views"] == VIEWS and row["feature_precision"] is None
+    assert row["views"] == VIEWS and pd.isna(row["feature_precision"])
     assert row["wall_s"] > trials.train_s.max()

@@ -420,7 +420,9 @@ def test_a_run_that_cannot_go_on_as_it_began(refused, tmp_path):
     again = ("--results", results, "--resume", run)
     says(refused(*again), "run.json", "is not JSON", "Restore it")
     file.write_text(json.dumps({"options": RunOptions().as_dict(), "data_fingerprint": "0-0", "attempts": 1}))
-    says(refused(*again, "--epochs", 3), "begun with --", f"--epochs {TrialConfig().epochs}", "new run, without --resume")
+    says(
+        refused(*again, "--epochs", 3), "begun with --", f"--epochs {TrialConfig().epochs}", "new run, without --resume"
+    )
     saved = {**RunOptions().as_dict(), "configuration": {**RunOptions().as_dict()["configuration"], "batch_size": 4}}
     saved["data"] = {**saved["data"], "image_size_px": 8}
     file.write_text(json.dumps({"options": saved, "data_fingerprint": "0-0", "attempts": 1}))

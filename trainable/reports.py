@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
 from trainable import spread, verification
-from trainable.config import Settings
+from trainable.config import Settings, TrialConfig
+from trainable.course import FAIL, Diagnosis
+from trainable.diagnosis import diagnose
+from trainable.vitals import PROBED, Vitals
 
 _CROSS_FIT_SEED = 0  # the folds are the same for every trial, so that trials are compared on equal terms
 
 
 @dataclass(frozen=True)
-class EpochReport:
+class EpochReport(Vitals):
     """What one epoch of one trial came to. Losses are means over its batches; val_* come from validation pairs."""
 
     epoch: int
@@ -55,10 +60,14 @@ class EpochReport:
     validation_s: float
     learning_rate: float
     """The head's learning rate at the end of the epoch."""
+    diagnoses: tuple[Diagnosis, ...] = ()
+    """What is wrong with the trial, as far as this epoch and those before it tell."""
 
     def numbers(self) -> dict[str, Any]:
-        """Every field but the arrays, in order."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("scores", "correct")}
+        """Every field but the arrays, in order, as plain values: of the diagnoses the names, the rest as `findings`."""
+        others = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("scores", "correct")}
+        findings = [found.as_dict() for found in self.diagnoses]
+        return others | {"diagnoses": [found["name"] for found in findings], "findings": findings}
 
     def same_as(self, other: EpochReport) -> bool:
         """Equal to the bit in everything but the clock."""
@@ -157,10 +166,26 @@ def _ranked(measures: dict[str, Any], correct: np.ndarray, labels: np.ndarray, m
     return math.nan if value is None else value
 
 
+def diagnosed(
+    report: EpochReport, history: Sequence[dict[str, Any]], config: TrialConfig, settings: Settings
+) -> EpochReport:
+    """The report with what is wrong with it; a fatal diagnosis makes it sick, unless sick trials are to train on.
+
+    history: the numbers of the epochs before.
+    """
+    diagnoses = tuple(diagnose([*history, report.numbers()], config))
+    worst = next((found for found in diagnoses if found.severity == FAIL), None)
+    sick = report.sick
+    if worst and not settings.keep_sick:
+        sick = sick or f"{worst.name}: {worst.evidence}"
+    return dataclasses.replace(report, diagnoses=diagnoses, sick=sick)
+
+
 def unmeasured(scores: np.ndarray) -> dict[str, Any]:
     """The same fields, NaN, for scores (n_val,) that are not all finite."""
     given = {"epoch", "sick", "scores", "correct", "epoch_s", "validation_s", "learning_rate", "grad_norm"}
-    given |= {"contrastive_loss", "chance_loss", "consistency_loss", "negative_loss", "total_loss"}
+    given |= {"contrastive_loss", "chance_loss", "consistency_loss", "negative_loss", "total_loss", "diagnoses"}
+    given |= set(PROBED)
     empty = {f.name: math.nan for f in fields(EpochReport) if f.name not in given}
     return empty | {"scores": scores, "correct": np.zeros(len(scores), dtype=bool)}
 

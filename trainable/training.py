@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainable import features, losses
+from trainable import features, losses, vitals
 from trainable.backbones import Backbone
 from trainable.config import METRICS, Settings, TrialConfig
 from trainable.inputs import Inputs
 from trainable.model import PairEncoder, projection_head
 from trainable.pairs import PairData
-from trainable.reports import EpochReport, measure, unmeasured
+from trainable.reports import EpochReport, diagnosed, measure, unmeasured
 
 _EMBED_BATCH = 256
 
@@ -54,6 +54,8 @@ class Training:
         )
         self._peak_lrs = [group["lr"] for group in self.optimizer.param_groups]
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.precision == "fp16")
+        trained = {name: p for name, p in self.encoder.named_parameters() if p.requires_grad}
+        self._probe = vitals.StepProbe(trained, self.encoder.frozen_state())
         self._train_rows = data.rows("train")
         self.epochs_done = 0
         self.sick: str | None = None
@@ -93,11 +95,14 @@ class Training:
             epoch=epoch,
             **means,
             **validation,
+            **self._probe.found,
             sick=self.sick,
             epoch_s=ended - started,
             validation_s=ended - trained,
             learning_rate=self.optimizer.param_groups[0]["lr"],
         )
+        report = diagnosed(report, self.history, self.config, self.settings)
+        self.sick = report.sick
         self._keep_best(report)
         self.history.append(report.numbers())
         if self.settings.threshold_is_searched:
@@ -116,7 +121,10 @@ class Training:
         sums: dict[str, Tensor] = {}
         for step, rows in enumerate(batches, start=(epoch - 1) * self.steps_an_epoch):
             self._set_learning_rates(step)
-            for name, value in self._train_step(rows, shown).items():
+            in_the_middle = step % self.steps_an_epoch == self.steps_an_epoch // 2
+            with self._probe if in_the_middle else contextlib.nullcontext():
+                values = self._train_step(rows, shown)
+            for name, value in values.items():
                 sums[name] = sums.get(name, 0) + value
         return sums
 
@@ -201,7 +209,9 @@ class Training:
             self.sick = self.sick or "not finite: an embedding is NaN or infinite"
             return unmeasured(scores)
         identities = self.data.front_identity[rows], self.data.angle_identity[rows]
-        return measure(scores, labels, identities, embeddings.cpu().numpy(), self.config.threshold, self.settings)
+        measures = measure(scores, labels, identities, embeddings.cpu().numpy(), self.config.threshold, self.settings)
+        ends = np.concatenate([self.data.front[rows], self.data.angle[rows]])
+        return measures | vitals.of_embeddings(scores, embeddings, ends, np.concatenate(identities))
 
     @torch.inference_mode()
     def score(self, rows: np.ndarray) -> tuple[np.ndarray, Tensor]:

@@ -58,6 +58,8 @@ class SearchOptions:
     """What proposes configurations: tpe or gp (both learn from finished trials), random, or qmc (evenly spread)."""
     scheduler: str = "asha"
     """asha stops weak trials early; none trains every trial to its last epoch."""
+    keep_sick: bool = False
+    """Train trials on that a diagnosis calls hopeless; without it they end at once. NaN ends a trial all the same."""
     metric: str = "val_accuracy"
     """Ranks trials: val_accuracy, val_balanced_accuracy, val_auc, val_average_precision, val_eer or val_d_prime."""
 

@@ -68,6 +68,12 @@ class TrialRecord:
         return self.epochs.get(self.best_epoch) or self.last
 
     @property
+    def diagnoses(self) -> list[str] | None:
+        """Names of all sicknesses found so far, as they came; None when no epoch was checked."""
+        checked = [epoch["diagnoses"] for _, epoch in sorted(self.epochs.items()) if epoch.get("diagnoses") is not None]
+        return list(dict.fromkeys(name for names in checked for name in names)) if checked else None
+
+    @property
     def eligible(self) -> bool:
         """Can win: it has an epoch that was ranked, and did not fall sick or fail."""
         return self.best_epoch > 0 and self.state in (COMPLETED, PRUNED)
@@ -249,7 +255,7 @@ class Recorder(Callback):
             "node": record.node,
             "checkpoint": record.checkpoint,
             "error": record.error,
-            "diagnoses": [],
+            "diagnoses": record.diagnoses,
             "retries": record.retries,
             "replay_of": record.replay_of,
             "started_at": datetime.fromtimestamp(record.started, UTC),

@@ -22,7 +22,7 @@ from trainable.features import stored_as
 from trainable.pairs import PairData
 from trainable.trial import PairTrial, gpu_precision, load_state, score_test_pairs
 from trainable.verification import best_threshold
-from tuner import provenance, results, search, verdict
+from tuner import provenance, results, search, symptoms, verdict
 from tuner.cluster import Cluster, Share, connect, share
 from tuner.display import Display, make_console
 from tuner.feature_cache import FeatureCache
@@ -74,6 +74,7 @@ class Session:
             device=self.share.device,
             precision=self._precision(),
             threads=options.hardware.cpus_per_trial,
+            keep_sick=options.search.keep_sick,
         )
         self.state_dir = local_state(plan.results_root, plan.run, options.data.cache)
         self.store = results.Store.at(results.state_dir(plan.results_root, plan.run))
@@ -179,6 +180,7 @@ class Session:
         else:
             columns["state"] = "finished"
             columns |= self._compare(winner, next(record for record in records if record.is_default))
+        symptoms.print_symptoms(self.console, records)
         done = _count(record.ended is not None for record in records)
         ended = time.time()
         before = self.tables.run_row().get("wall_s") or 0.0

@@ -126,7 +126,9 @@ def health(record: TrialRecord, threshold: float, threshold_searched: bool = Fal
     between = "between them" if apart else "not between them"
     several = len(record.epochs) > 1
     return [
-        _falling("contrastive loss positive and falling", "contrastive_loss", first, last, several, first["chance_loss"]),
+        _falling(
+            "contrastive loss positive and falling", "contrastive_loss", first, last, several, first["chance_loss"]
+        ),
         _falling("consistency loss above 0 and falling", "consistency_loss", first, last, several),
         Check(
             "validation accuracy rising and above 0.5",
@@ -175,7 +177,9 @@ def print_verdict(
     console.print(table)
     if winner.number == default.number:
         console.print("The default configuration is the winner: no other trial was better on validation pairs.")
-        solving = f"{comparison.difference:+.3f} in accuracy, 95 % interval {_range(comparison.difference_interval, '+')}"
+        solving = (
+            f"{comparison.difference:+.3f} in accuracy, 95 % interval {_range(comparison.difference_interval, '+')}"
+        )
         console.print(f"what solving its threshold changes: {solving}")
     else:
         console.print(

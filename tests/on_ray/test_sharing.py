@@ -53,7 +53,9 @@ def share(
     return dict(shared.features), output.file.getvalue()
 
 
-def test_features_are_computed_over_the_workers_and_then_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_features_are_computed_over_the_workers_and_then_cached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The first run computes every cut, equal to one pass in this process; the second computes nothing."""
     first, said = share(tmp_path)
     assert "computed once" in said

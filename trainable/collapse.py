@@ -1,0 +1,79 @@
+"""Detectors of collapse: embeddings that no longer tell one thing from another. Part of `trainable.diagnosis`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from trainable.course import FAIL, WARN, Course, Diagnosis, diagnosis
+
+
+def consistency_without_spread(course: Course) -> Diagnosis | None:
+    """A consistency loss of 0 together with a constant embedding, or with a spread that nobody measured."""
+    loss, spread = course.value("consistency_loss"), course.value("feature_std")
+    if not course.warm_epochs or loss is None or loss > 1e-3 or (spread is not None and spread >= 0.1):
+        return None
+    beside = "no measure of spread beside it" if spread is None else f"spread of the embeddings {spread:.3f} of 1"
+    return diagnosis("consistency-without-spread", FAIL, f"consistency loss {loss:.2g}, {beside}")
+
+
+def total_collapse(course: Course) -> Diagnosis | None:
+    """Embeddings of different identities point the same way."""
+    name = "negative_similarity" if course.value("mean_cosine") is None else "mean_cosine"
+    severity = _crowded(course, name, lambda cosine: max(0.0, 1 - cosine), warn=0.25, fail=0.01)
+    if severity is None:
+        return None
+    evidence = f"mean cosine of different identities {course.value(name):.4f}, healthy is near 0"
+    return diagnosis("total-collapse", severity, evidence)
+
+
+def low_feature_std(course: Course) -> Diagnosis | None:
+    """The embeddings hardly vary from image to image."""
+    severity = _crowded(course, "feature_std", lambda spread: spread, warn=0.5, fail=0.1)
+    if severity is None:
+        return None
+    return diagnosis("low-feature-std", severity, f"spread {course.value('feature_std'):.3f}, 1 when even")
+
+
+def low_uniformity(course: Course) -> Diagnosis | None:
+    """The embeddings crowd in a part of the sphere."""
+    severity = _crowded(course, "uniformity", lambda value: max(0.0, -value), warn=1, fail=0.1)
+    if severity is None:
+        return None
+    return diagnosis("low-uniformity", severity, f"uniformity {course.value('uniformity'):.3f}, about -3.9 when even")
+
+
+def _crowded(course: Course, name: str, spread_of: Callable[[float], float], warn: float, fail: float) -> str | None:
+    """The severity of a measure whose spread is below these levels; None: healthy.
+
+    A cone is no sickness by itself: an encoder may begin in one, and at a low temperature small angles are enough. So
+    what spreads from epoch to epoch, or separates well, is let go; fatal is only what does not separate at all.
+    """
+    spread = [spread_of(value) for value in course.last(name, 2) or course.last(name, 1)]
+    if not course.warm_epochs or not spread or spread[-1] >= warn:
+        return None
+    if len(spread) > 1 and spread[-1] > 1.05 * spread[0] + 1e-3:
+        return None
+    loss, chance, auc = (course.value(name) for name in ("contrastive_loss", "chance_loss", "val_auc"))
+    of_chance = loss / chance if loss is not None and chance else None
+    learns = of_chance is not None and of_chance < 0.75
+    if auc is not None and auc >= 0.65 and (learns or (auc >= 0.7 and spread[-1] >= fail)):
+        return None
+    at_chance = of_chance is None or of_chance >= 0.95
+    return FAIL if spread[-1] < fail and at_chance and (auc is None or auc < 0.7) else WARN
+
+
+def dimensional_collapse(course: Course) -> Diagnosis | None:
+    """The embeddings use few of their dimensions. Raw, the rank sees a cone; centred, it sees lost dimensions."""
+    raw, centred, limit = (course.value(name) for name in ("rank_raw", "rank_centred", "rank_limit"))
+    if not course.warm_epochs or raw is None or centred is None or not limit or min(raw, centred) >= 0.03 * limit:
+        return None
+    return diagnosis("dimensional-collapse", WARN, f"RankMe {raw:.1f}, centred {centred:.1f}, of {limit:.0f}")
+
+
+def precision_artefact(course: Course) -> Diagnosis | None:
+    """Scores are exactly 1 that in higher precision are not."""
+    rounded, exact = course.value("scores_at_one"), course.value("scores_at_one_exact")
+    if rounded is None or exact is None or rounded - exact <= 0.01:
+        return None
+    evidence = f"{100 * rounded:.1f} % of the scores are exactly 1, {100 * exact:.1f} % when computed in float64"
+    return diagnosis("precision-artefact", WARN, evidence)

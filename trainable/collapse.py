@@ -46,8 +46,19 @@ def _crowded(course: Course, name: str, spread_of: Callable[[float], float], war
     """The severity of a measure whose spread is below these levels; None: healthy.
 
     A cone is no sickness by itself: an encoder may begin in one, and at a low temperature small angles are enough. So
-    what spreads from epoch to epoch, or separates well, is let go; fatal is only what does not separate at all.
+    what spreads from epoch to epoch, or separates well, is let go, and a warning takes two epochs in a row; fatal, at
+    once, is only what does not separate at all.
     """
+    severity = _crowded_now(course, name, spread_of, warn, fail)
+    earlier = Course(course.epochs[:-1], course.config)
+    if severity == WARN and not (earlier.epochs and _crowded_now(earlier, name, spread_of, warn, fail)):
+        return None
+    return severity
+
+
+def _crowded_now(
+    course: Course, name: str, spread_of: Callable[[float], float], warn: float, fail: float
+) -> str | None:
     spread = [spread_of(value) for value in course.last(name, 2) or course.last(name, 1)]
     if not course.warm_epochs or not spread or spread[-1] >= warn:
         return None
@@ -59,7 +70,7 @@ def _crowded(course: Course, name: str, spread_of: Callable[[float], float], war
     if auc is not None and auc >= 0.65 and (learns or (auc >= 0.7 and spread[-1] >= fail)):
         return None
     at_chance = of_chance is None or of_chance >= 0.95
-    return FAIL if spread[-1] < fail and at_chance and (auc is None or auc < 0.7) else WARN
+    return FAIL if spread[-1] < fail and at_chance and (auc is None or auc < 0.65) else WARN
 
 
 def dimensional_collapse(course: Course) -> Diagnosis | None:

@@ -99,6 +99,8 @@ def diverging(course: Course) -> Diagnosis | None:
     losses, chance = course.last("contrastive_loss", 3), course.value("chance_loss")
     if not course.warm_epochs or not losses or not chance or not chance < losses[-1] > losses[-2] > losses[-3]:
         return None
+    if losses[-1] - losses[0] < 0.02 * chance:  # no more than noise
+        return None
     rise = " → ".join(f"{loss:.3f}" for loss in losses)
     return diagnosis("diverging", FAIL, f"contrastive loss {rise}, above chance, {chance:.3f}")
 

@@ -74,11 +74,12 @@ def _crowded_now(
 
 
 def dimensional_collapse(course: Course) -> Diagnosis | None:
-    """The embeddings use few of their dimensions. Raw, the rank sees a cone; centred, it sees lost dimensions."""
-    raw, centred, limit = (course.value(name) for name in ("rank_raw", "rank_centred", "rank_limit"))
-    if not course.warm_epochs or raw is None or centred is None or not limit or min(raw, centred) >= 0.03 * limit:
+    """The embeddings use few of their dimensions, two epochs in a row. Raw, the rank sees a cone; centred, lost dimensions."""
+    raws, centreds, limit = (*(course.last(n, 2) for n in ("rank_raw", "rank_centred")), course.value("rank_limit"))
+    used = [min(both) for both in zip(raws, centreds, strict=False)]
+    if not course.warm_epochs or not used or not limit or max(used) >= 0.03 * limit:
         return None
-    return diagnosis("dimensional-collapse", WARN, f"RankMe {raw:.1f}, centred {centred:.1f}, of {limit:.0f}")
+    return diagnosis("dimensional-collapse", WARN, f"RankMe {raws[-1]:.1f}, centred {centreds[-1]:.1f}, of {limit:.0f}")
 
 
 def precision_artefact(course: Course) -> Diagnosis | None:

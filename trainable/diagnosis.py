@@ -121,7 +121,8 @@ def negatives_pulled_together(course: Course) -> Diagnosis | None:
     negative, consistency, strangers = (
         course.value(name) for name in ("negative_loss", "consistency_loss", "mean_cosine")
     )
-    if not course.warm_epochs or None in (negative, consistency, strangers):
+    loss, chance = course.value("contrastive_loss"), course.value("chance_loss")
+    if not course.warm_epochs or None in (negative, consistency, strangers, loss, chance) or loss > 0.75 * chance:
         return None
     same, different = 1 - consistency, course.config.negative_margin + math.sqrt(max(0, negative))
     if same - strangers < 0.2 or different - strangers < 0.8 * (same - strangers):

@@ -122,7 +122,12 @@ _TRIALS = [
     ("ended_at", _TIME, "UTC", "when the trial ended"),
     ("completion_order", _INT, "", "its place in the order in which the run's trials ended, from 0"),
     ("retries", _INT, "", "how often it was started again after an error"),
-    ("replay_of", _INT, "", "the trial whose scores answered for this one, which differs in the threshold only; or null"),
+    (
+        "replay_of",
+        _INT,
+        "",
+        "the trial whose scores answered for this one, which differs in the threshold only; or null",
+    ),
     ("node", _TEXT, "", "cluster node that ran it"),
     ("checkpoint", _TEXT, "", "folder of its model; null if none was kept"),
     ("error", _TEXT, "", "the error that failed it"),

@@ -221,9 +221,7 @@ class Session:
     def _test_scores(self, records: list[TrialRecord]) -> dict[int, Any]:
         plan, settings = self.plan, self.settings
         trained = {r.number: r.number if r.replay_of is None else r.replay_of for r in records}
-        work = {
-            r.number: (r.values, load_state(self._checkpoint_of(trained[r.number])), r.best_epoch) for r in records
-        }
+        work = {r.number: (r.values, load_state(self._checkpoint_of(trained[r.number])), r.best_epoch) for r in records}
         if settings.device == "cpu":  # here, as a new worker would take seconds to start
             return {
                 number: score_test_pairs(values, plan.backbone, self.data, settings, state, epoch)

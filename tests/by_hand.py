@@ -146,7 +146,7 @@ class Search:
         self.recorder.on_trial_start(0, [], trial)
         return trial
 
-    def report(self, trial: Trial, objective: float, stop: bool = False, sick: str | None = None) -> None:
+    def report(self, trial: Trial, objective: float, stop: bool = False, sick: str | None = None, **more: Any) -> None:
         """One more epoch; stop: the scheduler ends the trial at it. Tune passes no last report on to searchers."""
         epoch = trial.last_result.get("epoch", 0) + 1
         if not sick and objective > trial.best_objective:
@@ -159,6 +159,7 @@ class Search:
             "node": "host/12345678",
             "history": None,
             "arrays": arrays(epoch) if epoch == trial.best_epoch else None,
+            **more,
             "epoch_scores": {epoch: arrays(epoch)["scores"]} if "threshold" in self.suggested.searched else {},
         }
         ends = finished or stop

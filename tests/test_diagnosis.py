@@ -243,7 +243,7 @@ def data() -> PairData:
 def test_a_healthy_training_gets_no_diagnosis(rendered, backbone, change):
     """On rendered objects, the default configuration and two others: not a single warning in any epoch."""
     reports = list(train(TrialConfig(epochs=4, **change), backbone, rendered))
-    assert [report.numbers()["diagnoses"] for report in reports] == [[]] * 4
+    assert [report.diagnoses for report in reports] == [[]] * 4
     assert reports[-1].val_auc > 0.65
 
 
@@ -253,7 +253,7 @@ def faults_found(config: TrialConfig, backbone, data: PairData, prepare=lambda t
     prepare(training)
     found: dict[str, str] = {}
     while not training.finished:
-        found |= names(training.epoch().diagnoses)
+        found |= {one["name"]: one["severity"] for one in training.epoch().findings}
     return found
 
 
@@ -327,6 +327,6 @@ def test_a_fatal_diagnosis_ends_a_trial_unless_sick_ones_are_kept(backbone, data
     ended = Training(FAULTY, backbone, grey)
     reports = [ended.epoch(), ended.epoch()]
     assert ended.finished and reports[1].sick and ended.best_epoch == 1
-    assert reports[1].numbers()["findings"][0]["severity"] == FAIL
+    assert reports[1].findings[0]["severity"] == FAIL and reports[1].diagnoses[0] == reports[1].findings[0]["name"]
     kept = list(train(FAULTY, backbone, grey, Settings(keep_sick=True)))
     assert len(kept) == FAULTY.epochs and all(report.sick is None for report in kept)

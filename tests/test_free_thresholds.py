@@ -40,7 +40,8 @@ def test_scores_judged_anew_are_what_training_reports(metric, threshold):
     identities = data.front_identity[rows], data.angle_identity[rows]
     trained = train(dataclasses.replace(config, threshold=threshold), backbone, data, settings)
     for source, slow in zip(train(config, backbone, data, settings), trained, strict=True):
-        fast = rejudged(source.numbers(), source.scores, data.pair_label[rows], identities, threshold, settings)
+        other = dataclasses.replace(config, threshold=threshold)
+        fast = rejudged(source.numbers(), source.scores, data.pair_label[rows], identities, other, settings)
         clock = {"epoch_s": slow.epoch_s, "validation_s": slow.validation_s}
         assert slow.same_as(dataclasses.replace(source, **fast | clock))
 

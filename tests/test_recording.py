@@ -262,3 +262,17 @@ def test_how_a_trial_ended_is_read_off_its_last_report():
 def test_tune_s_own_snapshots_of_the_recorder_are_empty(run):
     """The tables are the only memory."""
     assert run.recorder.__getstate__() == {}
+
+
+def test_diagnoses_are_in_both_tables_and_null_where_nobody_looked(run):
+    """An epoch has its names, a trial those of all its epochs, once each and as they came; empty is healthy."""
+    sick, well, unknown = (run.start() for _ in range(3))
+    for trial, by_epoch in ((sick, [["a"], [], ["b", "a"]]), (well, [[], [], []]), (unknown, [None] * 3)):
+        run.run(trial, 0.5, 0.6, stop=False)
+        record = run.recorder.records[trial.config["number"]]
+        for epoch, names in enumerate(by_epoch[:2], 1):
+            record.epochs[epoch] = record.epochs[epoch] | {"diagnoses": names}
+        run.report(trial, 0.7, diagnoses=by_epoch[2])
+    assert [row_of(run, n)["diagnoses"] for n in range(3)] == [["a", "b"], [], None]
+    assert [row["diagnoses"] for row in run.tables.epoch_rows(0)] == [["a"], [], ["b", "a"]]
+    assert [row["diagnoses"] for row in run.tables.epoch_rows(2)] == [None] * 3

@@ -33,6 +33,25 @@ def diagnose(history: Sequence[Mapping[str, Any]], config: TrialConfig) -> list[
     return sorted(found, key=lambda symptom: symptom.severity != FAIL)
 
 
+def as_plain(diagnoses: Sequence[Diagnosis]) -> dict[str, Any]:
+    """The names as `diagnoses`, and all that is known as `findings`, in plain text that can go anywhere."""
+    return {"diagnoses": [one.name for one in diagnoses], "findings": [one.as_dict() for one in diagnoses]}
+
+
+def rediagnosed(numbers: Mapping[str, Any], config: TrialConfig) -> dict[str, Any]:
+    """`diagnoses` and `findings` of an epoch as they are for a trial that differs in its threshold only.
+
+    numbers: the epoch's; empty if it was not diagnosed. config: with the other threshold.
+    """
+    if numbers.get("diagnoses") is None:
+        return {}
+    name, found = "threshold-out-of-place", threshold_out_of_place(Course([numbers], config))
+    again = as_plain([found] if found else [])
+    kept = [finding for finding in numbers.get("findings") or [] if finding["name"] != name]
+    names = [other for other in numbers["diagnoses"] if other != name]
+    return {"diagnoses": names + again["diagnoses"], "findings": kept + again["findings"]}
+
+
 def not_finite(course: Course) -> Diagnosis | None:
     """A loss, a gradient or a score is NaN or infinite."""
     names = (

@@ -5,15 +5,15 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 
 from trainable import spread, verification
 from trainable.config import Settings, TrialConfig
-from trainable.course import FAIL, Diagnosis
-from trainable.diagnosis import diagnose
+from trainable.course import FAIL
+from trainable.diagnosis import as_plain, diagnose, rediagnosed
 from trainable.vitals import PROBED, Vitals
 
 _CROSS_FIT_SEED = 0  # the folds are the same for every trial, so that trials are compared on equal terms
@@ -60,14 +60,14 @@ class EpochReport(Vitals):
     validation_s: float
     learning_rate: float
     """The head's learning rate at the end of the epoch."""
-    diagnoses: tuple[Diagnosis, ...] = ()
-    """What is wrong with the trial, as far as this epoch and those before it tell."""
+    diagnoses: list[str] = field(default_factory=list)
+    """Names of what is wrong with the trial, as far as this epoch and those before it tell; what is fatal first."""
+    findings: list[dict[str, str]] = field(default_factory=list)
+    """The same diagnoses with severity, evidence, cause and remedy, as plain text that can go anywhere."""
 
     def numbers(self) -> dict[str, Any]:
-        """Every field but the arrays, in order, as plain values: of the diagnoses the names, the rest as `findings`."""
-        others = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("scores", "correct")}
-        findings = [found.as_dict() for found in self.diagnoses]
-        return others | {"diagnoses": [found["name"] for found in findings], "findings": findings}
+        """Every field but the arrays, in order."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("scores", "correct")}
 
     def same_as(self, other: EpochReport) -> bool:
         """Equal to the bit in everything but the clock."""
@@ -117,19 +117,21 @@ def rejudged(
     scores: np.ndarray,
     labels: np.ndarray,
     identities: tuple[np.ndarray, np.ndarray],
-    threshold: float | None,
+    config: TrialConfig,
     settings: Settings,
 ) -> dict[str, Any]:
     """An epoch's `numbers` and `correct` as they are for a trial that differs in nothing but its threshold.
 
-    scores: (n_val,) of that epoch; the other arguments as for `measure`. Equal, to the bit, to what training gives.
+    scores: (n_val,) of that epoch; config: with the other threshold; the other arguments as for `measure`. Equal, to the
+    bit, to what training gives.
     """
     if not np.isfinite(scores).all():
         return numbers | {"correct": np.zeros(len(scores), dtype=bool)}
+    numbers = numbers | rediagnosed(numbers, config)
     solved_correct = None  # only a solved threshold needs it, and folds take time
-    if threshold is None:
+    if config.threshold is None:
         solved_correct = verification.cross_fitted(scores, labels, *identities, seed=_CROSS_FIT_SEED).correct
-    return numbers | _judged(numbers, scores, labels, solved_correct, threshold, settings)
+    return numbers | _judged(numbers, scores, labels, solved_correct, config.threshold, settings)
 
 
 def _judged(
@@ -173,18 +175,25 @@ def diagnosed(
 
     history: the numbers of the epochs before.
     """
-    diagnoses = tuple(diagnose([*history, report.numbers()], config))
-    worst = next((found for found in diagnoses if found.severity == FAIL), None)
+    found = diagnose([*history, report.numbers()], config)
     sick = report.sick
-    if worst and not settings.keep_sick:
-        sick = sick or f"{worst.name}: {worst.evidence}"
-    return dataclasses.replace(report, diagnoses=diagnoses, sick=sick)
+    if found and found[0].severity == FAIL and not settings.keep_sick:
+        sick = sick or f"{found[0].name}: {found[0].evidence}"
+    return dataclasses.replace(report, sick=sick, **as_plain(found))
 
 
 def unmeasured(scores: np.ndarray) -> dict[str, Any]:
     """The same fields, NaN, for scores (n_val,) that are not all finite."""
     given = {"epoch", "sick", "scores", "correct", "epoch_s", "validation_s", "learning_rate", "grad_norm"}
-    given |= {"contrastive_loss", "chance_loss", "consistency_loss", "negative_loss", "total_loss", "diagnoses"}
+    given |= {
+        "contrastive_loss",
+        "chance_loss",
+        "consistency_loss",
+        "negative_loss",
+        "total_loss",
+        "diagnoses",
+        "findings",
+    }
     given |= set(PROBED)
     empty = {f.name: math.nan for f in fields(EpochReport) if f.name not in given}
     return empty | {"scores": scores, "correct": np.zeros(len(scores), dtype=bool)}

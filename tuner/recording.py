@@ -178,12 +178,11 @@ class Recorder(Callback):
     def replay(self, record: TrialRecord, source: TrialRecord) -> None:
         """Write down a trial that differs from an ended one in its threshold only: the source's epochs, judged anew."""
         record.replay_of, record.node = source.number, source.node
+        config = TrialConfig.of(record.values)
         sign, best = 1 if METRICS[self._settings.metric] == "max" else -1, -math.inf
         for epoch, numbers in sorted(source.epochs.items()):
             scores = source.epoch_scores[epoch]
-            again = rejudged(
-                numbers, scores, self._labels, self._identities, record.values["threshold"], self._settings
-            )
+            again = rejudged(numbers, scores, self._labels, self._identities, config, self._settings)
             record.epochs[epoch] = _only(again, _EPOCH_NUMBERS) | {"epoch_s": 0.0, "validation_s": 0.0}
             objective = record.epochs[epoch]["objective"]
             if not again.get("sick") and objective is not None and sign * objective > best:

@@ -44,7 +44,7 @@ class Vitals:
     scores_at_one: float
     """Share of the validation scores that are exactly 1."""
     scores_at_one_exact: float
-    """The same with the scores computed anew from the embeddings in float64."""
+    """Share of those that still are when computed anew from the embeddings in float64."""
     head_grad_norm: float | None
     """Norm of the head's gradient at the epoch's middle step."""
     backbone_grad_norm: float | None
@@ -67,13 +67,14 @@ def of_embeddings(scores: np.ndarray, embeddings: Tensor, ends: np.ndarray, iden
     _, first, place = np.unique(ends, return_index=True, return_inverse=True)
     rows = embeddings.detach().cpu()
     front, angle = torch.from_numpy(place).chunk(2)
-    exact = nn.functional.normalize(rows.double(), dim=1)
-    exact = (exact[front] * exact[angle]).sum(dim=1).numpy()
+    at_one = torch.from_numpy(np.flatnonzero(scores >= 1))  # few or none: only these are computed anew
+    pairs = [nn.functional.normalize(rows[side[at_one]].double(), dim=1) for side in (front, angle)]
+    exact = (pairs[0] * pairs[1]).sum(dim=1).numpy()
     return _spread(rows, identities[first]) | {
         "score_low": float(scores.min()),
         "score_high": float(scores.max()),
-        "scores_at_one": float((scores >= 1).mean()),
-        "scores_at_one_exact": float((exact >= 1 - np.finfo(np.float32).eps).mean()),
+        "scores_at_one": len(at_one) / len(scores),
+        "scores_at_one_exact": float((exact >= 1 - np.finfo(np.float32).eps).sum() / len(scores)),
     }
 
 

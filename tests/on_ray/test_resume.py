@@ -20,7 +20,7 @@ from trainable.trial import load_state
 from tuner.search import Stop
 from tuner.session import answered_signals
 
-EPOCHS, TRIALS = 14, 4  # the trials that are asked for at first
+EPOCHS, TRIALS = 12, 4  # the trials that are asked for at first
 
 
 class Story:
@@ -31,12 +31,10 @@ class Story:
 
     def __init__(self, folder: Path, pairs: Path, address: str) -> None:
         self.results, self.address = folder / "results", address
-        self.interrupted = Command(
-            folder, "--data", pairs, "--results", self.results, "--epochs", EPOCHS, "--trials", TRIALS,
-            "--scheduler", "none", "--sampler", "random", *SMALL,
+        self.interrupted = Here(
+            "--data", pairs, "--results", self.results, "--address", address, "--epochs", EPOCHS, "--trials", TRIALS,
+            "--scheduler", "none", "--sampler", "random", *SMALL, watch=self._interrupt,
         )  # fmt: skip
-        self._until_between(self.interrupted, finished=1)
-        os.killpg(self.interrupted.process.pid, signal.SIGINT)  # as the terminal does it
         self.interrupted.expect(130)
         self.run = self.interrupted.run
         self.after_interrupt = self.look()
@@ -59,7 +57,11 @@ class Story:
         running = set(states) - set(trials.trial)
         return trials, {number: load_state(states[number].parent)["history"] for number in running}
 
-    def _until_between(self, command: Command, finished: int) -> None:
+    def _interrupt(self, command: Here) -> None:
+        self._until_between(command, finished=1)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def _until_between(self, command: Command | Here, finished: int) -> None:
         """Wait until so many trials are in the tables, and another one has a saved state but is not done."""
 
         def between() -> bool:

@@ -9,6 +9,7 @@ object store being shared memory, which is shown beside it.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
@@ -68,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     console = report.console()
     os.environ |= {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "RAY_AIR_NEW_OUTPUT": "0"}
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     trials, features_mb = (2, 20.0) if options.quick else (TRIALS, options.features_mb)
     report.heading("Memory", console)
     backbone = create_backbone(_BACKBONE)
@@ -100,6 +102,7 @@ def measured(data: PairData, backbone: Backbone, trials: int, folder: str) -> Me
         num_cpus=trials,
         include_dashboard=False,
         log_to_driver=False,
+        logging_level=logging.ERROR,
         object_store_memory=int(sum(array.nbytes for array in data.features.values()) * 1.3) + 300_000_000,
     )
     try:

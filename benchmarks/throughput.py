@@ -193,10 +193,9 @@ def differences(ours: pd.DataFrame, theirs: pd.DataFrame) -> tuple[float, float]
 
 def say(side: Side, setting: Setting, console: Console) -> None:
     """One line as soon as a side is done."""
-    epochs = len(side.epochs) // side.trials
-    console.print(
-        f"  {setting.name}, {side.name}: {side.trials} trials of {epochs} epochs in {side.wall_s:.1f} s", style="dim"
-    )
+    epochs, load = len(side.epochs) // side.trials, os.getloadavg()[0]
+    ran = f"{side.trials} trials of {epochs} epochs in {side.wall_s:.1f} s, load {load:.1f} at its end"
+    console.print(f"  {setting.name}, {side.name}: {ran}", style="dim")
 
 
 def conclude(

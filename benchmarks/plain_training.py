@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -30,6 +31,10 @@ from trainable.backbones import BackboneSpec, create_backbone
 from trainable.config import TrialConfig
 from trainable.model import projection_head
 from trainable.pairs import PairTable, read_pairs
+
+
+_BUILDING = threading.Lock()
+"""Initial weights are drawn from torch's global generator, which trials in threads share: one is built at a time."""
 
 
 @dataclass(frozen=True)
@@ -78,13 +83,15 @@ def train_trial(job: Job, number: int) -> Iterator[dict[str, Any]]:
 
 def train(config: TrialConfig, spec: BackboneSpec, table: PairTable, first_epochs: int) -> Iterator[dict[str, Any]]:
     """`epoch`, `contrastive_loss`, `val_auc` and `epoch_s` (validation included) of each of the first epochs."""
-    backbone = create_backbone(spec)
+    with _BUILDING:
+        backbone = create_backbone(spec)
+        head = projection_head(backbone.feature_size, config)
     mean, std = (
         buffer.flatten().tolist() for buffer in (backbone.mean_255 / 255, 1 / (255 * backbone.inverse_std_255))
     )
     images = PairImages(table, spec.image_size_px, mean, std)
     net = backbone.net.to(memory_format=torch.contiguous_format)  # as timm.create_model gives it
-    model = nn.Sequential(net, projection_head(backbone.feature_size, config))
+    model = nn.Sequential(net, head)
     _freeze(net, config.trainable_blocks)
     optimizer = torch.optim.AdamW(_groups(model, config))
     train_rows, val_rows = table.rows("train"), table.rows("val")

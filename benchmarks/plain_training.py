@@ -32,7 +32,6 @@ from trainable.config import TrialConfig
 from trainable.model import projection_head
 from trainable.pairs import PairTable, read_pairs
 
-
 _BUILDING = threading.Lock()
 """Initial weights are drawn from torch's global generator, which trials in threads share: one is built at a time."""
 

@@ -170,11 +170,11 @@ def run_plain(job: Job, module: str, python: str) -> float:
         "OMP_NUM_THREADS": "1",  # a core a trial, as Ray sets it by itself
         "SYNETUNE_FOLDER": job.folder,
         "RAY_AIR_NEW_OUTPUT": "0",
+        "PYTHONPATH": str(Path(__file__).parents[1]),
     }
     started = time.perf_counter()
-    ran = subprocess.run(
-        [python, "-m", module, str(job.write())], capture_output=True, text=True, check=False, env=environment
-    )
+    command = [python, "-m", module, str(job.write())]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=job.folder)
     wall_s = time.perf_counter() - started
     if ran.returncode != 0 or len(job.epochs()) != len(job.configurations) * job.first_epochs:
         output = (ran.stdout + ran.stderr)[-3000:]

@@ -96,12 +96,15 @@ def train(config: TrialConfig, spec: BackboneSpec, table: PairTable, first_epoch
     train_rows, val_rows = table.rows("train"), table.rows("val")
     steps = max(1, len(train_rows) // config.batch_size)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _factor(step, steps, config))
+    own = torch.Generator()  # a loader would draw from the global one, from which another thread may be building
     for epoch in range(1, first_epochs + 1):
         started = time.perf_counter()
         order = np.random.default_rng([config.seed, epoch]).permutation(train_rows)
         batches = [order[i * config.batch_size : (i + 1) * config.batch_size].tolist() for i in range(steps)]
-        loss = _train_epoch(model, DataLoader(images, batch_sampler=batches), optimizer, schedule, config)
-        auc = _auc(model, DataLoader(torch.utils.data.Subset(images, val_rows.tolist()), batch_size=64))
+        loss = _train_epoch(
+            model, DataLoader(images, batch_sampler=batches, generator=own), optimizer, schedule, config
+        )
+        auc = _auc(model, DataLoader(torch.utils.data.Subset(images, val_rows.tolist()), batch_size=64, generator=own))
         yield {"epoch": epoch, "contrastive_loss": loss, "val_auc": auc, "epoch_s": time.perf_counter() - started}
 
 

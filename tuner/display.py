@@ -166,7 +166,7 @@ def _number(value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):
-        return f"{value:.1e}" if value and abs(value) < 1e-3 else f"{value:.4f}"
+        return f"{value:.1e}" if value and not 1e-3 <= abs(value) < 1e5 else f"{value:.4f}"
     return str(value)
 
 

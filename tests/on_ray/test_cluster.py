@@ -20,7 +20,7 @@ from optuna.trial import TrialState
 from tests.on_ray.real_ray import SMALL, Here, alone, own_dashboard, saved_states, table
 from trainable.config import Settings
 
-EPOCHS, TRIALS = 40, 3  # trials long enough to be looked at, and disturbed, before they end
+EPOCHS, TRIALS = 24, 3  # trials long enough to be looked at, and disturbed, before they end
 SICKENING = '''"""Does a learning rate that breaks the numbers end the search?"""
 
 
@@ -54,7 +54,7 @@ def workers(cluster: Any) -> dict[int, tuple[int, str]]:
 
 
 class Rough:
-    """A run on two nodes of which a worker is killed, and later a whole node; and what was seen of it on the way."""
+    """A run on two nodes of which one is lost in the middle of a trial; and what was seen of it on the way."""
 
     def __init__(self, cluster: Any, pairs: Path, results: Path) -> None:
         self.cluster, self.results = cluster, results
@@ -69,9 +69,9 @@ class Rough:
         self.task_names = {task["name"] for task in tasks}
 
     def disturb(self, command: Here) -> None:
-        """Hold each node's worker in the middle of a trial, kill the one and let the other end it; later kill its node.
+        """Hold each node's worker in its first trial; let the one go on to its second, and take its node away there.
 
-        That one in the middle of a trial too: Tune gives a trial up whose worker is lost while it is handed over.
+        Not before it has begun that one: Tune gives a trial up whose worker is lost while it is handed over.
         """
         held: dict[bool, tuple[int, int]] = {}
         try:
@@ -79,18 +79,17 @@ class Rough:
                 number, pid, on_mortal = command.until(lambda: self.busy(command, held), "both nodes were in a trial")
                 os.kill(pid, signal.SIGSTOP)
                 held[on_mortal] = number, pid
-            self.killed, pid = held[False]
-            os.kill(pid, signal.SIGKILL)
-        finally:  # also if the other node never trained: a stopped worker would keep the run from its end
+            number, pid = held[True]
+            os.kill(pid, signal.SIGCONT)
+            self.gauges = command.until(lambda: self.gauges_of(command), "the gauges appeared")
+            ended = re.compile(rf"trial {number:03d} .* completed at")
+            command.until(lambda: ended.search(command.output), "the first trial on the mortal node had ended")
+            self.moved, *_ = command.until(lambda: self.busy(command, {False}), "it was in its next trial")
+            self.cluster.remove_node(self.mortal)
+        finally:  # whatever happened: a stopped worker would keep the run from its end
             for _, pid in held.values():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGCONT)
-        number, _ = held[True]
-        self.gauges = command.until(lambda: self.gauges_of(command), "the gauges appeared")
-        ended = re.compile(rf"trial {number:03d} .* completed at")
-        command.until(lambda: ended.search(command.output), "the trial on the other node had ended")
-        command.until(lambda: self.busy(command, {False}), "the other node was in its next trial")
-        self.cluster.remove_node(self.mortal)
 
     def busy(self, command: Here, held: Container[bool]) -> tuple[int, int, bool] | None:
         """A trial on a node that is not held, in its first half and with a checkpoint; its process; which node."""
@@ -136,30 +135,30 @@ def test_trials_run_on_several_nodes(rough: Rough) -> None:
     assert rough.trials.node.nunique() >= 2
 
 
-def test_a_killed_worker_costs_a_retry_and_nothing_else(rough: Rough) -> None:
-    """Its trial was taken up again from its checkpoint and ended well."""
-    row = rough.trials.loc[rough.killed]
+def test_a_lost_worker_costs_a_retry_and_nothing_else(rough: Rough) -> None:
+    """Its trial was taken up again from its checkpoint, on the other node, and ended well."""
+    row = rough.trials.loc[rough.moved]
     assert row.retries >= 1
     assert (row.state, row.epochs) == ("completed", EPOCHS)
 
 
 def test_the_search_survives_the_loss_of_a_node(rough: Rough) -> None:
     """All trials end well although a node, with its worker and its copy of the features, went away in the middle."""
-    assert "computed once, for trainable_blocks 2" in rough.output
+    assert ", for trainable_blocks 2: " in rough.output
     assert sorted(rough.trials.index) == list(range(TRIALS))
     assert set(rough.trials.state) == {"completed"}, rough.trials.error.to_list()
     assert "winner − default" in rough.output
 
 
 def test_neither_node_nor_failure_shows_in_the_numbers(rough: Rough, pairs: Path) -> None:
-    """The trial whose worker was killed has, to the bit, the losses that it has when nothing happens to it.
+    """The trial whose worker was lost has, to the bit, the losses that it has when nothing happens to it.
 
     Nor does it show that it started from features, of which the lost node held a copy.
     """
     epochs = table(rough.results, "epochs", rough.run)
-    row = rough.trials.reset_index().set_index("trial", drop=False).loc[rough.killed]
+    row = rough.trials.reset_index().set_index("trial", drop=False).loc[rough.moved]
     reports = alone(pairs, row, Settings())
-    known = epochs[epochs.trial == rough.killed].sort_values("epoch")
+    known = epochs[epochs.trial == rough.moved].sort_values("epoch")
     assert [report.contrastive_loss for report in reports] == known.contrastive_loss.tolist()
     assert [report.val_auc for report in reports] == known.val_auc.tolist()
 
@@ -188,8 +187,8 @@ def failing(cluster: Any, pairs: Path, results: Path, tmp_path_factory: pytest.T
         os.kill(pid, signal.SIGKILL)
 
     command = start(
-        cluster, pairs, results, "--space", space, "--epochs", EPOCHS // 4, "--trials", 5, "--max-failures", 0,
-        "--scheduler", "none", "--sampler", "random", "--seed", 1, "--metric", "val_eer", watch=kill,
+        cluster, pairs, results, "--space", space, "--epochs", EPOCHS // 2, "--trials", 4, "--max-failures", 0,
+        "--scheduler", "none", "--sampler", "random", "--seed", 3, "--metric", "val_eer", watch=kill,
     )  # fmt: skip
     command.expect(0)
     return command
@@ -198,7 +197,7 @@ def failing(cluster: Any, pairs: Path, results: Path, tmp_path_factory: pytest.T
 def test_failed_and_sick_trials_are_recorded_and_the_search_goes_on(failing: Here, results: Path) -> None:
     """Without a retry a killed worker fails its trial, with the error; NaN makes a trial sick; others complete."""
     trials = table(results, "trials", failing.run).set_index("trial")
-    assert len(trials) == 5
+    assert len(trials) == 4
     failed, sick = trials.loc[0], trials[trials.learning_rate == 1e30]
     assert (failed.state, failed.retries) == ("failed", 0)
     assert "died" in failed.error
@@ -225,7 +224,7 @@ def test_runs_of_different_spaces_share_the_tables(rough: Rough, failing: Here, 
     """Read without a word about schemas, `trials` holds both runs; `space` and `run` tell them apart."""
     frame = pd.read_parquet(results / "trials")
     sizes = frame.groupby("run", observed=True).size().to_dict()
-    assert (sizes[rough.run], sizes[failing.run]) == (TRIALS, 5)
+    assert (sizes[rough.run], sizes[failing.run]) == (TRIALS, 4)
     assert {"temperature", "sickening"} <= set(frame.space)
     assert {rough.run, failing.run} <= set(pd.read_parquet(results / "runs").run)
 

@@ -147,7 +147,7 @@ def test_the_search_survives_the_loss_of_a_node(rough: Rough) -> None:
     assert ", for trainable_blocks 2: " in rough.output
     assert sorted(rough.trials.index) == list(range(TRIALS))
     assert set(rough.trials.state) == {"completed"}, rough.trials.error.to_list()
-    assert "winner − default" in rough.output
+    assert "On test pairs, looked at once" in rough.output
 
 
 def test_neither_node_nor_failure_shows_in_the_numbers(rough: Rough, pairs: Path) -> None:
@@ -157,7 +157,7 @@ def test_neither_node_nor_failure_shows_in_the_numbers(rough: Rough, pairs: Path
     """
     epochs = table(rough.results, "epochs", rough.run)
     row = rough.trials.reset_index().set_index("trial", drop=False).loc[rough.moved]
-    reports = alone(pairs, row, Settings())
+    reports = alone(pairs, row, Settings(keep_sick=True))
     known = epochs[epochs.trial == rough.moved].sort_values("epoch")
     assert [report.contrastive_loss for report in reports] == known.contrastive_loss.tolist()
     assert [report.val_auc for report in reports] == known.val_auc.tolist()
@@ -242,12 +242,11 @@ def test_a_run_without_a_healthy_trial_says_why(cluster: Any, pairs: Path, tmp_p
 def test_the_threshold_space_trains_once(cluster: Any, pairs: Path, results: Path) -> None:
     """One training answers all its trials; the winner's weights are trained again where its best epoch is another."""
     command = start(cluster, pairs, results, "--space", "threshold", "--epochs", 3, "--trials", 12)
-    output = command.expect(0)
+    command.expect(0)
     trials = table(results, "trials", command.run).set_index("trial")
     assert len(trials) >= 12
     assert (trials.train_s > 0).sum() == 1
     assert set(trials.replay_of.dropna()) == {0}
-    assert "winner − default:" in output
     assert trials.val_accuracy.max() > trials.val_accuracy[0]
 
 

@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import urllib.request
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -91,14 +91,17 @@ class Rough:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGCONT)
 
-    def busy(self, command: Here, held: Container[bool]) -> tuple[int, int, bool] | None:
+    def busy(self, command: Here, held: Collection[bool]) -> tuple[int, int, bool] | None:
         """A trial on a node that is not held, in its first half and with a checkpoint; its process; which node."""
         if not command.begun:
             return None
         saved = saved_states(self.results, command.run)
+        begun = {number for number, file in saved.items() if _epoch_of(file) < EPOCHS / 2}
+        if len(begun) <= len(held):
+            return None  # asking the dashboard takes time from those that train
         for number, (pid, node) in workers(self.cluster).items():
             on_mortal = node == self.mortal.node_id
-            if on_mortal not in held and number in saved and _epoch_of(saved[number]) < EPOCHS / 2:
+            if on_mortal not in held and number in begun:
                 return number, pid, on_mortal
         return None
 
@@ -183,6 +186,7 @@ def failing(cluster: Any, pairs: Path, results: Path, tmp_path_factory: pytest.T
     space.write_text(SICKENING)
 
     def kill(command: Here) -> None:
+        command.until(lambda: command.begun and 0 in saved_states(results, command.run), "the default trial had begun")
         pid, _ = command.until(lambda: workers(cluster).get(0), "the default trial was running")
         os.kill(pid, signal.SIGKILL)
 

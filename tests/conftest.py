@@ -32,6 +32,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: "on_ray/" not in item.nodeid)
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """As a trial on one core: part of what makes its numbers repeatable."""
+    import torch  # here: most tests need it not
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def quiet_optuna() -> Iterator[None]:
     """Without Optuna's log of every trial."""

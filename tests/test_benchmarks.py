@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from PIL import Image
 
 from benchmarks import memory, overhead, plain_training, report, throughput
@@ -19,16 +18,8 @@ from trainable.pairs import PairData, read_pairs
 from trainable.pixels import decode
 from trainable.training import train
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SPEC = BackboneSpec("test_byobnet", image_size_px=32)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """As a trial on one core: part of what makes its numbers repeatable."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

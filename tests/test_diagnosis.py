@@ -22,6 +22,8 @@ from trainable.pairs import PairData, read_pairs
 from trainable.remedies import REMEDIES
 from trainable.training import Training, train
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CONFIG = TrialConfig(epochs=6, threshold=0.4)
 
 
@@ -209,15 +211,6 @@ def test_the_broken_run_is_explained():
 
 
 # Real trainings
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """As a trial on one core."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from trainable.reports import rejudged
 from trainable.training import Training, train
 from trainable.trial import score_test_pairs
 
-pytestmark = pytest.mark.usefixtures("quiet_optuna")
+pytestmark = pytest.mark.usefixtures("quiet_optuna", "one_thread")
 
 THRESHOLD = 'return {"threshold": trial.suggest_float("threshold", -1.0, 1.0)}'
 WITH_RATE = (
@@ -32,7 +32,6 @@ LABELS = DATA.pair_label[DATA.rows("val")]
 @pytest.mark.parametrize("threshold", [None, -0.2, 0.3, 0.9])
 def test_scores_judged_anew_are_what_training_reports(metric, threshold):
     """The slow way, training the trial with the other threshold, gives the same numbers to the bit."""
-    torch.set_num_threads(1)
     data, backbone = pair_data(), create_backbone(BackboneSpec("test_byobnet", image_size_px=16))
     config = TrialConfig(epochs=2, batch_size=8, hidden_size=16, embedding_size=8, threshold=0.5)
     settings = Settings(metric=metric, threshold_is_searched=True)

@@ -20,20 +20,13 @@ from trainable.inputs import Inputs
 from trainable.pairs import PairData, read_pairs
 from trainable.training import EpochReport, Training, test_scores, train
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 scores_on_test_pairs = test_scores
 del test_scores  # pytest would take the function for a test
 
 SMALL = TrialConfig(epochs=3, batch_size=8, hidden_size=16, embedding_size=8)
 CUTS = [0, 2, None]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """As a trial on one core: part of what makes its numbers repeatable."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -81,8 +81,9 @@ class PairTrial(tune.Trainable):
 
     def _epoch_scores(self) -> dict[int, np.ndarray]:
         """Scores by epoch, where they are kept: of this one, after a restore of all."""
-        scores = {epoch: tensor.numpy() for epoch, tensor in enumerate(self._training.score_history, start=1)}
-        return scores if self._restored_now else dict(list(scores.items())[-1:])
+        scores = scores_by_epoch(self._training.score_history)
+        newest = self._training.epochs_done
+        return scores if self._restored_now else {epoch: s for epoch, s in scores.items() if epoch == newest}
 
     def _history(self) -> list[dict[str, Any]] | None:
         """Past epochs, once after a restore: the driver may be another than the one that saw them."""
@@ -98,6 +99,11 @@ class PairTrial(tune.Trainable):
 
     def __repr__(self) -> str:
         return "PairTrial"
+
+
+def scores_by_epoch(score_history: list[torch.Tensor]) -> dict[int, np.ndarray]:
+    """(n_val,) validation scores by epoch, as `Training` keeps them; empty where the threshold is not searched."""
+    return {epoch: scores.numpy() for epoch, scores in enumerate(score_history, start=1)}
 
 
 def node_name() -> str:

@@ -19,6 +19,7 @@ from trainable import verification
 from trainable.config import METRICS, Settings, TrialConfig
 from trainable.pairs import PairData
 from trainable.reports import rejudged
+from trainable.trial import scores_by_epoch
 from tuner.results import RunTables
 from tuner.schema import SCHEMAS
 
@@ -137,7 +138,7 @@ class Recorder(Callback):
         record.best_epoch = state["best_epoch"]
         if state["best_scores"] is not None:
             record.best_arrays = {"scores": state["best_scores"].numpy(), "correct": state["best_correct"].numpy()}
-        record.epoch_scores = scores_in(state)
+        record.epoch_scores = scores_by_epoch(state["score_history"])
         self.records[record.number] = record
         last = record.last
         finished = bool(last) and last["epoch"] == record.values["epochs"]
@@ -261,11 +262,6 @@ class Recorder(Callback):
             "ended_at": datetime.fromtimestamp(record.ended, UTC),
             "completion_order": sum(r.ended is not None for r in self.records.values()) - 1,
         }
-
-
-def scores_in(state: dict[str, Any]) -> dict[int, np.ndarray]:
-    """Validation scores by epoch, as a saved training state has them; empty where the threshold is not searched."""
-    return {epoch: scores.numpy() for epoch, scores in enumerate(state["score_history"], start=1)}
 
 
 def ending_state(result: dict[str, Any] | None) -> str:

@@ -52,7 +52,7 @@ def with_features(
     chosen = features.choose(sizes, memory_gb, halves, wherever_possible=precision == "fp16")
     if not chosen:
         return data
-    keys = {cut: _key(data, backbone, cut, chosen[cut], share) for cut in chosen}
+    keys = _keys(data, backbone, chosen, share)
     found = {cut: array for cut, key in keys.items() if (array := cache.get(key)) is not None}
     missing = {cut: stored for cut, stored in chosen.items() if cut not in found}
     if missing:
@@ -119,9 +119,14 @@ def _compute(
     return {cut: array for cut, array in arrays.items() if cut not in lost}
 
 
-def _key(data: PairData, backbone: Backbone, cut: int, stored: str, share: Share) -> str:
-    parts = [_VERSION, data.fingerprint, features.fingerprint(backbone), cut, IMAGES_AT_ONCE, share.cpus, share.device]
-    parts += [data.views, HOW] if data.views > 1 else []
-    parts += [stored] if stored != "fp32" else []
-    parts += [torch.__version__, torch.backends.cpu.get_cpu_capability()]
-    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:40]
+def _keys(data: PairData, backbone: Backbone, stored: dict[int, str], share: Share) -> dict[int, str]:
+    """The cache's key of each cut, from all that its activations depend on; stored: the cuts' precisions."""
+    of_backbone = features.fingerprint(backbone)
+    keys = {}
+    for cut, precision in stored.items():
+        parts = [_VERSION, data.fingerprint, of_backbone, cut, IMAGES_AT_ONCE, share.cpus, share.device]
+        parts += [data.views, HOW] if data.views > 1 else []
+        parts += [precision] if precision != "fp32" else []
+        parts += [torch.__version__, torch.backends.cpu.get_cpu_capability()]
+        keys[cut] = hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:40]
+    return keys

@@ -16,6 +16,7 @@ from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from trainable.config import METRICS, TrialConfig
+from trainable.trial import scores_by_epoch
 from tuner.recording import (
     COMPLETED,
     FAILED,
@@ -26,7 +27,6 @@ from tuner.recording import (
     Recorder,
     TrialRecord,
     ending_state,
-    scores_in,
 )
 from tuner.suggested import Suggested, can_hold
 
@@ -226,7 +226,7 @@ class StudySearch(OptunaSearch):
         """Whether the scores of all its epochs are there, or can be read from its saved state."""
         checkpoint = None if record.epoch_scores else self._checkpoint_of(record.number)
         if checkpoint:
-            record.epoch_scores = scores_in(self._load(checkpoint))
+            record.epoch_scores = scores_by_epoch(self._load(checkpoint)["score_history"])
         return record.epoch_scores.keys() >= record.epochs.keys()
 
     def _replay(self, trial: Trial, source: TrialRecord) -> None:

@@ -51,8 +51,8 @@ EMBEDDED = SourceOptions("turntable", "test_byobnet", "none", None, None, 64)
 
 def resolved(source: SourceOptions, console: Console) -> SourceOptions:
     """With the path of the data, which is rendered first where it is the embedded set; InputError if it is not there."""
-    from tuner.options import DataOptions  # here: the plain sides import this module, and need nothing of the search
-    from tuner.prepare import data_path
+    from tuner.data_source import data_path  # here: the plain sides import this module, and need nothing of the search
+    from tuner.options import DataOptions
 
     path = data_path(DataOptions(data=source.data), console)
     weights = source.weights if source.weights in ("none", "pretrained") else str(Path(source.weights).resolve())

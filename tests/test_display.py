@@ -11,7 +11,7 @@ from rich.console import Console
 from tests.by_hand import numbers
 from tuner import display
 from tuner.display import Display, file_progress, make_console
-from tuner.recording import COMPLETED, FAILED, PRUNED, RUNNING, SICK, WAITING, TrialRecord
+from tuner.trial_record import COMPLETED, FAILED, PRUNED, RUNNING, SICK, WAITING, TrialRecord
 
 SEARCHED = ("temperature", "trainable_blocks", "backbone_lr_ratio")
 

@@ -13,7 +13,8 @@ import search_spaces
 from tests.by_hand import BLOCKS, DATA, VAL_PAIRS, Search, arrays, numbers, space_of
 from trainable import verification
 from tuner import results
-from tuner.recording import COMPLETED, PRUNED, SICK, TrialRecord, best_of, ending_state
+from tuner.recording import ending_state
+from tuner.trial_record import COMPLETED, PRUNED, SICK, TrialRecord, best_of
 
 pytestmark = pytest.mark.usefixtures("quiet_optuna")
 

@@ -7,8 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from tuner.recording import COMPLETED, SICK, TrialRecord
 from tuner.symptoms import print_symptoms, symptoms_of
+from tuner.trial_record import COMPLETED, SICK, TrialRecord
 
 
 def trial(number: int, diagnoses: list[str] | None, state: str = COMPLETED, **searched) -> TrialRecord:

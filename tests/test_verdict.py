@@ -12,8 +12,8 @@ from rich.console import Console
 from tests.by_hand import numbers
 from tests.synthetic import pair_data
 from trainable import verification
-from tuner.recording import COMPLETED, TrialRecord
 from tuner.schema import SCHEMAS
+from tuner.trial_record import COMPLETED, TrialRecord
 from tuner.verdict import TestPairs, health, print_verdict, run_columns
 
 HEALTHY = [
@@ -248,3 +248,5 @@ def test_the_comparison_fits_the_runs_table(pairs):
     assert columns["test_accuracy_winner"] == pytest.approx(0.9)
     for name in ("test_accuracy_winner", "test_accuracy_default", "test_difference"):
         assert columns[f"{name}_low"] < columns[name] < columns[f"{name}_high"]
+    assert columns["test_difference_solved"] == pytest.approx(0.9 - columns["test_accuracy_default_solved"])
+    assert columns["test_identities"] > 0

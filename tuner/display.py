@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from tuner.recording import COMPLETED, FAILED, PRUNED, RUNNING, SICK, TrialRecord, best_of
+from tuner.trial_record import COMPLETED, FAILED, PRUNED, RUNNING, SICK, TrialRecord, best_of
 
 _STYLES = {COMPLETED: "green", PRUNED: "yellow", SICK: "red", FAILED: "red", RUNNING: "cyan"}
 _HEARTBEAT_S = 30.0

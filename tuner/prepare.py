@@ -14,7 +14,6 @@ from rich.console import Console
 
 import search_spaces
 from search_spaces import SearchSpace, SpaceError
-from trainable import turntable
 from trainable.backbones import Backbone, BackboneSpec, block_count, create_backbone
 from trainable.config import InputError, TrialConfig
 from trainable.pairs import PairData, PairTable, check_batch, read_pairs
@@ -23,12 +22,10 @@ from trainable.verification import cross_fitted
 from trainable.views import with_views
 from tuner import results
 from tuner.cluster import check_address
+from tuner.data_source import EMBEDDED, data_path, fingerprint_of
 from tuner.display import file_progress
-from tuner.options import DataOptions, RunOptions
+from tuner.options import RunOptions
 from tuner.suggested import Suggested
-
-EMBEDDED = "turntable"
-_APP = "twoview-tuner"
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ class Plan:
     @property
     def data_fingerprint(self) -> str:
         """Equal for equal pairs, labels, splits and images: such runs may be compared."""
-        return f"{self.table.fingerprint()[:16]}-{self.data.fingerprint[:16]}"
+        return fingerprint_of(self.table, self.data.fingerprint)
 
     @property
     def space(self) -> SearchSpace:
@@ -172,21 +169,6 @@ def backbone_spec(options: RunOptions) -> BackboneSpec:
     if weights not in ("none", "pretrained"):
         weights = str(Path(weights).expanduser().resolve())
     return BackboneSpec(options.model.backbone, weights, size, options.model.input_mean, options.model.input_std)
-
-
-def data_path(options: DataOptions, console: Console) -> Path:
-    """The pair table or folder; the embedded set is rendered first if it is not in the cache."""
-    if options.data != EMBEDDED:
-        return Path(options.data).expanduser().resolve()
-    with console.status("rendering the turntable pairs, once"):
-        return turntable.ensure(cache_folder(options.cache))
-
-
-def cache_folder(chosen: str | None = None) -> Path:
-    """Where rendered data is kept: as chosen, or in the user's cache folder."""
-    if chosen:
-        return Path(chosen).expanduser().resolve()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / _APP
 
 
 def _new_name(space: str) -> str:

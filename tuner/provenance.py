@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tuner.cluster import Cluster, Share
+from tuner.data_source import resolved
 from tuner.prepare import Plan
 
 _PACKAGES = ("torch", "timm", "ray", "optuna", "numpy", "pandas", "pyarrow", "scikit-learn")
@@ -48,7 +49,8 @@ def of_plan(plan: Plan) -> dict[str, Any]:
     return {f"{split}_pairs": len(plan.data.rows(split)) for split in _SPLITS} | {
         "question": plan.space.question,
         "space_source": plan.space.source,
-        "data": options.data.data,
+        "searched": list(plan.suggested.searched),
+        "data": resolved(options.data.data),
         "data_fingerprint": plan.data_fingerprint,
         "backbone": options.model.backbone,
         "weights": options.model.weights,

@@ -13,8 +13,9 @@ from filelock import FileLock, Timeout
 import search_spaces
 from trainable.config import InputError
 from tuner import results
+from tuner.data_source import cache_folder, resolved
 from tuner.options import RunOptions
-from tuner.prepare import EMBEDDED, Plan, cache_folder
+from tuner.prepare import Plan
 
 
 def local_state(root: str, run: str, cache: str | None) -> Path:
@@ -58,8 +59,7 @@ def _from_any_folder(plan: Plan) -> dict[str, Any]:
     options = plan.options.as_dict()
     if options["space"] not in search_spaces.names():
         options["space"] = plan.space.path
-    if options["data"]["data"] != EMBEDDED:
-        options["data"]["data"] = str(Path(options["data"]["data"]).expanduser().resolve())
+    options["data"]["data"] = resolved(options["data"]["data"])
     options["model"]["weights"] = plan.backbone_spec.weights
     return options
 

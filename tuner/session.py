@@ -24,14 +24,16 @@ from trainable.trial import PairTrial, gpu_precision, load_state, score_test_pai
 from trainable.verification import best_threshold
 from tuner import provenance, results, search, symptoms, verdict
 from tuner.cluster import Cluster, Share, connect, share
+from tuner.data_source import cache_folder
 from tuner.display import Display, make_console
 from tuner.feature_cache import FeatureCache
 from tuner.options import RunOptions
-from tuner.prepare import Plan, cache_folder, prepare
-from tuner.recording import Recorder, TrialRecord, best_of
+from tuner.prepare import Plan, prepare
+from tuner.recording import Recorder
 from tuner.resuming import attempts_of, check_same_run, held, local_state, save_options, saved_run
 from tuner.sharing import with_features
 from tuner.study import StudySearch, make_sampler, open_storage
+from tuner.trial_record import TrialRecord, best_of
 
 _PACKAGES = ("torch", "timm", "ray", "optuna", "numpy", "pandas", "pyarrow", "scikit-learn")
 INTERRUPTED = 130
@@ -202,7 +204,7 @@ class Session:
                 f"\nNothing to compare the winner with: the default configuration, trial 0, is {escape(why)}."
             )
             verdict.print_alone(self.console, best, winner)
-            return verdict.winner_columns(best, winner)
+            return verdict.winner_columns(best, winner, pairs.identities)
         comparison = pairs.compare(
             best,
             pairs.result(scores[default.number], default.best["threshold"]),

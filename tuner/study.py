@@ -17,18 +17,9 @@ from ray.tune.search.optuna import OptunaSearch
 
 from trainable.config import METRICS, TrialConfig
 from trainable.trial import scores_by_epoch
-from tuner.recording import (
-    COMPLETED,
-    FAILED,
-    PRUNED,
-    RUNNING,
-    SICK,
-    WAITING,
-    Recorder,
-    TrialRecord,
-    ending_state,
-)
+from tuner.recording import Recorder, ending_state
 from tuner.suggested import Suggested, can_hold
+from tuner.trial_record import COMPLETED, FAILED, PRUNED, RUNNING, SICK, WAITING, TrialRecord
 
 _MAX_ASKS = 3
 """After so many suggestions in a row that were tried before, the sampler keeps to the best it knows: random draws follow."""

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from trainable.remedies import REMEDIES
-from tuner.recording import SICK, TrialRecord
+from tuner.trial_record import SICK, TrialRecord
 
 _MAX_LISTED = 6
 

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from trainable import verification
 from trainable.pairs import PairData
-from tuner.recording import TrialRecord
+from tuner.trial_record import TrialRecord
 
 
 @dataclass(frozen=True)
@@ -86,22 +86,32 @@ TestResult.__test__ = False
 
 def run_columns(comparison: Comparison, winner: TrialRecord) -> dict[str, Any]:
     """The comparison as columns of the `runs` table."""
-    columns = winner_columns(comparison.winner, winner) | _result_columns("default", comparison.default)
-    columns["test_difference"] = comparison.difference
-    columns["test_difference_low"], columns["test_difference_high"] = comparison.difference_interval
-    return columns
+    solved = comparison.fair_default
+    return (
+        winner_columns(comparison.winner, winner, comparison.identities)
+        | _result_columns("default", comparison.default)
+        | {"threshold_default_solved": solved.threshold}
+        | _with_interval("test_accuracy_default_solved", solved.accuracy, solved.accuracy_interval)
+        | _with_interval("test_difference", comparison.difference, comparison.difference_interval)
+        | _with_interval("test_difference_solved", comparison.fair_difference, comparison.fair_difference_interval)
+    )
 
 
-def winner_columns(result: TestResult, winner: TrialRecord) -> dict[str, Any]:
-    """The winner alone as columns of the `runs` table."""
-    return {"winner_trial": winner.number} | _result_columns("winner", result)
+def winner_columns(result: TestResult, winner: TrialRecord, identities: int) -> dict[str, Any]:
+    """The winner alone as columns of the `runs` table. identities: how many the test pairs show."""
+    return {"winner_trial": winner.number, "test_identities": identities} | _result_columns("winner", result)
 
 
 def _result_columns(name: str, result: TestResult) -> dict[str, Any]:
-    low, high = result.accuracy_interval
-    accuracy = f"test_accuracy_{name}"
-    columns = {accuracy: result.accuracy, f"{accuracy}_low": low, f"{accuracy}_high": high}
-    return columns | {f"threshold_{name}": result.threshold, f"test_auc_{name}": result.auc}
+    return (
+        {f"threshold_{name}": result.threshold}
+        | _with_interval(f"test_accuracy_{name}", result.accuracy, result.accuracy_interval)
+        | _with_interval(f"test_auc_{name}", result.auc, result.auc_interval)
+    )
+
+
+def _with_interval(column: str, value: float, interval: tuple[float, float]) -> dict[str, float]:
+    return {column: value, f"{column}_low": interval[0], f"{column}_high": interval[1]}
 
 
 @dataclass(frozen=True)

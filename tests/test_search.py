@@ -66,17 +66,48 @@ def test_a_stopped_trial_is_pruned_with_all_its_intermediate_values(tmp_path, sp
 
 
 @pytest.mark.parametrize("objective", [math.nan, 0.7])
-def test_a_sick_trial_is_a_failure_and_is_not_left_running(tmp_path, space, objective):
-    """NaN is not reported as a value; nothing waits for the trial for ever."""
+def test_a_sick_trial_is_infeasible_and_is_not_left_running(tmp_path, space, objective):
+    """Its value is the worst that was seen; NaN is not reported as one; nothing waits for the trial for ever."""
     run = Search(tmp_path, space)
     trial = run.start()
     run.report(trial, 0.6)
     run.report(trial, objective, sick="not finite")
     told = run.frozen(0)
-    assert told.state == TrialState.FAIL
+    assert told.state == TrialState.COMPLETE and told.value == 0.6
+    assert told.constraints == {"sick": 1.0}
     assert all(math.isfinite(value) for value in told.intermediate_values.values())
     assert told.intermediate_values[1] == 0.6
     assert not run.study.get_trials(states=[TrialState.RUNNING])
+
+
+def test_a_sick_trial_of_which_nothing_is_known_is_pruned(tmp_path, space):
+    """NaN in its first epoch, and no other trial has reported anything: there is no value that could be told."""
+    run = Search(tmp_path, space)
+    run.report(run.start(), math.nan, sick="not finite")
+    assert run.frozen(0).state == TrialState.PRUNED and run.frozen(0).constraints == {"sick": 1.0}
+
+
+def sick_suggestions(folder, space, told):
+    """How many of the last 12 of 18 suggestions have a rate above 1e-2, where all fall sick and the best border on it."""
+    run = Search(folder, space, "tpe")
+    tell = run.searcher._tell
+    run.searcher._tell = lambda trial, record, state: tell(trial, record, told if state == "sick" else state)
+    for _ in range(18):
+        trial = run.start()
+        rate = trial.config["values"]["learning_rate"]
+        if rate > 1e-2:
+            run.report(trial, 0.6)
+            run.report(trial, math.nan, sick="not finite")
+        else:
+            run.run(trial, 0.5, 0.6, 0.9 + math.log10(rate) / 10)
+    records = run.recorder.records
+    return sum(records[number].values["learning_rate"] > 1e-2 for number in range(6, 18))
+
+
+def test_sick_trials_steer_the_sampler_away(tmp_path, space):
+    """TPE suggests fewer where trials fall sick than it would if they were told as failures, which it ignores."""
+    steered, ignored = (sick_suggestions(tmp_path / told, space, told) for told in ("sick", "failed"))
+    assert steered <= ignored / 2
 
 
 def test_a_trial_that_raised_is_a_failure(tmp_path, space):
@@ -205,7 +236,7 @@ def test_a_resumed_run_remembers_what_its_sampler_was_told(tmp_path):
     ("objectives", "sick", "state", "told"),
     [
         ((0.5, 0.9, 0.7), None, "completed", TrialState.COMPLETE),
-        ((0.5, 0.9), "not finite", "sick", TrialState.FAIL),
+        ((0.5, 0.9), "not finite", "sick", TrialState.COMPLETE),
         ((0.5, 0.9), None, None, TrialState.RUNNING),
     ],
 )

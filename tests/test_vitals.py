@@ -45,7 +45,7 @@ def test_a_constant_embedding_is_collapsed_and_not_rounded_away():
     found = measured(embeddings(1, 16).repeat(60, 1))
     assert found["mean_cosine"] == pytest.approx(1, abs=1e-5) and found["uniformity"] == pytest.approx(0, abs=1e-5)
     assert found["rank_raw"] == pytest.approx(1, abs=1e-3) and found["rank_centred"] == 0
-    assert found["scores_at_one_exact"] == 1
+    assert found["scores_tied_exact"] == 1
 
 
 def test_a_large_set_is_sampled_always_in_the_same_way():
@@ -61,13 +61,13 @@ def test_a_large_set_is_sampled_always_in_the_same_way():
 
 
 def test_scores_that_half_precision_rounds_to_one_are_told_from_true_ones():
-    """In bf16 a cosine of 0.999 is 1; computed anew it is not."""
+    """In bf16 a cosine of 0.999 is 1; computed anew it is not, and no other score equals it."""
     rows = embeddings(40, 16, cone=150.0)
     ends = np.arange(40).reshape(-1, 2).T.ravel()
     front, angle = rows[ends[:20]], rows[ends[20:]]
     rounded = (front * angle).sum(dim=1).bfloat16().float().clamp(-1, 1).numpy()
     found = vitals.of_embeddings(rounded, rows, ends, ends // 2)
-    assert found["scores_at_one"] > 0.9 and found["scores_at_one_exact"] == 0
+    assert found["scores_tied"] > 0.9 and found["scores_tied_exact"] == 0
     assert (found["score_low"], found["score_high"]) == (rounded.min(), rounded.max())
 
 

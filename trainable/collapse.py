@@ -83,9 +83,9 @@ def dimensional_collapse(course: Course) -> Diagnosis | None:
 
 
 def precision_artefact(course: Course) -> Diagnosis | None:
-    """Scores are exactly 1 that in higher precision are not."""
-    rounded, exact = course.value("scores_at_one"), course.value("scores_at_one_exact")
+    """Scores are equal, at 1 for instance, that in higher precision are not."""
+    rounded, exact = course.value("scores_tied"), course.value("scores_tied_exact")
     if rounded is None or exact is None or rounded - exact <= 0.01:
         return None
-    evidence = f"{100 * rounded:.1f} % of the scores are exactly 1, {100 * exact:.1f} % when computed in float64"
+    evidence = f"{100 * rounded:.1f} % of the scores equal another one, {100 * exact:.1f} % when computed in fp32"
     return diagnosis("precision-artefact", WARN, evidence)

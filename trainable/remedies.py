@@ -96,7 +96,7 @@ REMEDIES: dict[str, tuple[str, str]] = {
         "raise the learning rate by a factor of 10 to 1000",
     ),
     "precision-artefact": (
-        "scores are computed in half precision, where every cosine above 0.998 is 1",
+        "scores are computed in half precision, where near cosines become equal: in bf16 all above 0.998 are 1",
         "compute scores and losses in fp32, outside autocast",
     ),
     "threshold-out-of-place": (

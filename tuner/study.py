@@ -31,8 +31,9 @@ class StudySearch(OptunaSearch):
     """Optuna's suggestions for Tune, from a study that outlives the run.
 
     Unlike OptunaSearch, a trial that the scheduler stopped is told as PRUNED with all its intermediate values (there:
-    COMPLETE, with its early value), a sick or NaN one as FAIL (there: running for ever), no configuration is suggested
-    twice, the first is the default one, and a study that was interrupted goes on with the trials it had not finished.
+    COMPLETE, with its early value), a sick or NaN one as infeasible, which samplers avoid (there: running for ever), no
+    configuration is suggested twice, the first is the default one, and a study that was interrupted goes on with the
+    trials it had not finished.
 
     Where the threshold is searched, a suggestion that differs from another trial in nothing else is not trained: the
     other's scores answer for it, once it has ended. And each training is tried once more at the threshold that its own
@@ -270,7 +271,8 @@ class StudySearch(OptunaSearch):
             trial.report(value, epoch)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Tell how the trial ended: COMPLETE with the best epoch's objective, PRUNED with what it reported, or FAIL."""
+        """Tell how the trial ended: COMPLETE with the best epoch's objective, PRUNED with what it reported, infeasible
+        if it was sick, or FAIL."""
         if trial_id in self._completed_trials or trial_id not in self._ot_trials:
             return
         if result and "objective" in result:
@@ -284,12 +286,19 @@ class StudySearch(OptunaSearch):
             "outside_space", False
         )  # its value would be told of other parameters than it had
         undefined = state == COMPLETED and not record.best_epoch  # the metric, in every epoch
-        if outside or undefined or state in (FAILED, SICK):
-            self._ot_study.tell(trial, state=TrialState.FAIL)
-        elif state == COMPLETED:
-            self._ot_study.tell(trial, record.epochs[record.best_epoch]["objective"])
-        else:
-            self._ot_study.tell(trial, state=TrialState.PRUNED)
+        if outside or undefined or state == FAILED:
+            self._ot_study.tell(trial, state=TrialState.FAIL)  # which samplers ignore
+            return
+        trial.set_constraint("sick", float(state == SICK))  # above 0: infeasible, worse than every other
+        value = self._worst() if state == SICK else record.best.get("objective") if state == COMPLETED else None
+        self._ot_study.tell(trial, value, state=TrialState.PRUNED if value is None else TrialState.COMPLETE)
+
+    def _worst(self) -> float | None:
+        """The worst objective that any epoch of any trial had: what stands for a sick trial's own, which may be NaN."""
+        trials = self._ot_study.get_trials(deepcopy=False)
+        values = [value for trial in trials for value in trial.intermediate_values.values()]
+        worst = min if self._ot_study.direction == optuna.study.StudyDirection.MAXIMIZE else max
+        return worst(values, default=None)
 
     def prune_leftovers(self) -> None:
         """Tell and record as pruned what a time budget cut off; a trial without an epoch stays to be resumed."""

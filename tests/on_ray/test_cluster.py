@@ -211,7 +211,7 @@ def test_failed_and_sick_trials_are_recorded_and_the_search_goes_on(failing: Her
     assert sick.error.str.contains("NaN").all()
     assert set(trials.drop(index=[0, *sick.index]).state) == {"completed"}
     told = _states(results, failing.run)
-    assert {told[number] for number in (0, *sick.index)} == {TrialState.FAIL}
+    assert told[0] == TrialState.FAIL and all(told[number] != TrialState.FAIL for number in sick.index)
     assert "the default configuration, trial 0, is failed" in failing.output
     assert "winner on test pairs" in failing.output
 

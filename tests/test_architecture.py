@@ -62,6 +62,27 @@ def test_only_trial_py_imports_ray_in_trainable():
     assert {name_of(path) for path in files("trainable") if "ray" in roots(path)} == {"trainable.trial"}
 
 
+def imported_with(module: str) -> set[str]:
+    """All that importing a module of ours imports: what is at the top of its file, and of the files of ours behind it."""
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        for node in ast.parse(MODULES[waiting.pop()].read_text(encoding="utf-8")).body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module, *(f"{node.module}.{name}" for name in names)]
+            waiting += [name for name in names if name in MODULES and name not in found]
+            found |= set(names)
+    return found
+
+
+@pytest.mark.parametrize("module", ["tuner.replaying"])
+def test_what_needs_no_cluster_imports_no_ray(module):
+    """A trial is trained again, or exported, as a notebook would do it: neither Ray nor Optuna is loaded."""
+    assert "torch" in imported_with(module), "the imports were read"
+    assert not {name.partition(".")[0] for name in imported_with(module)} & {"ray", "optuna"}
+
+
 def test_tests_and_benchmarks_are_imported_by_nothing():
     """What runs does not depend on what checks it."""
     assert not {name_of(path) for path in files(*PACKAGES) if roots(path) & {"tests", "conftest"}}

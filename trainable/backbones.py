@@ -45,6 +45,7 @@ class Backbone(nn.Module):
         self.net = net
         self.image_size_px = image_size_px
         self.feature_size = feature_size
+        self.mean, self.std = mean, std
         # Not persistent: a checkpoint of weights says nothing about pixels.
         self.register_buffer("mean_255", 255 * torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("inverse_std_255", 1 / (255 * torch.tensor(std).view(1, 3, 1, 1)), persistent=False)
@@ -94,7 +95,7 @@ def create_backbone(spec: BackboneSpec, *, seed: int = 0, **overrides: Any) -> B
     Raises InputError for an unknown name, weights that cannot be had or do not fit, or images of the wrong size.
     """
     check_name(spec.name)
-    arguments = {"num_classes": 0, **_size_argument(spec), **overrides}
+    arguments = model_arguments(spec) | overrides
     with seeded(seed):
         net = _created(spec, arguments)
     net = net.eval().to(memory_format=torch.channels_last)
@@ -125,10 +126,10 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def _size_argument(spec: BackboneSpec) -> dict[str, int]:
-    """img_size for the models that are built for one size; the others take any."""
+def model_arguments(spec: BackboneSpec) -> dict[str, int]:
+    """What timm builds the model from: no classifier, and img_size where it is built for one size (others take any)."""
     fixed = timm.get_pretrained_cfg(spec.name).fixed_input_size
-    return {"img_size": spec.image_size_px} if fixed else {}
+    return {"num_classes": 0, **({"img_size": spec.image_size_px} if fixed else {})}
 
 
 def _created(spec: BackboneSpec, arguments: dict[str, Any]) -> nn.Module:

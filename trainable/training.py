@@ -44,7 +44,7 @@ class Training:
         self.settings = settings or Settings()
         self.data = data
         self.device = torch.device(self.settings.device)
-        self.encoder = _encoder(backbone, config).to(self.device)
+        self.encoder = new_encoder(backbone, config).to(self.device)
         self._cut = features.start_of(self.encoder.trainable_blocks, data.features)
         self._inputs = (inputs or Inputs(self.device, data)).at(self._cut)
         self.optimizer = torch.optim.AdamW(
@@ -274,17 +274,24 @@ def train(
         yield training.epoch()
 
 
-def test_scores(
+def trained_to(
     config: TrialConfig, backbone: Backbone, data: PairData, settings: Settings, weights: dict[str, Tensor] | int
-) -> np.ndarray:
-    """(n_test,) cosines of the test pairs under these weights, or those after so many epochs, which are trained again."""
+) -> Training:
+    """The training under these weights, or under those after so many epochs, which are trained again."""
     training = Training(config, backbone, data, settings)
     if isinstance(weights, int):
         while training.epochs_done < weights:
             training.epoch()
     else:
         training.encoder.load_trainable_state(weights)
-    return training.score(data.rows("test"))[0]
+    return training
+
+
+def test_scores(
+    config: TrialConfig, backbone: Backbone, data: PairData, settings: Settings, weights: dict[str, Tensor] | int
+) -> np.ndarray:
+    """(n_test,) cosines of the test pairs under the weights, as `trained_to` takes them."""
+    return trained_to(config, backbone, data, settings, weights).score(data.rows("test"))[0]
 
 
 def _means(sums: dict[str, Tensor], steps: int) -> dict[str, float]:
@@ -294,7 +301,8 @@ def _means(sums: dict[str, Tensor], steps: int) -> dict[str, float]:
     return {name: float(value) / weights.get(name, steps) for name, value in sums.items()}
 
 
-def _encoder(backbone: Backbone, config: TrialConfig) -> PairEncoder:
+def new_encoder(backbone: Backbone, config: TrialConfig) -> PairEncoder:
+    """The encoder as a trial begins with it; the backbone is copied."""
     head = projection_head(backbone.feature_size, config)
     return PairEncoder(copy.deepcopy(backbone), head, config.trainable_blocks)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import socket
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import numpy as np
 import ray
 import torch
-from pyarrow.fs import FileSystem, LocalFileSystem
 from ray import tune
 from ray.util.metrics import Gauge
 
@@ -18,9 +16,9 @@ from trainable.backbones import Backbone
 from trainable.config import Settings, TrialConfig
 from trainable.inputs import Inputs
 from trainable.pairs import PairData
+from trainable.saved_state import STATE_FILE, load_state
 from trainable.training import Training, test_scores
 
-STATE_FILE = "training.pt"
 _GAUGES = {
     "val_accuracy": "Validation accuracy of a trial, at its threshold",
     "val_auc": "Validation ROC-AUC of a trial",
@@ -109,20 +107,6 @@ def scores_by_epoch(score_history: list[torch.Tensor]) -> dict[int, np.ndarray]:
 def node_name() -> str:
     """Host and start of the Ray node's id: nodes may share a host."""
     return f"{socket.gethostname()}/{ray.get_runtime_context().get_node_id()[:8]}"
-
-
-def load_state(folder: str | Path) -> dict[str, Any]:
-    """The training state saved in a checkpoint folder (a path, or a URI of pyarrow's file systems), on the CPU.
-
-    Raises OSError, RuntimeError or pickle.UnpicklingError if it is not there or damaged.
-    """
-    fs, path = (FileSystem.from_uri if "://" in str(folder) else _local)(str(folder))
-    with fs.open_input_file(f"{path}/{STATE_FILE}") as file:
-        return torch.load(io.BytesIO(file.read()), map_location="cpu", weights_only=True)
-
-
-def _local(path: str) -> tuple[FileSystem, str]:
-    return LocalFileSystem(), path
 
 
 @ray.remote

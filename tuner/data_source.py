@@ -8,7 +8,11 @@ from pathlib import Path
 from rich.console import Console
 
 from trainable import turntable
-from trainable.pairs import PairTable
+from trainable.config import InputError
+from trainable.pairs import PairData, PairTable
+from trainable.pixels import decode
+from trainable.views import with_views
+from tuner.display import file_progress
 from tuner.options import DataOptions
 
 EMBEDDED = "turntable"
@@ -33,6 +37,29 @@ def cache_folder(chosen: str | None = None) -> Path:
     if chosen:
         return Path(chosen).expanduser().resolve()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / _APP
+
+
+def check_memory(images: int, image_size_px: int, views: int = 1) -> None:
+    """InputError if all views of the decoded images would fill more than half of this machine's memory."""
+    needed_gb = views * images * image_size_px**2 * 3 / 1e9
+    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    if needed_gb > memory_gb / 2:
+        largest = int((memory_gb / 2 * 1e9 / 3 / images / views) ** 0.5)
+        each, fewer = (f" in {views} views", ", fewer --views") if views > 1 else ("", "")
+        raise InputError(
+            f"{images:,} images{each} of {image_size_px} px take {needed_gb:,.1f} GB of memory; valid is up to half of this "
+            f"machine's {memory_gb:,.1f} GB. Give --image-size-px {largest} or less{fewer}, or fewer images."
+        )
+
+
+def decoded(table: PairTable, image_size_px: int, views: int, console: Console) -> PairData:
+    """The table's images read, in so many views, and what a trial needs of the table."""
+    with file_progress(console, "reading images") as progress:
+        pixels, fingerprint = decode(table, image_size_px, progress=progress)
+    if views > 1:
+        with file_progress(console, "drawing views") as progress:
+            pixels = with_views(pixels, views, fingerprint, progress=progress)
+    return PairData.of(table, pixels, fingerprint, views)
 
 
 def fingerprint_of(table: PairTable, pixels_fingerprint: str) -> str:

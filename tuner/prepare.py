@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,13 +16,10 @@ from search_spaces import SearchSpace, SpaceError
 from trainable.backbones import Backbone, BackboneSpec, block_count, create_backbone
 from trainable.config import InputError, TrialConfig
 from trainable.pairs import PairData, PairTable, check_batch, read_pairs
-from trainable.pixels import decode
 from trainable.verification import cross_fitted
-from trainable.views import with_views
 from tuner import results
 from tuner.cluster import check_address
-from tuner.data_source import EMBEDDED, data_path, fingerprint_of
-from tuner.display import file_progress
+from tuner.data_source import EMBEDDED, check_memory, data_path, decoded, fingerprint_of
 from tuner.options import RunOptions
 from tuner.suggested import Suggested
 
@@ -68,12 +64,7 @@ def prepare(options: RunOptions, console: Console, run: str | None = None) -> Pl
     check_memory(len(table.images), spec.image_size_px, views)
     for note in table.notes:
         console.print(f"note: {note}", soft_wrap=True, markup=False)
-    with file_progress(console, "reading images") as progress:
-        pixels, fingerprint = decode(table, spec.image_size_px, progress=progress)
-    if views > 1:
-        with file_progress(console, "drawing views") as progress:
-            pixels = with_views(pixels, views, fingerprint, progress=progress)
-    data = PairData.of(table, pixels, fingerprint, views)
+    data = decoded(table, spec.image_size_px, views, console)
     return Plan(_new_name(space.name) if run is None else run, options, suggested, spec, backbone, table, data, root)
 
 
@@ -91,19 +82,6 @@ def check_validation(table: PairTable) -> None:
             "so many pairs that without the identities of any one of them both labels are left. Add val pairs of other "
             "identities."
         ) from error
-
-
-def check_memory(images: int, image_size_px: int, views: int = 1) -> None:
-    """InputError if all views of the decoded images would fill more than half of this machine's memory."""
-    needed_gb = views * images * image_size_px**2 * 3 / 1e9
-    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    if needed_gb > memory_gb / 2:
-        largest = int((memory_gb / 2 * 1e9 / 3 / images / views) ** 0.5)
-        each, fewer = (f" in {views} views", ", fewer --views") if views > 1 else ("", "")
-        raise InputError(
-            f"{images:,} images{each} of {image_size_px} px take {needed_gb:,.1f} GB of memory; valid is up to half of this "
-            f"machine's {memory_gb:,.1f} GB. Give --image-size-px {largest} or less{fewer}, or fewer images."
-        )
 
 
 def load_space(name: str) -> SearchSpace:

@@ -5,13 +5,19 @@ from __future__ import annotations
 import platform
 import socket
 import subprocess
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tuner.cluster import Cluster, Share
+import numpy as np
+
+from trainable.features import fingerprint, stored_as
 from tuner.data_source import resolved
-from tuner.prepare import Plan
+
+if TYPE_CHECKING:
+    from tuner.cluster import Cluster, Share
+    from tuner.prepare import Plan
 
 _PACKAGES = ("torch", "timm", "ray", "optuna", "numpy", "pandas", "pyarrow", "scikit-learn")
 _SPLITS = ("train", "val", "test")
@@ -53,10 +59,14 @@ def of_plan(plan: Plan) -> dict[str, Any]:
         "data": resolved(options.data.data),
         "data_fingerprint": plan.data_fingerprint,
         "backbone": options.model.backbone,
-        "weights": options.model.weights,
+        "weights": plan.backbone_spec.weights,
+        "backbone_fingerprint": fingerprint(plan.backbone),
         "image_size_px": plan.backbone_spec.image_size_px,
+        "input_mean": list(plan.backbone.mean),
+        "input_std": list(plan.backbone.std),
         "views": plan.data.views,
         "metric": options.search.metric,
+        "keep_sick": options.search.keep_sick,
         "sampler": options.search.sampler,
         "scheduler": options.search.scheduler,
         "seed": options.configuration.seed,
@@ -64,14 +74,21 @@ def of_plan(plan: Plan) -> dict[str, Any]:
     }
 
 
+def of_features(stored: Mapping[int, np.ndarray]) -> dict[str, Any]:
+    """The columns of the `runs` table that say which features trials started from."""
+    halves = [cut for cut in sorted(stored) if stored[cut].dtype == np.float16]
+    return {"feature_precision": stored_as(stored), "feature_cuts": sorted(stored), "half_cuts": halves}
+
+
 def of_machine(cluster: Cluster, share: Share) -> dict[str, Any]:
     """The columns of the `runs` table that code, libraries and hardware fix."""
-    commit, dirty = _git()
+    commit, dirty = code()
     return {
         "git_commit": commit,
         "git_dirty": dirty,
-        "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in _PACKAGES}},
+        "versions": versions(),
         "device": share.device,
+        "trial_cpus": share.cpus,
         "hostname": socket.gethostname(),
         "cluster_nodes": cluster.nodes,
         "cluster_cpus": cluster.cpus,
@@ -79,7 +96,12 @@ def of_machine(cluster: Cluster, share: Share) -> dict[str, Any]:
     }
 
 
-def _git() -> tuple[str | None, bool | None]:
+def versions() -> dict[str, str]:
+    """Of Python and of each library that numbers depend on."""
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in _PACKAGES}}
+
+
+def code() -> tuple[str | None, bool | None]:
     """Commit of this code and whether it was changed; nothing where it is not a git checkout."""
     folder = Path(__file__).parent
 

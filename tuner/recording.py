@@ -180,7 +180,8 @@ class Recorder(Callback):
         if record.best_arrays is not None:
             low, high = verification.interval(record.best_arrays["correct"], self._resamples)
         fixed_or_solved = "solved" if config.threshold is None else "fixed"
-        source = "searched" if "threshold" in record.searched else fixed_or_solved
+        searched = "threshold" in record.searched and config.threshold is not None
+        source = "searched" if searched else fixed_or_solved
         train_s = sum(numbers["epoch_s"] for numbers in record.epochs.values())
         return row | {
             "trial": record.number,

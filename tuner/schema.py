@@ -11,7 +11,7 @@ PARTITIONS = pa.schema([("space", pa.string()), ("run", pa.string())])
 """Directories, `space=…/run=…`: never columns in a file, they come back on reading."""
 
 _INT, _FLOAT, _TEXT, _BOOL = pa.int64(), pa.float64(), pa.string(), pa.bool_()
-_TEXTS, _TIME = pa.list_(pa.string()), pa.timestamp("us", tz="UTC")
+_TEXTS, _FLOATS, _INTS, _TIME = pa.list_(_TEXT), pa.list_(_FLOAT), pa.list_(_INT), pa.timestamp("us", tz="UTC")
 
 # A row of these lists: name, type, unit, meaning. A name that ends in ! is never null.
 _CONFIGURATION = [
@@ -71,9 +71,13 @@ _RUNS = [
     ("test_pairs", _INT, "pairs", "test pairs"),
     ("backbone", _TEXT, "", "timm's name of the backbone"),
     ("weights", _TEXT, "", "`none`, `pretrained` or the file"),
+    ("backbone_fingerprint", _TEXT, "", "hash of the backbone that trials start from: tensors, size, normalisation"),
     ("image_size_px", _INT, "px", "edge of the square images"),
+    ("input_mean", _FLOATS, "0 to 1", "mean of red, green and blue to normalise with"),
+    ("input_std", _FLOATS, "0 to 1", "standard deviation of red, green and blue to normalise with"),
     ("views", _INT, "", "views of each image that training draws from, the plain one included"),
     ("metric", _TEXT, "", "what the trials are ranked by"),
+    ("keep_sick", _BOOL, "", "whether trials trained on after a diagnosis that calls them hopeless"),
     ("sampler", _TEXT, "", "what proposes configurations"),
     ("scheduler", _TEXT, "", "what stops trials early"),
     ("seed", _INT, "", "seed of the run, from which each trial's is derived"),
@@ -85,6 +89,9 @@ _RUNS = [
     ("device", _TEXT, "", "`cpu` or the accelerator's name"),
     ("precision", _TEXT, "", "number format of the training"),
     ("feature_precision", _TEXT, "", "number format of the stored features; null where none are stored"),
+    ("feature_cuts", _INTS, "blocks", "values of `trainable_blocks` whose features were stored"),
+    ("half_cuts", _INTS, "blocks", "those of them that were stored in fp16"),
+    ("trial_cpus", _INT, "CPUs", "CPU cores, and threads, of each trial"),
     ("hostname", _TEXT, "", "machine of the driver"),
     ("cluster_nodes", _INT, "nodes", "nodes of the cluster at the start"),
     ("cluster_cpus", _FLOAT, "CPUs", "CPUs of the cluster at the start"),

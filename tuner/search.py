@@ -1,4 +1,4 @@
-"""Trials run by Tune: the scheduler that stops weak ones early, what ends the search, and where its checkpoints lie."""
+"""Trials run by Tune: the scheduler that stops weak ones early, and what ends the search."""
 
 from __future__ import annotations
 
@@ -8,16 +8,13 @@ import os
 import time
 from typing import Any
 
-from pyarrow import fs as pafs
 from ray import tune
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 
 from trainable.config import METRICS
-from trainable.trial import STATE_FILE
 from tuner.cluster import Share
 from tuner.options import SearchOptions
 from tuner.recording import Recorder
-from tuner.results import Store
 from tuner.study import StudySearch
 
 
@@ -117,11 +114,3 @@ def run_experiment(
         ),
     )
     tuner.fit()
-
-
-def checkpoints(store: Store, number: int) -> list[str]:
-    """Path or URI of each folder with a saved state of the trial, newest first, over all attempts at the run."""
-    found = store.fs.get_file_info(pafs.FileSelector(store.root, recursive=True, allow_not_found=True))
-    here = [f for f in found if f.base_name == STATE_FILE and f"/trial_{number:04d}/" in f.path]
-    newest_first = sorted(here, key=lambda file: (file.mtime_ns or 0, file.path), reverse=True)
-    return [store.uri_of(file.path.removesuffix(f"/{STATE_FILE}")) for file in newest_first]

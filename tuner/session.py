@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import shlex
 import signal
 import time
@@ -18,11 +17,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from trainable.config import Settings
-from trainable.features import stored_as
 from trainable.pairs import PairData
-from trainable.trial import PairTrial, gpu_precision, load_state, score_test_pairs
-from trainable.verification import best_threshold
+from trainable.saved_state import load_state
+from trainable.trial import PairTrial, gpu_precision, score_test_pairs
 from tuner import provenance, results, search, symptoms, verdict
+from tuner.checkpoints import readable_checkpoint
 from tuner.cluster import Cluster, Share, connect, share
 from tuner.data_source import cache_folder
 from tuner.display import Display, make_console
@@ -35,7 +34,6 @@ from tuner.sharing import with_features
 from tuner.study import StudySearch, make_sampler, open_storage
 from tuner.trial_record import TrialRecord, best_of
 
-_PACKAGES = ("torch", "timm", "ray", "optuna", "numpy", "pandas", "pyarrow", "scikit-learn")
 INTERRUPTED = 130
 
 
@@ -101,7 +99,7 @@ class Session:
         display.show(recorder.records)
         stop = search.Stop(self.plan.options.search.time_budget_s)
         self.data = self._features()
-        self.tables.write_run({"feature_precision": stored_as(self.data.features)})
+        self.tables.write_run(provenance.of_features(self.data.features))
         with answered_signals(stop, self._interrupted), display:
             if to_go > 0:
                 self._search(searcher, recorder, to_go, stop)
@@ -215,10 +213,10 @@ class Session:
 
     def _threshold(self, record: TrialRecord, solve: bool = False) -> float:
         """The threshold for test pairs: the trial's own where it was searched, else solved on all validation scores."""
-        if not solve and (self.settings.threshold_is_searched or record.values["threshold"] is None):
-            return record.best["threshold"]
+        fixed = record.values["threshold"] is not None and not self.settings.threshold_is_searched
         data = self.plan.data
-        return best_threshold(record.best_arrays["scores"], data.pair_label[data.rows("val")]).value
+        labels = data.pair_label[data.rows("val")]
+        return verdict.threshold_for(record.best["threshold"], solve or fixed, record.best_arrays["scores"], labels)
 
     def _test_scores(self, records: list[TrialRecord]) -> dict[int, Any]:
         plan, settings = self.plan, self.settings
@@ -240,14 +238,8 @@ class Session:
         return {number: ray.get(future) for number, future in futures.items()}
 
     def _checkpoint_of(self, number: int) -> str | None:
-        """Where the trial's newest state lies that can be read: a killed run may have left half of one."""
-        for folder in search.checkpoints(self.store, number):
-            try:
-                load_state(folder)
-            except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):
-                continue
-            return folder
-        return None
+        """Where the trial's newest state lies that can be read."""
+        return readable_checkpoint(self.store, number)
 
     def _complain(self, records: list[TrialRecord]) -> str:
         reasons: dict[str, list[int]] = {}

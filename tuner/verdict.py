@@ -84,6 +84,14 @@ class TestPairs:
 TestResult.__test__ = False
 
 
+def threshold_for(own: float, solve: bool, scores: np.ndarray, labels: np.ndarray) -> float:
+    """The threshold to use a trial's model at: its own, or, where nothing chose that, solved on all validation pairs.
+
+    scores, labels: (n_val,) of its best epoch.
+    """
+    return verification.best_threshold(scores, labels).value if solve else own
+
+
 def run_columns(comparison: Comparison, winner: TrialRecord) -> dict[str, Any]:
     """The comparison as columns of the `runs` table."""
     solved = comparison.fair_default

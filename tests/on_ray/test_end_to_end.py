@@ -12,6 +12,7 @@ import pytest
 from tests.on_ray.real_ray import SMALL, Command, alone, dashboard, table
 from trainable import verification
 from trainable.config import Settings
+from tuner.replay import main as replay
 from tuner.schema import SCHEMAS
 
 EPOCHS, TRIALS, VIEWS = 3, 4, 2
@@ -135,6 +136,15 @@ def test_a_trial_trained_without_ray_gives_the_same_bits(
         assert [report.val_auc for report in reports] == known.val_auc.tolist()
         own = scores[scores.trial == row.trial].sort_values("pair")
         np.testing.assert_array_equal(reports[row.best_epoch - 1].scores, own.score.to_numpy())
+
+
+def test_the_command_replay_finds_every_trial_the_same(
+    command: Command, results: Path, trials: pd.DataFrame, capsys: pytest.CaptureFixture, one_thread: None
+) -> None:
+    """From the tables alone, views and all, though the run was given a path relative to another folder."""
+    trial = trials.trial[trials.epochs.idxmin()]
+    code = replay([command.run, str(trial), "--results", str(results)])
+    assert (code, "numbers are equal, bit for bit" in capsys.readouterr().out) == (0, True)
 
 
 def test_the_run_has_its_verdict_and_its_provenance(command: Command, results: Path, trials: pd.DataFrame) -> None:

@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 
 from tests.on_ray.real_ray import SMALL, Command, Here, alone, saved_states, table
 from trainable.config import Settings
-from trainable.trial import load_state
+from trainable.saved_state import load_state
 from tuner.search import Stop
 from tuner.session import answered_signals
 

@@ -1,0 +1,29 @@
+"""Where the saved states of a run's trials lie."""
+
+from __future__ import annotations
+
+import pickle
+
+from pyarrow import fs as pafs
+
+from trainable.saved_state import STATE_FILE, load_state
+from tuner.store import Store
+
+
+def readable_checkpoint(store: Store, number: int) -> str | None:
+    """Where the trial's newest state lies that can be read: a killed run may have left half of one."""
+    for folder in checkpoints(store, number):
+        try:
+            load_state(folder)
+        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):
+            continue
+        return folder
+    return None
+
+
+def checkpoints(store: Store, number: int) -> list[str]:
+    """Path or URI of each folder with a saved state of the trial, newest first, over all attempts at the run."""
+    found = store.fs.get_file_info(pafs.FileSelector(store.root, recursive=True, allow_not_found=True))
+    here = [f for f in found if f.base_name == STATE_FILE and f"/trial_{number:04d}/" in f.path]
+    newest_first = sorted(here, key=lambda file: (file.mtime_ns or 0, file.path), reverse=True)
+    return [store.uri_of(file.path.removesuffix(f"/{STATE_FILE}")) for file in newest_first]

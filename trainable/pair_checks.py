@@ -1,19 +1,34 @@
-"""What must hold in a pair table: each check raises an InputError that lists what breaks it, and where."""
+"""What must hold in a pair table: each check raises a DataError that lists what breaks it, and where."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from trainable.config import InputError, nearest
+from trainable.config import nearest
+from trainable.findings import DataError
 from trainable.identities import SPLITS
 
 LISTED = 20
+ONE_LABEL, LABELS_FIT, DISJOINT = "one label for a pair", "labels fit identities", "an identity in one split only"
+"""Names of the checks whose mistakes spoil a training but do not keep it from running: these can be tolerated."""
 _LABELS = {"0": 0, "0.0": 0, "false": 0, "1": 1, "1.0": 1, "true": 1}
 _SPLIT_NAMES = {**{name: code for code, name in enumerate(SPLITS)}, "validation": 1, "valid": 1}
 _RELABEL = "Correct the labels, or remove these pairs"
+
+
+def held(tolerated: list[DataError] | None, check: Callable[..., Any], *arguments: Any) -> Any:
+    """What the check returns; a mistake that it finds is added to the list, and raised where there is none."""
+    try:
+        return check(*arguments)
+    except DataError as fault:
+        if tolerated is None:
+            raise
+        tolerated.append(fault)
+        return None
 
 
 def listing(items: Sequence[str], total: int | None = None) -> str:
@@ -34,9 +49,10 @@ def check_cells(source: str, rows: pd.DataFrame) -> None:
     empty = {name: _is_empty(rows[name]) for name in rows.columns if not name.endswith("_name")}
     found = [f"{name}: {int(mask.sum())} ({at(rows.index, mask)})" for name, mask in empty.items() if mask.any()]
     if found:
-        raise InputError(
-            f"{source} has empty cells among its {len(rows)} rows:{listing(found)}\n"
-            "Valid is a value in every row. Fill the cells, or remove these rows, or an optional column altogether."
+        raise DataError(
+            "filled cells",
+            f"{source} has empty cells among its {len(rows)} rows:{listing(found)}",
+            "Valid is a value in every row. Fill the cells, or remove these rows, or an optional column altogether.",
         )
 
 
@@ -58,16 +74,19 @@ def labels_of(source: str, rows: pd.DataFrame) -> np.ndarray:
             f"{value!r}: {count} ({at(rows.index, wrong & (text == value).to_numpy())})"
             for value, count in text[wrong].value_counts().head(LISTED).items()
         ]
-        raise InputError(
+        raise DataError(
+            "labels",
             f"{source}: {int(wrong.sum())} of {len(rows)} rows have another pair_label than 0 or 1:"
-            f"{listing(found, text[wrong].nunique())}\n"
-            "Valid are 0 (different) and 1 (same). Correct these rows, or remove them."
+            f"{listing(found, text[wrong].nunique())}",
+            "Valid are 0 (different) and 1 (same). Correct these rows, or remove them.",
         )
     labels = labels.to_numpy(dtype=np.int8)
     if labels.min() == labels.max():
-        raise InputError(
-            f"{source}: every one of its {len(rows)} pairs has pair_label {labels[0]}; valid is a table with pairs of "
-            f"both, 0 (different) and 1 (same). Add pairs with pair_label {1 - labels[0]}."
+        raise DataError(
+            "labels",
+            f"{source}: every one of its {len(rows)} pairs has pair_label {labels[0]}",
+            "valid is a table with pairs of both, 0 (different) and 1 (same). "
+            f"Add pairs with pair_label {1 - labels[0]}.",
         )
     return labels
 
@@ -91,9 +110,10 @@ def check_one_label(
         found = [
             f"{image_names[front[i]]}, {image_names[angle[i]]} ({at(rows, pair == pair[i])})" for i in first[:LISTED]
         ]
-        raise InputError(
-            f"{source}: {len(first)} pairs are labelled both 0 and 1:{listing(found, len(first))}\n"
-            f"Valid is one pair_label for the same two images. {_RELABEL}."
+        raise DataError(
+            ONE_LABEL,
+            f"{source}: {len(first)} pairs are labelled both 0 and 1:{listing(found, len(first))}",
+            f"Valid is one pair_label for the same two images. {_RELABEL}.",
         )
     return int(np.sum(count - 1))
 
@@ -121,10 +141,11 @@ def check_labels_fit(
             )
             found.append(f"{len(mine)} labelled {label} have {what} ({examples}{'; …' if len(mine) > 5 else ''})")
     why = "The table names no identities, so that pairs labelled 1 join their images into one. " if derived else ""
-    raise InputError(
+    raise DataError(
+        LABELS_FIT,
         f"{source}: {int(wrong.sum())} of {len(pair_label)} pairs have a pair_label that contradicts their identities:"
-        f"{listing(found)}\n{why}Valid is pair_label 1 for two views of one identity and 0 for two identities. "
-        f"{_RELABEL}."
+        f"{listing(found)}",
+        f"{why}Valid is pair_label 1 for two views of one identity and 0 for two identities. {_RELABEL}.",
     )
 
 
@@ -139,10 +160,11 @@ def splits_of(source: str, rows: pd.DataFrame) -> np.ndarray:
             near = nearest(value, list(_SPLIT_NAMES), count=1)
             where = at(rows.index, wrong & (text == value).to_numpy())
             found.append(f"{value!r}: {count} ({where})" + (f", perhaps {near}" if near else ""))
-        raise InputError(
-            f"{source}: {int(wrong.sum())} of {len(rows)} rows have an unknown split:{listing(found, len(values))}\n"
+        raise DataError(
+            "splits",
+            f"{source}: {int(wrong.sum())} of {len(rows)} rows have an unknown split:{listing(found, len(values))}",
             "Valid are train, val (or valid, validation) and test. Correct these rows, or remove the column to have "
-            "identity-disjoint splits made."
+            "identity-disjoint splits made.",
         )
     return codes.to_numpy(dtype=np.int8)
 
@@ -153,16 +175,19 @@ def check_splits(source: str, split: np.ndarray, pair_label: np.ndarray) -> None
     missing = [name for name, count in counts.items() if not sum(count)]
     got = ", ".join(f"{name} {sum(count)}" for name, count in counts.items())
     if missing:
-        raise InputError(
-            f"{source} has no pair in the split {' and '.join(missing)} (pairs: {got}); valid is a table with all of "
-            f"{', '.join(SPLITS)}: the search learns on the first, chooses on the second and is judged on the third. "
-            "Add such rows, or remove the column `split` to have identity-disjoint splits made."
+        raise DataError(
+            "splits",
+            f"{source} has no pair in the split {' and '.join(missing)} (pairs: {got})",
+            f"valid is a table with all of {', '.join(SPLITS)}: the search learns on the first, chooses on the second and is "
+            "judged on the third. Add such rows, or remove the column `split` to have identity-disjoint splits made.",
         )
     single = [f"{name}: {one} labelled 1, {zero} labelled 0" for name, (zero, one) in counts.items() if not zero * one]
     if single:
-        raise InputError(
-            f"{source} has splits whose pairs all have the same pair_label:{listing(single)}\nValid is both, "
-            "0 (different) and 1 (same), in every split. Add pairs, or remove the column `split` to have splits made."
+        raise DataError(
+            "splits",
+            f"{source} has splits whose pairs all have the same pair_label:{listing(single)}",
+            "Valid is both, 0 (different) and 1 (same), in every split. Add pairs, or remove the column `split` to have "
+            "splits made.",
         )
 
 
@@ -175,9 +200,10 @@ def check_disjoint(
     shared = np.flatnonzero(held.sum(axis=1) > 1)
     if len(shared):
         found = [f"{names[i]}: {', '.join(np.array(SPLITS)[held[i]])}" for i in shared[:LISTED]]
-        raise InputError(
+        raise DataError(
+            DISJOINT,
             f"{source}: {len(shared)} of {len(names)} identities are in more than one split:"
-            f"{listing(found, len(shared))}\n"
+            f"{listing(found, len(shared))}",
             "Valid is every identity, front and angle, in one split only: else validation measures memory. Move or "
-            "remove these pairs, or remove the column `split` to have identity-disjoint splits made."
+            "remove these pairs, or remove the column `split` to have identity-disjoint splits made.",
         )

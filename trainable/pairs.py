@@ -14,6 +14,7 @@ import pandas as pd
 
 from trainable import pair_checks as checks
 from trainable.config import InputError, nearest
+from trainable.findings import DataError
 from trainable.identities import SPLITS, connected, make_splits
 from trainable.pair_file import SIDES, SUFFIXES, read_file
 from trainable.pair_folder import read_folder
@@ -24,7 +25,7 @@ _TABLES_IN_A_FOLDER = ("pairs.csv", "pairs.parquet", "metadata.csv", "metadata.p
 
 @dataclass(frozen=True, eq=False)
 class PairTable:
-    """n pairs over m distinct images and k identities; no identity is in two splits."""
+    """n pairs over m distinct images and k identities; no identity is in two splits, unless that was tolerated."""
 
     source: str
     """The table or folder, as it was given."""
@@ -118,8 +119,16 @@ def _split_code(split: str) -> int:
     return SPLITS.index(split)
 
 
-def read_pairs(path: str | Path, seed: int = 0, fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)) -> PairTable:
+def read_pairs(
+    path: str | Path,
+    seed: int = 0,
+    fractions: tuple[float, float, float] = (0.6, 0.2, 0.2),
+    tolerated: list[DataError] | None = None,
+) -> PairTable:
     """The pair table in a CSV or Parquet file, or of a folder of identities; every mistake in it is an InputError.
+
+    tolerated: a list that takes the mistakes that a training could run with (labels that contradict each other or the
+    identities, identities in two splits), in place of raising them.
 
     Identities. `front_identity` and `angle_identity` name them. A single `identity` names that of the front image, and
     of the angle image too in a positive pair; the angle image of a negative pair has the identity that other rows give
@@ -137,14 +146,16 @@ def read_pairs(path: str | Path, seed: int = 0, fractions: tuple[float, float, f
     checks.check_cells(source, rows)
     pair_label = checks.labels_of(source, rows)
     images, names, front, angle = _images(source, rows, base)
-    repeated = checks.check_one_label(source, rows.index, front, angle, pair_label, names)
+    repeated = checks.held(tolerated, checks.check_one_label, source, rows.index, front, angle, pair_label, names)
     if repeated:
         notes += (f"rows that repeat the pair of another row: {repeated}; each counts as a pair",)
-    of_image, identity_names = _identities(source, rows, front, angle, pair_label, names)
+    of_image, identity_names = _identities(source, rows, front, angle, pair_label, names, tolerated)
     identities = of_image[front], of_image[angle]
     derived = not {"identity", "front_identity"} & set(rows.columns)
-    checks.check_labels_fit(source, rows.index, pair_label, identities, identity_names, derived)
-    split, made = _splits(source, rows, identities, pair_label, identity_names, seed, fractions)
+    if not any(fault.finding.check == checks.LABELS_FIT for fault in tolerated or ()):
+        fit = source, rows.index, pair_label, identities, identity_names, derived
+        checks.held(tolerated, checks.check_labels_fit, *fit)
+    split, made = _splits(source, rows, identities, pair_label, identity_names, seed, fractions, tolerated)
     table = PairTable(
         source, images, names, front, angle, pair_label, *identities, identity_names,
         np.array(SPLITS)[split], int(np.sum(split < 0)), notes + made,
@@ -190,11 +201,12 @@ def _images(
     names = names[np.unique(index, return_index=True)[1]]
     missing = [k for k, image in enumerate(images) if isinstance(image, str) and not os.path.isfile(image)]  # noqa: PTH113
     if missing:
-        raise InputError(
+        raise DataError(
+            "readable images",
             f"{source}: {len(missing)} of {len(images)} images are missing:"
-            f"{checks.listing([names[k] for k in missing])}\n"
+            f"{checks.listing([names[k] for k in missing])}",
             f"Valid are paths of files, absolute or relative to {base}. Restore the files, or correct or remove their "
-            "rows."
+            "rows.",
         )
     paths = tuple(image if isinstance(image, bytes) else Path(image) for image in images)
     front, angle = np.split(index.astype(np.int64), 2)
@@ -208,6 +220,7 @@ def _identities(
     angle: np.ndarray,
     pair_label: np.ndarray,
     names: tuple[str, ...],
+    tolerated: list[DataError] | None,
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """(m,) identity code of each image, and the names of the identities."""
     positive = pair_label == 1
@@ -224,16 +237,17 @@ def _identities(
     codes, known = pd.factorize(given.astype(str).str.strip().to_numpy(dtype=object))
     if "front_identity" in rows:
         halves = codes[: len(front)], codes[len(front) :]
-        checks.check_labels_fit(source, rows.index, pair_label, halves, known, derived=False)
+        checks.held(tolerated, checks.check_labels_fit, source, rows.index, pair_label, halves, known, False)
     of_image = np.full(len(names), -1, dtype=np.int64)
     of_image[shown] = codes
     torn = np.unique(shown[of_image[shown] != codes])
     if len(torn):
         found = [f"{names[k]}: {', '.join(known[np.unique(codes[shown == k])][:5])}" for k in torn[: checks.LISTED]]
-        raise InputError(
+        raise DataError(
+            "one identity for an image",
             f"{source}: {len(torn)} of {len(names)} images are given more than one identity:"
-            f"{checks.listing(found, len(torn))}\n"
-            "Valid is one identity for an image, wherever it appears. Correct or remove these rows."
+            f"{checks.listing(found, len(torn))}",
+            "Valid is one identity for an image, wherever it appears. Correct or remove these rows.",
         )
     unknown = np.flatnonzero(of_image < 0)
     of_image[unknown] = len(known) + np.arange(len(unknown))
@@ -248,20 +262,22 @@ def _splits(
     identity_names: tuple[str, ...],
     seed: int,
     fractions: tuple[float, float, float],
+    tolerated: list[DataError] | None,
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """(n,) split codes, -1 for a pair to leave out, and notes."""
     if "split" in rows:
         split = checks.splits_of(source, rows)
         checks.check_splits(source, split, pair_label)
-        checks.check_disjoint(source, split, *identities, identity_names)
+        checks.held(tolerated, checks.check_disjoint, source, split, *identities, identity_names)
         return split, ()
     split = make_splits(*identities, pair_label, seed, fractions)
     if split is None:
-        raise InputError(
+        raise DataError(
+            "splits",
             f"{source}: its {len(identity_names)} identities in {len(rows)} pairs cannot be dealt to "
-            f"{', '.join(SPLITS)} so that each has pairs of both labels and none shares an identity; valid is at least "
-            "two identities, with a positive and a negative pair among them, for each split. Add pairs of more "
-            "identities, or a column `split`."
+            f"{', '.join(SPLITS)} so that each has pairs of both labels and none shares an identity",
+            "valid is at least two identities, with a positive and a negative pair among them, for each split. Add "
+            "pairs of more identities, or a column `split`.",
         )
     lost = int(np.sum(split < 0))
     note = f"the table has no column `split`: identities were dealt to {', '.join(SPLITS)} by seed {seed}"
@@ -295,7 +311,8 @@ def check_batch(table: PairTable | PairData, batch_size: int) -> None:
         return
     largest = min(len(rows), 4 * identities) if identities >= 2 else 0
     remedy = f"Use --batch-size {largest} or less, or add data" if largest >= 2 else "Add pairs of other identities"
-    raise InputError(
-        f"the train split has {len(rows)} pairs of {identities} identities; valid for a batch of {batch_size} is at "
-        f"least {batch_size} pairs of {needed} identities. {remedy}."
+    raise DataError(
+        "enough for a batch",
+        f"the train split has {len(rows)} pairs of {identities} identities",
+        f"valid for a batch of {batch_size} is at least {batch_size} pairs of {needed} identities. {remedy}.",
     )

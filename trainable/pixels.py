@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from trainable.config import InputError
+from trainable.findings import DataError
 from trainable.pair_checks import listing
 from trainable.pairs import PairTable
 
@@ -73,7 +74,7 @@ def decode(
             pool.shutdown(cancel_futures=True)
             raise
     if bad:
-        raise InputError(_complaint(table, bad))
+        raise _complaint(table, bad)
     head = f"{image_size_px} px; {_HOW}; ".encode()
     return pixels, hashlib.sha256(head + b"".join(digests)).hexdigest()
 
@@ -90,17 +91,18 @@ def _strict_pillow() -> Iterator[None]:
         ImageFile.LOAD_TRUNCATED_IMAGES = lenient
 
 
-def _complaint(table: PairTable, bad: dict[int, _BadImageError]) -> str:
+def _complaint(table: PairTable, bad: dict[int, _BadImageError]) -> DataError:
     kinds = Counter(reason.kind for reason in bad.values())
     found = []
     for at in sorted(bad):
         detail = f" ({bad[at].detail})" if bad[at].detail else ""
         found.append(f"{table.image_names[at]}: {bad[at].kind}{detail}")
-    return (
+    return DataError(
+        "readable images",
         f"{table.source}: {len(bad)} of {len(table.images)} images cannot be used: "
-        f"{', '.join(f'{count} {kind}' for kind, count in kinds.most_common())}:{listing(found)}\n"
+        f"{', '.join(f'{count} {kind}' for kind, count in kinds.most_common())}:{listing(found)}",
         "Valid are complete images of a format that Pillow reads (JPEG, PNG, WebP, BMP, TIFF, …), of at most "
-        f"{2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels. Restore these files, or remove their rows."
+        f"{2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels. Restore these files, or remove their rows.",
     )
 
 

@@ -111,6 +111,8 @@ class RunOptions:
     """What varies: a name from --list-spaces, or the path of a .py file of your own with a function suggest(trial)."""
     list_spaces: bool = False
     """Print the spaces with the question that each asks, and exit."""
+    force: bool = False
+    """Go on with pairs that the data checks call fatal, such as an identity in two splits; without it they are refused."""
     data: DataOptions = field(default_factory=DataOptions)
     model: ModelOptions = field(default_factory=ModelOptions)
     search: SearchOptions = field(default_factory=SearchOptions)
@@ -129,7 +131,7 @@ class RunOptions:
             ("--precision", self.hardware.precision, PRECISIONS),
             ("--feature-precision", self.hardware.feature_precision, FEATURE_PRECISIONS),
         ):
-            _check_choice(name, value, valid)
+            check_choice(name, value, valid)
         for name, value, low, high in (
             ("--trials", self.search.trials, 1, None),
             ("--cpus-per-trial", self.hardware.cpus_per_trial, 1, None),
@@ -140,9 +142,7 @@ class RunOptions:
             ("--image-size-px", self.data.image_size_px, 8, 4096),
             ("--views", self.data.views, 1, 1000),
         ):
-            if value is not None and (value < low or (high is not None and value > high)):
-                up_to = "" if high is None else f" to {high}"
-                raise InputError(f"{name} is {value}; valid is a number from {low}{up_to}. Give such a number.")
+            check_range(name, value, low, high)
         gpus, budget = self.hardware.gpus_per_trial, self.search.time_budget_s
         if gpus is not None and gpus > 1 and gpus != int(gpus):
             raise InputError(
@@ -210,7 +210,15 @@ _GROUPS = {
 }
 
 
-def _check_choice(name: str, value: str, valid: Iterable[str]) -> None:
+def check_range(name: str, value: float | None, low: float, high: float | None = None) -> None:
+    """InputError for an option's value outside its range; none is in every range."""
+    if value is not None and (value < low or (high is not None and value > high)):
+        up_to = "" if high is None else f" to {high}"
+        raise InputError(f"{name} is {value}; valid is a number from {low}{up_to}. Give such a number.")
+
+
+def check_choice(name: str, value: str, valid: Iterable[str]) -> None:
+    """InputError for an option's value that is not one of the valid ones."""
     if value in valid:
         return
     near = nearest(value, list(valid), count=2)

@@ -15,12 +15,14 @@ import search_spaces
 from search_spaces import SearchSpace, SpaceError
 from trainable.backbones import Backbone, BackboneSpec, block_count, create_backbone
 from trainable.config import InputError, TrialConfig
+from trainable.data_checks import examine_images, examine_table
+from trainable.findings import FAIL, OK, DataError, Finding
 from trainable.pairs import PairData, PairTable, check_batch, read_pairs
 from trainable.verification import cross_fitted
 from tuner import results
 from tuner.cluster import check_address
 from tuner.data_source import EMBEDDED, check_memory, data_path, decoded, fingerprint_of
-from tuner.options import RunOptions
+from tuner.options import DataOptions, ModelOptions, RunOptions
 from tuner.suggested import Suggested
 
 
@@ -53,19 +55,34 @@ def prepare(options: RunOptions, console: Console, run: str | None = None) -> Pl
     space = load_space(options.space)
     root = results.writable(options.output.results)
     check_address(options.hardware.address)
-    spec = backbone_spec(options)
+    spec = backbone_spec(options.data, options.model)
     backbone = create_backbone(spec, seed=options.configuration.seed)
     check_blocks(options.configuration.trainable_blocks, block_count(backbone), spec.name)
     suggested = examine(space, options.configuration, block_count(backbone))
-    table = read_pairs(data_path(options.data, console), seed=options.configuration.seed)
+    tolerated: list[DataError] = []
+    table = read_pairs(data_path(options.data, console), seed=options.configuration.seed, tolerated=tolerated)
     check_batch(table, options.configuration.batch_size)
     check_validation(table)
     views = options.data.views
+    accept(examine_table(table, tolerated), options.force, console)
     check_memory(len(table.images), spec.image_size_px, views)
     for note in table.notes:
         console.print(f"note: {note}", soft_wrap=True, markup=False)
     data = decoded(table, spec.image_size_px, views, console)
+    accept(examine_images(table, data.pixels, options.configuration.batch_size, views), options.force, console)
     return Plan(_new_name(space.name) if run is None else run, options, suggested, spec, backbone, table, data, root)
+
+
+def accept(findings: list[Finding], force: bool, console: Console) -> None:
+    """Print what is no good; InputError where something is fatal, unless it is forced."""
+    fatal = [finding for finding in findings if finding.verdict == FAIL]
+    if fatal and not force:
+        listed = "\n".join(map(str, fatal))
+        raise InputError(f"{listed}\nNothing can come of such pairs; --force runs all the same.")
+    for finding in findings:
+        if finding.verdict != OK:
+            word = "forced" if finding.verdict == FAIL else "warning"
+            console.print(f"{word}: {finding.check}: {finding}", soft_wrap=True, markup=False)
 
 
 def check_validation(table: PairTable) -> None:
@@ -76,11 +93,13 @@ def check_validation(table: PairTable) -> None:
     try:
         cross_fitted(np.zeros(len(rows)), table.pair_label[rows], *identities)  # that it can depends on no score
     except ValueError as error:
-        raise InputError(
+        raise DataError(
+            "enough for validation",
             f"{table.source}: the val split has {len(rows)} pairs of {len(np.union1d(*identities))} identities, too "
-            "few to score each pair at a threshold solved without its identities; valid is at least 4 identities, and "
+            "few to score each pair at a threshold solved without its identities",
+            "valid is at least 4 identities, and "
             "so many pairs that without the identities of any one of them both labels are left. Add val pairs of other "
-            "identities."
+            "identities.",
         ) from error
 
 
@@ -140,13 +159,13 @@ def _check(space: SearchSpace, fixed: TrialConfig, configuration: dict[str, Any]
         )
 
 
-def backbone_spec(options: RunOptions) -> BackboneSpec:
+def backbone_spec(data: DataOptions, model: ModelOptions) -> BackboneSpec:
     """The backbone that the options name."""
-    size = options.data.image_size_px or (64 if options.data.data == EMBEDDED else 128)
-    weights = options.model.weights
+    size = data.image_size_px or (64 if data.data == EMBEDDED else 128)
+    weights = model.weights
     if weights not in ("none", "pretrained"):
         weights = str(Path(weights).expanduser().resolve())
-    return BackboneSpec(options.model.backbone, weights, size, options.model.input_mean, options.model.input_std)
+    return BackboneSpec(model.backbone, weights, size, model.input_mean, model.input_std)
 
 
 def _new_name(space: str) -> str:

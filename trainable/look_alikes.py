@@ -1,0 +1,116 @@
+"""Images that show the same: exact copies by their pixels, near copies by a perceptual hash and a second look.
+
+What is found is a copy that was saved again, scaled or slightly retouched; two different things that look alike, or two
+views of one thing a few degrees apart, are further apart than that on the sets this was set on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+from scipy.fft import dctn
+
+HASH_BITS = 64
+NEAR_BITS = 8
+"""Bits in which the hashes of near copies may differ; unrelated images differ in about 32."""
+NEAR_LEVELS = 6.0
+"""Mean difference of near copies, in levels of 0 to 255, when both are 16 × 16 thumbnails."""
+NEAR_CORRELATION = 0.98
+"""Least correlation of their thumbnails: a small thing on a wide plain ground differs in few levels from any other."""
+BLANK_LEVELS = 2.0
+"""Standard deviation of every colour's levels in a thumbnail below which an image shows nothing."""
+
+_THUMB, _GRID, _WAVES = 16, 32, 8
+_CHUNK = 256
+_NEIGHBOURS = 64  # hashes compared within a band's group, so that many look-alikes do not cost their square
+
+
+def same_pixels(pixels: np.ndarray) -> np.ndarray:
+    """(m,) group of each of the images (m, S, S, 3) uint8: the number of the first one that has the same pixels."""
+    first: dict[bytes, int] = {}
+    digests = (hashlib.blake2b(np.ascontiguousarray(image), digest_size=16).digest() for image in pixels)
+    return np.array([first.setdefault(digest, at) for at, digest in enumerate(digests)], dtype=np.int64)
+
+
+def thumbnails(pixels: np.ndarray) -> np.ndarray:
+    """(m, 768) float32: each image (m, S, S, 3) averaged to 16 × 16 in colour."""
+    return np.concatenate([_shrunk(part, _THUMB).reshape(len(part), 3 * _THUMB**2) for part in _chunks(pixels)])
+
+
+def blank(thumbs: np.ndarray) -> np.ndarray:
+    """(m,) whether each thumbnail (m, 768) is of one colour."""
+    return thumbs.reshape(len(thumbs), _THUMB**2, 3).std(axis=1).max(axis=1) < BLANK_LEVELS
+
+
+def hashes(pixels: np.ndarray) -> np.ndarray:
+    """(m,) uint64 perceptual hashes of images (m, S, S, 3): signs of their 64 lowest frequencies about the median."""
+    parts = []
+    for part in _chunks(pixels):
+        grey = _shrunk(part, _GRID) @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
+        waves = dctn(grey, axes=(1, 2))[:, : _WAVES + 1, : _WAVES + 1].reshape(len(part), -1)[:, 1 : HASH_BITS + 1]
+        bits = waves > np.median(waves, axis=1, keepdims=True)
+        parts.append(np.packbits(bits, axis=1).view(">u8").ravel().astype(np.uint64))
+    return np.concatenate(parts)
+
+
+def near_copies(pixels: np.ndarray) -> np.ndarray:
+    """(p, 2) image numbers, the smaller first, of near copies among images (m, S, S, 3) that all differ.
+
+    Blank images are left out: they are all alike.
+    """
+    thumbs = thumbnails(pixels)
+    seen = np.flatnonzero(~blank(thumbs))
+    pairs = seen[_close(hashes(pixels[seen]))] if len(seen) > 1 else np.empty((0, 2), dtype=np.int64)
+    first, second = thumbs[pairs[:, 0]], thumbs[pairs[:, 1]]
+    alike = (np.abs(first - second).mean(axis=1) <= NEAR_LEVELS) & (_correlation(first, second) >= NEAR_CORRELATION)
+    return pairs[alike]
+
+
+def _chunks(pixels: np.ndarray) -> Iterator[np.ndarray]:
+    return (pixels[start : start + _CHUNK] for start in range(0, max(1, len(pixels)), _CHUNK))
+
+
+def _shrunk(pixels: np.ndarray, size: int) -> np.ndarray:
+    """(m, size, size, 3) float32 means over areas of images (m, S, S, 3)."""
+    areas = _areas(pixels.shape[1], size)
+    return np.einsum("im,amnc,jn->aijc", areas, pixels.astype(np.float32), areas, optimize=True)
+
+
+def _areas(source: int, size: int) -> np.ndarray:
+    """(size, source) shares of each of `source` pixels in each of `size` equal stretches of them."""
+    edges = np.linspace(0, source, size + 1)
+    low, high = edges[:-1, None], edges[1:, None]
+    pixel = np.arange(source)
+    shared = np.clip(np.minimum(high, pixel + 1) - np.maximum(low, pixel), 0, None)
+    return (shared / shared.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def _close(codes: np.ndarray) -> np.ndarray:
+    """(p, 2) positions, the smaller first, of hashes (m,) that differ in NEAR_BITS bits at most.
+
+    Of the NEAR_BITS + 1 bands that a hash is cut into, two such hashes share at least one; only within a band's group
+    are hashes compared, each with its next _NEIGHBOURS in the order of the bits that follow the band.
+    """
+    found = [np.empty((0, 2), dtype=np.int64)]
+    for band in np.array_split(np.arange(HASH_BITS, dtype=np.uint64), NEAR_BITS + 1):
+        above = np.uint64(HASH_BITS) - band[-1] - np.uint64(1)
+        turned = (codes << above) | (codes >> ((band[-1] + np.uint64(1)) % np.uint64(HASH_BITS)))
+        order, key = np.argsort(turned, kind="stable"), turned >> np.uint64(HASH_BITS - len(band))
+        for offset in range(1, min(_NEIGHBOURS, len(codes) - 1) + 1):
+            first, second = order[:-offset], order[offset:]
+            grouped = key[first] == key[second]
+            if not grouped.any():
+                break
+            first, second = first[grouped], second[grouped]
+            close = np.bitwise_count(codes[first] ^ codes[second]) <= NEAR_BITS
+            found.append(np.sort(np.stack([first[close], second[close]], axis=1), axis=1))
+    return np.unique(np.concatenate(found), axis=0)
+
+
+def _correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(p,) correlation of rows (p, d) with rows (p, d)."""
+    first, second = (rows - rows.mean(axis=1, keepdims=True) for rows in (first, second))
+    length = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    return (first * second).sum(axis=1) / np.maximum(length, 1e-9)

@@ -1,0 +1,34 @@
+"""python -m tuner.doctor: look before you train. This module turns mistakes into messages and exit codes."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+
+from trainable.config import InputError
+from tuner.command_line import parse
+from tuner.doctor_options import DoctorOptions
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    started = time.perf_counter()
+    try:
+        options = parse(DoctorOptions, arguments, prog="python -m tuner.doctor")
+        options.check()
+        if sys.stderr.isatty():
+            print("loading PyTorch …", file=sys.stderr)
+        from tuner.examination import examine  # here, so that --help and a mistyped option answer at once
+
+        return examine(options, started)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

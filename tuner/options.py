@@ -197,7 +197,7 @@ class TrialSource:
     def check(self) -> None:
         """Raise InputError for a device that there is not."""
         if self.device is not None:
-            _check_choice("--device", self.device, DEVICES[1:])
+            check_choice("--device", self.device, DEVICES[1:])
 
 
 _GROUPS = {

@@ -23,6 +23,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from trainable.config import InputError, nearest
+from tuner import reading
 from tuner.schema import PARTITIONS, SCHEMAS
 from tuner.store import Store
 
@@ -125,10 +126,13 @@ class RunTables:
         path = self._store.path(table, self._partition, _PART)
         if not self._store.exists(path):
             return SCHEMAS[table].empty_table()
-        return ds.dataset(path, SCHEMAS[table], format="parquet", filesystem=self._store.fs).to_table()
+        try:
+            return reading.read_file(self._store, path, table)
+        except reading.UnusableFileError as error:  # to skip it would be to write over what is in it
+            raise InputError(f"the run {self.run} cannot go on: {self._store.uri_of(path)} {error}.") from error
 
     def _read_back(self, table: str) -> dict[int, pa.Table]:
-        rows = self._read_part(table).replace_schema_metadata(SCHEMAS[table].metadata)
+        rows = self._read_part(table)
         return {trial: rows.filter(ds.field("trial") == trial) for trial in rows["trial"].unique().to_pylist()}
 
 
@@ -179,14 +183,9 @@ def scores(root: str | Path | Store = "results", runs: Sequence[str] | None = No
 def _read(table: str, root: str | Path | Store, wanted: Sequence[str] | None) -> pd.DataFrame:
     store = Store.at(root)
     schema = pa.schema([*PARTITIONS, *SCHEMAS[table]])
-    rows = schema.empty_table()
     if wanted is not None:
         _check_runs(store, wanted)
-    if store.exists(store.path(table)):
-        dataset = ds.dataset(
-            store.path(table), schema, "parquet", store.fs, partitioning=ds.partitioning(PARTITIONS, flavor="hive")
-        )
-        rows = dataset.to_table(filter=None if wanted is None else ds.field("run").isin(list(wanted)))
+    rows = reading.read_table(store, table, wanted)
     frame = rows.to_pandas(maps_as_pydicts="strict")
     # Without this a missing number would turn a column of integers into floats, and of truth values into objects.
     whole = {field.name: "Int64" for field in schema if field.nullable and pa.types.is_integer(field.type)}

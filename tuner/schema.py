@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
-"""Written into every file. It rises when a column changes its name, type or meaning, not when one is added."""
+SCHEMA_VERSION = 2
+"""Written into every file. It rises when a column changes its name, type or meaning, not when one is added; what then makes
+an older file one of today is in tuner/reading.py."""
 
 PARTITIONS = pa.schema([("space", pa.string()), ("run", pa.string())])
 """Directories, `space=…/run=…`: never columns in a file, they come back on reading."""

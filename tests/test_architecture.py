@@ -76,7 +76,7 @@ def imported_with(module: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("module", ["tuner.replaying"])
+@pytest.mark.parametrize("module", ["tuner.replaying", "tuner.exporting"])
 def test_what_needs_no_cluster_imports_no_ray(module):
     """A trial is trained again, or exported, as a notebook would do it: neither Ray nor Optuna is loaded."""
     assert "torch" in imported_with(module), "the imports were read"

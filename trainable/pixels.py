@@ -21,7 +21,8 @@ from trainable.pair_checks import listing
 from trainable.pairs import PairTable
 
 _CHUNK = 16  # images a task: few enough for a smooth progress bar, many enough that tasks cost nothing
-_HOW = "RGB, upright, alpha on white, whole image to a square, bicubic with antialiasing, JPEG draft at twice the size"
+HOW = "RGB, upright, alpha on white, whole image to a square, bicubic with antialiasing, JPEG draft at twice the size"
+"""What pixels depend on besides the image: part of their fingerprint."""
 _MISSING, _UNREADABLE, _EMPTY = "missing", "not readable", "empty"
 _NO_IMAGE, _DAMAGED, _TOO_LARGE = "not an image", "truncated or damaged", "too large"
 
@@ -75,7 +76,7 @@ def decode(
             raise
     if bad:
         raise _complaint(table, bad)
-    head = f"{image_size_px} px; {_HOW}; ".encode()
+    head = f"{image_size_px} px; {HOW}; ".encode()
     return pixels, hashlib.sha256(head + b"".join(digests)).hexdigest()
 
 

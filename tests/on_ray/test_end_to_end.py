@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 import urllib.error
 from pathlib import Path
 
@@ -12,6 +15,8 @@ import pytest
 from tests.on_ray.real_ray import SMALL, Command, alone, dashboard, table
 from trainable import verification
 from trainable.config import Settings
+from trainable.pairs import read_pairs
+from tuner.export import main as export
 from tuner.replay import main as replay
 from tuner.schema import SCHEMAS
 
@@ -145,6 +150,24 @@ def test_the_command_replay_finds_every_trial_the_same(
     trial = trials.trial[trials.epochs.idxmin()]
     code = replay([command.run, str(trial), "--results", str(results)])
     assert (code, "numbers are equal, bit for bit" in capsys.readouterr().out) == (0, True)
+
+
+def test_the_exported_winner_scores_image_files_as_the_search_did(
+    command: Command, results: Path, pairs: Path, tmp_path: Path
+) -> None:
+    """By plain Python in another folder, to which this project is unknown; at the threshold of the verdict."""
+    assert export([command.run, "--to", str(tmp_path / "model"), "--results", str(results)]) == 0
+    (run,) = table(results, "runs", command.run).to_dict("records")
+    known = table(results, "scores", command.run)
+    known = known[known.trial == run["winner_trial"]].iloc[3]
+    images = read_pairs(pairs, seed=0)
+    files = [images.images[side[known.pair]] for side in (images.front, images.angle)]
+    line = [sys.executable, "-I", str(tmp_path / "model" / "score.py"), *map(str, files)]
+    asked = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True)
+    cosine, answer, threshold = re.fullmatch(r"cosine (\S+)  (\w+) \(threshold (\S+)\)\n", asked.stdout).groups()
+    assert float(cosine) == pytest.approx(known.score, abs=1e-5)
+    assert float(threshold) == pytest.approx(run["threshold_winner"], abs=1e-6)
+    assert answer == ("same" if known.score >= run["threshold_winner"] else "different")
 
 
 def test_the_run_has_its_verdict_and_its_provenance(command: Command, results: Path, trials: pd.DataFrame) -> None:

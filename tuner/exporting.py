@@ -24,8 +24,8 @@ from trainable.pixels import HOW
 from trainable.training import new_encoder
 from tuner import export_folder, exported_score, onnx_model, provenance, retraining, verdict
 from tuner.display import make_console
-from tuner.export import ExportOptions
 from tuner.retraining import StoredTrial
+from tuner.trial_options import ExportOptions
 
 EXACT = 1e-5
 """Largest difference between the search's scores and the exported model's, where both computed in fp32 on a CPU."""

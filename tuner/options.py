@@ -179,27 +179,6 @@ class RunOptions:
         return dataclasses.replace(merged, output=dataclasses.replace(merged.output, results=given.output.results))
 
 
-@dataclass(frozen=True)
-class TrialSource:
-    """Where the trial's results are, and what it was trained on is now."""
-
-    results: str = "results"
-    """Folder or URI of the result tables."""
-    data: str | None = None
-    """Where the run's pairs are now; none: where the run found them."""
-    weights: str | None = None
-    """Where the backbone's weights file is now; none: what the run was told."""
-    cache: str | None = None
-    """Folder for rendered images; none: the user's cache folder."""
-    device: str | None = None
-    """cpu or cuda; none: what the trial trained on."""
-
-    def check(self) -> None:
-        """Raise InputError for a device that there is not."""
-        if self.device is not None:
-            check_choice("--device", self.device, DEVICES[1:])
-
-
 _GROUPS = {
     "data": DataOptions,
     "model": ModelOptions,

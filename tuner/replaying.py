@@ -19,9 +19,9 @@ from trainable.reports import EpochReport
 from trainable.training import Training
 from tuner import retraining
 from tuner.display import file_progress, make_console
-from tuner.options import TrialSource
 from tuner.retraining import StoredTrial
 from tuner.schema import SCHEMAS
+from tuner.trial_options import TrialSource
 from tuner.trial_record import FAILED, SICK
 
 _NOT_COMPARED = ("trial", "epoch", "epoch_s", "validation_s")

@@ -22,8 +22,9 @@ from trainable.training import Training, trained_to
 from tuner import provenance, results
 from tuner.checkpoints import readable_checkpoint
 from tuner.data_source import check_memory, data_path, decoded, fingerprint_of
-from tuner.options import DataOptions, TrialSource
+from tuner.options import DataOptions
 from tuner.store import Store
+from tuner.trial_options import TrialSource
 from tuner.trial_record import COMPLETED, PRUNED, SICK
 
 
@@ -74,7 +75,12 @@ class StoredTrial:
 def find(source: TrialSource, name: str, number: int | None) -> StoredTrial:
     """The trial of this number, None: the run's winner. Raises InputError, with those that there are, if it is not there."""
     root = Store.at(source.results).uri
-    run = _plain(results.runs(root, [name]).iloc[0])
+    runs = results.runs(root, [name])
+    if runs.empty:
+        raise InputError(
+            f"the row of the run {name} in {root} cannot be read; valid is the file as it was written. Restore it."
+        )
+    run = _plain(runs.iloc[0])
     rows = results.trials(root, [name]).sort_values("trial")
     number = _winner(name, run, rows) if number is None else number
     if number not in set(rows.trial):

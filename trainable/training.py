@@ -110,6 +110,14 @@ class Training:
         return report
 
     def _train_epoch(self, epoch: int) -> dict[str, Tensor]:
+        sums: dict[str, Tensor] = {}
+        for values in self.steps(epoch):
+            for name, value in values.items():
+                sums[name] = sums.get(name, 0) + value
+        return sums
+
+    def steps(self, epoch: int) -> Iterator[dict[str, Tensor]]:
+        """Train one epoch step by step, yielding each step's losses; `epoch` seeds them, and reports their means."""
         self.encoder.train()
         random = np.random.default_rng([self.config.seed, epoch])
         order = random.permutation(self._train_rows)
@@ -118,15 +126,12 @@ class Training:
             torch.from_numpy(order[step * self.config.batch_size : (step + 1) * self.config.batch_size])
             for step in range(self.steps_an_epoch)
         ]
-        sums: dict[str, Tensor] = {}
         for step, rows in enumerate(batches, start=(epoch - 1) * self.steps_an_epoch):
             self._set_learning_rates(step)
             in_the_middle = step % self.steps_an_epoch == self.steps_an_epoch // 2
             with self._probe if in_the_middle else contextlib.nullcontext():
                 values = self._train_step(rows, shown)
-            for name, value in values.items():
-                sums[name] = sums.get(name, 0) + value
-        return sums
+            yield values
 
     def _shown(self, random: np.random.Generator) -> Tensor:
         """(m,) row of the inputs in which each image is shown this epoch: that of one of its views."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from trainable.config import TrialConfig
-from tuner.options import DataOptions, ModelOptions, check_range
+from tuner.options import DEVICES, DataOptions, ModelOptions, check_choice, check_range
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,10 @@ class DoctorOptions:
     """The space whose degrees of freezing are tried, the shallowest and the deepest cut among them."""
     json: bool = False
     """Print the findings as JSON."""
+    cpus_per_trial: int = 1
+    """CPU cores that a trial is to get; time and memory are told for as many."""
+    device: str = "auto"
+    """What a trial is to train on: cpu, cuda, or auto (cuda where there is a GPU here)."""
     data: DataOptions = field(default_factory=DataOptions)
     model: ModelOptions = field(default_factory=ModelOptions)
     configuration: TrialConfig = field(default_factory=TrialConfig)
@@ -28,4 +32,6 @@ class DoctorOptions:
     def check(self) -> None:
         """Raise InputError for a value that no look can have."""
         check_range("--image-size-px", self.data.image_size_px, 8, 4096)
+        check_choice("--device", self.device, DEVICES)
+        check_range("--cpus-per-trial", self.cpus_per_trial, 1)
         check_range("--views", self.data.views, 1, 1000)

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+import numpy as np
+import torch
 from rich.console import Console
 
-from trainable.config import TrialConfig
+from trainable.backbones import Backbone, block_count, create_backbone
+from trainable.config import Settings, TrialConfig
 from trainable.data_checks import examine_images, examine_table
-from trainable.findings import FAIL, DataError, Finding, worst
+from trainable.features import cacheable_cuts, extract
+from trainable.findings import FAIL, OK, DataError, Finding, worst
+from trainable.first_steps import FirstSteps, excerpt, take_first_steps
+from trainable.model_checks import cut_name, examine_steps
 from trainable.pairs import PairData, check_batch, read_pairs
 from tuner.data_source import check_memory, data_path, decoded
 from tuner.display import make_console
 from tuner.doctor_options import DoctorOptions
 from tuner.findings_table import as_json, print_findings, print_verdict
 from tuner.options import DataOptions
-from tuner.prepare import backbone_spec, check_validation, load_space
+from tuner.prepare import backbone_spec, check_blocks, check_validation, load_space
+from tuner.prepare import examine as try_space
 
 
 @dataclass(frozen=True)
@@ -51,17 +59,88 @@ def examine_data(options: DataOptions, config: TrialConfig, image_size_px: int, 
     return DataExamination(findings, None if too_few else data)
 
 
+def examine_model(options: DoctorOptions, backbone: Backbone, cuts: Sequence[int], data: PairData) -> list[Finding]:
+    """All model checks, by a few training steps at each cut; and what a trial there will take."""
+    settings = Settings(device=_device(options), threads=options.cpus_per_trial)
+    before = torch.get_num_threads()
+    torch.set_num_threads(settings.threads)
+    try:
+        part = excerpt(data, options.configuration.batch_size)
+        began = time.perf_counter()
+        stored = cacheable_cuts(backbone, cuts)
+        part = replace(part, features=extract(backbone, part.pixels, stored, settings.device))
+        feature_s = (time.perf_counter() - began) / len(part.pixels) * len(data.pixels)
+        looks = [
+            take_first_steps(replace(options.configuration, trainable_blocks=cut), backbone, part, settings)
+            for cut in cuts
+        ]
+    finally:
+        torch.set_num_threads(before)
+    blocks = block_count(backbone)
+    features = (
+        f"features of {len(stored)} of these cuts, once for all trials: {_seconds(feature_s)}; " if stored else ""
+    )
+    return [*examine_steps(looks, blocks), _cost(looks, blocks, data, options, features)]
+
+
+def _cost(looks: list[FirstSteps], blocks: int, data: PairData, options: DoctorOptions, features: str) -> Finding:
+    """What one trial will take at each cut."""
+    config, val = options.configuration, data.rows("val")
+    steps = max(1, len(data.rows("train")) // config.batch_size)
+    images = len(np.union1d(data.front[val], data.angle[val]))
+    lines = []
+    for look in looks:
+        trial_s = config.epochs * (steps * look.step_s + images * look.image_s)
+        memory = f"{1000 * look.memory_gb:.0f} MB beside the data"
+        lines.append(f"{cut_name(look.trainable_blocks, blocks)}: {_seconds(trial_s)}, {memory}")
+    cores = f"{options.cpus_per_trial} core{'s' * (options.cpus_per_trial > 1)}"
+    where = f"{config.epochs} epochs of {steps} steps on " + (cores if _device(options) == "cpu" else "a GPU")
+    lines.append(f"({where}; {features}pixels, once on each node: {data.pixels.nbytes / 1e6:.0f} MB)")
+    return Finding("what one trial takes", OK, "\n".join(lines))
+
+
+def _device(options: DoctorOptions) -> str:
+    if options.device != "auto":
+        return options.device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _verdict(findings: Sequence[Finding]) -> str:
+    return worst(finding.verdict for finding in findings)
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.0f} s" if value >= 10 else f"{value:.1f} s"
+
+
 def examine(options: DoctorOptions, started: float) -> int:
     """Look, and print what was found; returns the exit code: 1 where something is fatal. started: of perf_counter."""
     console = make_console()
-    load_space(options.space)
+    space = load_space(options.space)
     spec = backbone_spec(options.data, options.model)
+    backbone = create_backbone(spec, seed=options.configuration.seed)
+    check_blocks(options.configuration.trainable_blocks, block_count(backbone), spec.name)
+    suggested = try_space(space, options.configuration, block_count(backbone))
     looked = examine_data(options.data, options.configuration, spec.image_size_px, console)
-    findings = looked.findings
+    parts = {"Data": looked.findings}
+    if not options.json:
+        print_findings(console, "Data", looked.findings)
+    if looked.data is not None and _verdict(looked.findings) != FAIL:
+        with console.status("taking the first training steps"):
+            cuts = _tried(suggested.cuts, block_count(backbone))
+            parts["Model"] = examine_model(options, backbone, cuts, looked.data)
+        if not options.json:
+            print_findings(console, "Model", parts["Model"])
+    findings = [finding for part in parts.values() for finding in part]
     seconds = time.perf_counter() - started
     if options.json:
         print(as_json(findings, seconds))
     else:
-        print_findings(console, "Data", looked.findings)
         print_verdict(console, findings, seconds)
-    return int(worst(findings) == FAIL)
+    return int(_verdict(findings) == FAIL)
+
+
+def _tried(cuts: Sequence[int | None], blocks: int) -> list[int]:
+    """The shallowest, the middle and the deepest degree of freezing among those that trials can have."""
+    known = sorted({blocks if cut is None else cut for cut in cuts})
+    return sorted({known[0], known[len(known) // 2], known[-1]})

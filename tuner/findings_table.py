@@ -39,13 +39,17 @@ def print_verdict(console: Console, findings: Sequence[Finding], seconds: float)
         WARN: f"nothing fatal; {count[WARN]} to look at",
         OK: "all is well",
     }
-    verdict = worst(findings)
+    verdict = worst(finding.verdict for finding in findings)
     console.print(Text(f"{said[verdict]}  ({len(findings)} checks, {seconds:.0f} s)", style=_STYLES[verdict]))
 
 
 def as_json(findings: Sequence[Finding], seconds: float, **more: Any) -> str:
     """The same: the worst verdict, all findings, and what else is given."""
-    plain = {"verdict": worst(findings), "seconds": round(seconds, 1), "findings": [f.as_dict() for f in findings]}
+    plain = {
+        "verdict": worst(finding.verdict for finding in findings),
+        "seconds": round(seconds, 1),
+        "findings": [f.as_dict() for f in findings],
+    }
     return json.dumps(plain | more, indent=2, ensure_ascii=False)
 
 

@@ -150,7 +150,8 @@ def read_data(trial: StoredTrial, source: TrialSource, console: Console) -> Pair
     run = trial.run
     where = run["data"] if source.data is None else source.data
     try:
-        table = read_pairs(data_path(DataOptions(data=where, cache=source.cache), console), seed=run["seed"])
+        where_from = data_path(DataOptions(data=where, cache=source.cache), console)
+        table = read_pairs(where_from, seed=run["seed"], tolerated=[])  # as the run did, which may have been forced
     except InputError as error:
         raise InputError(
             f"the data of the run {trial.name} cannot be read: {error}\n--data says where it is now."

@@ -65,7 +65,7 @@ def _crowded_now(
     if len(spread) > 1 and spread[-1] > 1.05 * spread[0] + 1e-3:
         return None
     loss, chance, auc = (course.value(name) for name in ("contrastive_loss", "chance_loss", "val_auc"))
-    of_chance = loss / chance if loss is not None and chance else None
+    of_chance = loss / chance if loss is not None and loss >= 0 and chance else None  # below 0 it is no InfoNCE
     learns = of_chance is not None and of_chance < 0.75
     if auc is not None and auc >= 0.65 and (learns or (auc >= 0.7 and spread[-1] >= fail)):
         return None

@@ -8,14 +8,17 @@ from collections.abc import Sequence
 
 from trainable.config import InputError
 from tuner.command_line import parse
-from tuner.doctor_options import DoctorOptions
+from tuner.doctor_options import DoctorOptions, LogOptions
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     started = time.perf_counter()
     try:
-        options = parse(DoctorOptions, arguments, prog="python -m tuner.doctor")
+        words = sys.argv[1:] if arguments is None else list(arguments)
+        if any(word.partition("=")[0] == "--log" for word in words):
+            return _explain_log(parse(LogOptions, words, prog="python -m tuner.doctor"), started)
+        options = parse(DoctorOptions, words, prog="python -m tuner.doctor")
         options.check()
         if sys.stderr.isatty():
             print("loading PyTorch …", file=sys.stderr)
@@ -28,6 +31,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+
+
+def _explain_log(options: LogOptions, started: float) -> int:
+    options.check()
+    from tuner.log_examination import examine_log
+
+    return examine_log(options, started)
 
 
 if __name__ == "__main__":

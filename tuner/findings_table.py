@@ -31,16 +31,21 @@ def print_findings(console: Console, title: str, findings: Sequence[Finding]) ->
     console.print()
 
 
-def print_verdict(console: Console, findings: Sequence[Finding], seconds: float) -> None:
-    """One line: how much is fatal, and how much is for a person to judge."""
+SAYINGS = {
+    FAIL: "fatal: nothing can come of a training before this is mended",
+    WARN: "nothing fatal, but look at the warnings",
+    OK: "all is well",
+}
+
+
+def print_verdict(
+    console: Console, findings: Sequence[Finding], seconds: float, sayings: dict[str, str] = SAYINGS
+) -> None:
+    """One line: what the worst verdict means, and how many there are of each."""
     count = {verdict: sum(finding.verdict == verdict for finding in findings) for verdict in _STYLES}
-    said = {
-        FAIL: f"{count[FAIL]} fatal: nothing can come of a training before this is mended",
-        WARN: f"nothing fatal; {count[WARN]} to look at",
-        OK: "all is well",
-    }
     verdict = worst(finding.verdict for finding in findings)
-    console.print(Text(f"{said[verdict]}  ({len(findings)} checks, {seconds:.0f} s)", style=_STYLES[verdict]))
+    counts = ", ".join(f"{number} {name}" for name, number in count.items() if number)
+    console.print(Text(f"{sayings[verdict]}  ({counts}; {seconds:.0f} s)", style=_STYLES[verdict]))
 
 
 def as_json(findings: Sequence[Finding], seconds: float, **more: Any) -> str:
@@ -56,6 +61,5 @@ def as_json(findings: Sequence[Finding], seconds: float, **more: Any) -> str:
 def _shortened(text: str) -> str:
     """The first lines of a long list; all of it is in the JSON."""
     lines = text.split("\n")
-    return "\n".join(lines[:_LINES]) + (
-        f"\n  … ({len(lines) - _LINES} more lines with --json)" if len(lines) > _LINES else ""
-    )
+    more = [f"  … ({len(lines) - _LINES} more lines with --json)"] if len(lines) > _LINES else []
+    return "\n".join(lines[:_LINES] + more)

@@ -136,6 +136,17 @@ def test_an_image_in_two_splits(copied, verdict):
     assert line.verdict == verdict and f"{copied} of val's 160 images are in train" in line.found
 
 
+def test_a_split_in_another_light():
+    """Darker angle views in the test split only, as from a camera that training never saw."""
+    pixels = DATA.pixels.copy()
+    assert of_images(pixels, "splits look alike").verdict == OK
+    pixels[321::2] = pixels[321::2] // 3
+    line = of_images(pixels, "splits look alike")
+    assert line.verdict == WARN and "light, test, angle: -" in line.found
+    same = np.full_like(pixels, 9)
+    assert of_images(same, "splits look alike").verdict == OK, "nothing to compare with"
+
+
 def test_fewer_identities_than_a_batch_has_pairs():
     """Then a batch shows an identity more than once."""
     assert of_images(DATA.pixels, "enough for a batch", batch_size=80).verdict == OK

@@ -17,6 +17,8 @@ IMBALANCE = 5.0
 """Pairs of one label for each of the other, in a split, from which it is told."""
 FEW_PAIRS = 100
 """Validation or test pairs below which an accuracy moves by more than a point when one of them does."""
+SHIFT = 1.0
+"""Standard deviations of training images by which a split's mean differs from theirs from which it is told."""
 LEAK = 0.05
 """Share of a split's images that another split shows too from which its numbers measure memory."""
 REPEATED = 0.05
@@ -51,6 +53,7 @@ def examine_images(table: PairTable, pixels: np.ndarray, batch_size: int, views:
         _copies(table, groups),
         _near_copies(table, near),
         _image_in_two_splits(table, groups),
+        _splits_alike(table, thumbs),
         _identities_in_a_batch(table, batch_size),
         augmentation(pixels, views),
     ]
@@ -173,6 +176,36 @@ def _image_in_two_splits(table: PairTable, groups: np.ndarray) -> Finding:
         )
     advice = "Remove one of the two rows, or the column `split` once both images have one identity."
     return Finding(check, FAIL if max(shares) > LEAK else WARN, "; ".join(names), advice)
+
+
+def _splits_alike(table: PairTable, thumbs: np.ndarray) -> Finding:
+    """Whether held-out pictures have the light and the contrast of training ones, and the same change between views."""
+    check = "splits look alike"
+    squares = thumbs.reshape(len(thumbs), -1, 3)
+    looks = {"light": squares.mean(axis=(1, 2)), "contrast": squares.std(axis=1).mean(axis=1)}
+    shifts = [
+        (_shift(values, table, split, side), split, side, name)
+        for name, values in looks.items()
+        for split in SPLITS[1:]
+        for side in ("front", "angle", "change from front to angle")
+    ]
+    shift, split, side, name = max(shifts, key=lambda found: abs(found[0]))
+    text = f"largest shift from train: {name}, {split}, {side}: {shift:+.1f} standard deviations"
+    if abs(shift) < max(SHIFT, 4 / math.sqrt(len(_identities(table, split)))):
+        return Finding(check, OK, text)
+    advice = (
+        f"Expect {split} numbers below what training promises; add such pictures to train, or augment light (--views)."
+    )
+    return Finding(check, WARN, text, advice)
+
+
+def _shift(values: np.ndarray, table: PairTable, split: str, side: str) -> float:
+    """Mean of a split's less that of train's, in train's standard deviations. values: (m,) of each image."""
+    of_pair = {"front": values[table.front], "angle": values[table.angle]}
+    of_pair["change from front to angle"] = np.where(table.pair_label == 1, of_pair["angle"] - of_pair["front"], np.nan)
+    here, train = (of_pair[side][table.rows(name)] for name in (split, "train"))
+    spread = float(np.nanstd(train))
+    return float(np.nanmean(here) - np.nanmean(train)) / spread if spread else 0.0
 
 
 def _identities_in_a_batch(table: PairTable, batch_size: int) -> Finding:

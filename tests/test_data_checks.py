@@ -142,7 +142,7 @@ def test_a_split_in_another_light():
     assert of_images(pixels, "splits look alike").verdict == OK
     pixels[321::2] = pixels[321::2] // 3
     line = of_images(pixels, "splits look alike")
-    assert line.verdict == WARN and "light, test, angle: -" in line.found
+    assert line.verdict == WARN and "light, test, change from front to angle: -" in line.found
     same = np.full_like(pixels, 9)
     assert of_images(same, "splits look alike").verdict == OK, "nothing to compare with"
 

@@ -148,6 +148,8 @@ def test_tidy_tables_can_be_limited_to_runs(root: str) -> None:
     for run in ("r1", "r2", "r3"):
         fill(RunTables(root, "a", run))
     assert set(results.trials(root, runs=["r1", "r3"]).run) == {"r1", "r3"}
+    assert {(row.run, row.trial) for row in results.scores(root, ["r2"], trials=[1]).itertuples()} == {("r2", 1)}
+    assert not len(results.scores(root, ["r2"], trials=[]))
     with pytest.raises(InputError, match=r"no run 'r9'.*r1, r2, r3"):
         results.scores(root, runs=["r9"])
 

@@ -29,8 +29,11 @@ class UnusableFileError(Exception):
     """A file that cannot be read as a part of its table; the message says why."""
 
 
-def read_table(store: Store, table: str, runs: Collection[str] | None = None) -> pa.Table:
-    """All files of a table, or those of the runs named, with the partitions as first columns, by space and run.
+def read_table(
+    store: Store, table: str, runs: Collection[str] | None = None, files: Collection[str] | None = None
+) -> pa.Table:
+    """All files of a table, or those of the runs and of the names given, with the partitions as first columns, by space and
+    run.
 
     A foreign, damaged or newer file is left out with a SkippedFileWarning.
     """
@@ -38,6 +41,8 @@ def read_table(store: Store, table: str, runs: Collection[str] | None = None) ->
     parts = [(path, match and (unquote(match[1]), unquote(match[2]))) for path, match in found]
     if runs is not None:
         parts = [(path, names) for path, names in parts if names and names[1] in runs]
+    if files is not None:
+        parts = [(path, names) for path, names in parts if path.rpartition("/")[2] in files]
 
     def read(part: tuple[str, tuple[str, str] | None]) -> pa.Table | str:
         path, names = part

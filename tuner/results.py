@@ -89,11 +89,11 @@ class RunTables:
         _check_names("scores", filled)
         schema = SCHEMAS["scores"]
         arrays = [pa.array(filled[f.name], f.type) if f.name in filled else pa.nulls(size, f.type) for f in schema]
-        self._put("scores", f"trial-{trial:05d}.parquet", pa.table(arrays, schema=schema))
+        self._put("scores", _scores_file(trial), pa.table(arrays, schema=schema))
 
     def read_scores(self, trial: int) -> dict[str, np.ndarray] | None:
         """The columns written by `write_scores`, or None if there are none."""
-        path = self._store.path("scores", self._partition, f"trial-{trial:05d}.parquet")
+        path = self._store.path("scores", self._partition, _scores_file(trial))
         if not self._store.exists(path):
             return None
         with self._store.fs.open_input_file(path) as file:
@@ -175,22 +175,31 @@ def epochs(root: str | Path | Store = "results", runs: Sequence[str] | None = No
     return _read("epochs", root, runs)
 
 
-def scores(root: str | Path | Store = "results", runs: Sequence[str] | None = None) -> pd.DataFrame:
-    """One row a trial and validation pair of all runs, or of the runs named. Columns: results/README.md."""
-    return _read("scores", root, runs)
+def scores(
+    root: str | Path | Store = "results", runs: Sequence[str] | None = None, trials: Sequence[int] | None = None
+) -> pd.DataFrame:
+    """One row a trial and validation pair of all runs and trials, or of those named. Columns: results/README.md."""
+    return _read("scores", root, runs, trials)
 
 
-def _read(table: str, root: str | Path | Store, wanted: Sequence[str] | None) -> pd.DataFrame:
+def _read(
+    table: str, root: str | Path | Store, wanted: Sequence[str] | None, trials: Sequence[int] | None = None
+) -> pd.DataFrame:
     store = Store.at(root)
     schema = pa.schema([*PARTITIONS, *SCHEMAS[table]])
     if wanted is not None:
         _check_runs(store, wanted)
-    rows = reading.read_table(store, table, wanted)
+    files = None if trials is None else [_scores_file(trial) for trial in trials]
+    rows = reading.read_table(store, table, wanted, files)
     frame = rows.to_pandas(maps_as_pydicts="strict")
     # Without this a missing number would turn a column of integers into floats, and of truth values into objects.
     whole = {field.name: "Int64" for field in schema if field.nullable and pa.types.is_integer(field.type)}
     truth = {field.name: "boolean" for field in schema if pa.types.is_boolean(field.type)}
     return frame.astype(whole | truth)
+
+
+def _scores_file(trial: int) -> str:
+    return f"trial-{trial:05d}.parquet"
 
 
 def _check_runs(store: Store, wanted: Sequence[str]) -> None:

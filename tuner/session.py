@@ -27,12 +27,14 @@ from tuner.data_source import cache_folder
 from tuner.display import Display, make_console
 from tuner.feature_cache import FeatureCache
 from tuner.options import RunOptions
+from tuner.page import page_or_reason
 from tuner.prepare import Plan, prepare
 from tuner.recording import Recorder
 from tuner.resuming import attempts_of, check_same_run, held, local_state, save_options, saved_run
 from tuner.sharing import with_features
 from tuner.study import StudySearch, make_sampler, open_storage
 from tuner.trial_record import TrialRecord, best_of
+from tuner.worst_pairs import Images
 
 INTERRUPTED = 130
 
@@ -276,8 +278,10 @@ class Session:
 
     def _say_where(self, wall_s: float) -> None:
         root, run = self.plan.results_root, self.plan.run
+        images = Images(self.plan.table, self.plan.data.pixels)
         trials, this_run = f"{root}/trials", f"run == {run!r}"
         lines = {
+            "page": page_or_reason(root, run, images),
             "results": f"{root}   ({wall_s:.0f} s in all)",
             "pandas": f"pandas.read_parquet({trials!r}).query({this_run!r})",
             "study": f"optuna-dashboard {self.state_dir / 'study.log'}",

@@ -1,0 +1,265 @@
+"""The three answers that a page begins with: which configuration to use, how sure that is, what not to try again."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, field, replace
+
+from tuner.dead_ends import dead_ends
+from tuner.drawing import number
+from tuner.symptoms import Symptom
+from tuner.trial_record import FAILED, SICK
+from tuner.whole_run import WholeRun
+
+GOOD, UNSURE, BAD = "good", "unsure", "bad"
+_LISTED, _FEW = 5, 3
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One of the three: a sentence to remember, what it rests on, and what can be copied."""
+
+    question: str
+    headline: str
+    lines: list[str] = field(default_factory=list)
+    values: dict[str, str] = field(default_factory=dict)
+    """Parameters and their values."""
+    flags: str = ""
+    """The same as options of the command line."""
+    tone: str = GOOD
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """What to use: a trial's values, at a threshold."""
+
+    trial: int
+    threshold: float | None
+    headline: str
+    why: str
+    tone: str
+
+
+def answers(run: WholeRun, symptoms: list[Symptom]) -> list[Answer]:
+    """The three, for a run of any state."""
+    return [_use(run), _sure(run), _avoid(run, symptoms)]
+
+
+def _use(run: WholeRun) -> Answer:
+    question = "Which configuration should I use?"
+    if run.leader is None:
+        reason = run.row["error"] or "no trial finished an epoch that could be ranked"
+        return Answer(question, "None of these.", [f"No trial can win: {reason}."], tone=BAD)
+    choice = _choice(run)
+    values = {name: run.value(choice.trial, name) for name in run.searched if name != "threshold"}
+    values = {name: value for name, value in values.items() if run.has(choice.trial, name)}
+    values["threshold"] = choice.threshold
+    return Answer(
+        question,
+        choice.headline,
+        [choice.why],
+        {name: number(value, 4) for name, value in values.items() if value is not None},
+        " ".join(f"--{name.replace('_', '-')} {value!r}" for name, value in values.items() if value is not None),
+        choice.tone,
+    )
+
+
+def _choice(run: WholeRun) -> _Choice:
+    """Only what is better beyond noise replaces the default."""
+    row, leader, default = run.row, run.leader, run.default
+    first = _Choice(
+        leader, run.threshold, f"The winner, trial {leader}.", "It is better than the default beyond noise.", GOOD
+    )
+    if row["test_accuracy_winner"] is None:
+        why = f"It leads by {run.metric} on validation pairs. The run has not come to its end: no test pair was looked at."
+        return replace(first, headline=f"For now trial {leader}, which leads so far.", why=why, tone=UNSURE)
+    if row["test_accuracy_default"] is None or default is None:
+        why = "The default configuration did not get as far as to be compared with."
+        return replace(first, why=why, tone=UNSURE)
+    stay = _Choice(default, row["threshold_default"], "The default configuration.", "", UNSURE)
+    better = _above(row, "test_difference")
+    if leader == default:
+        why = "It was tried first, and no other trial was better on validation pairs."
+        return replace(stay, threshold=run.threshold, why=why, tone=GOOD)
+    if row["test_difference_high"] < 0:
+        return replace(stay, why=f"Trial {leader}, which won on validation pairs, is worse on test pairs.", tone=BAD)
+    if _same_training(run, leader, default):
+        what = f"The default configuration, with the threshold {number(run.threshold)}."
+        why = f"The winner, trial {leader}, differs from the default in nothing but the threshold."
+        return replace(first, headline=what, why=why, tone=GOOD if better else UNSURE)
+    if better and (row["test_difference_solved"] is None or _above(row, "test_difference_solved")):
+        return first
+    return _stay(run, stay, better)
+
+
+def _stay(run: WholeRun, stay: _Choice, better: bool) -> _Choice:
+    """The default, where the winner is not better than it; with a solved threshold where that does no worse."""
+    row, solved = run.row, run.row["threshold_default_solved"]
+    if better:
+        what = "The default configuration, with a solved threshold."
+        why = (
+            f"With the threshold {number(solved)}, solved for it, the default does as well as the winner, trial {run.leader}, "
+            "as far as the test pairs can tell: what was found is the threshold."
+        )
+        return replace(stay, threshold=solved, headline=what, why=why)
+    why = f"Trial {run.leader}, which won on validation pairs, is not better than it beyond noise: nothing speaks for a change."
+    use_solved = solved is not None and row["test_accuracy_default_solved"] >= row["test_accuracy_default"]
+    return replace(stay, threshold=solved if use_solved else stay.threshold, why=why)
+
+
+def _sure(run: WholeRun) -> Answer:
+    question, row = "How sure is that?", run.row
+    if run.leader is None:
+        return Answer(question, "There is nothing to be sure of.", tone=BAD)
+    if row["test_accuracy_winner"] is None:
+        value, ends = run.value(run.leader, "val_accuracy"), _ends(run, run.leader)
+        pairs = _count(row["val_pairs"], "validation pair")
+        told = (
+            f"Trial {run.leader} tells {_percent(value)}{_within(*ends)} of {pairs} right (in brackets 95 % interval)."
+        )
+        wait = "It was chosen on these very pairs, so expect less. Finish the run to have it tested."
+        return Answer(question, "Not sure yet.", [told, wait], tone=UNSURE)
+    identities = f" of {row['test_identities']} identities" if row["test_identities"] else ""
+    lines = [
+        f"The winner, trial {run.leader}, tells {_measured(row, 'winner')} of {_count(row['test_pairs'], 'test pair')}"
+        f"{identities} right, which no trial saw (in brackets 95 % intervals)."
+    ]
+    headline, tone = "There is no default to compare it with.", UNSURE
+    if row["test_accuracy_default"] is not None:
+        headline, tone = _compared(run)
+        at = f"The default, threshold {number(row['threshold_default'])}: {_measured(row, 'default')}."
+        lines.append(f"{at} {_difference(row, 'test_difference')}")
+        if _solved_differs(run):
+            at = f"The default with a threshold solved for it, {number(row['threshold_default_solved'])}:"
+            lines.append(f"{at} {_measured(row, 'default_solved')}. {_difference(row, 'test_difference_solved')}")
+    lines.append(
+        "The intervals say what other identities could change; what another seed could, one run does not tell."
+    )
+    return Answer(question, headline, lines, tone=tone)
+
+
+def _solved_differs(run: WholeRun) -> bool:
+    """Whether the default with a solved threshold is a third thing beside winner and default."""
+    row = run.row
+    given = row["test_difference_solved"] is not None
+    same = run.default is not None and _same_training(run, run.leader, run.default)
+    return given and not same and row["threshold_default_solved"] != row["threshold_default"]
+
+
+def _compared(run: WholeRun) -> tuple[str, str]:
+    row = run.row
+    if run.leader == run.default:
+        return "The default itself won; its threshold is all that changed.", GOOD
+    if row["test_difference_high"] < 0:
+        return "Sure that the search found nothing better.", BAD
+    if not _above(row, "test_difference"):
+        return "Not sure: the winner is not better than the default beyond noise.", UNSURE
+    if _same_training(run, run.leader, run.default):
+        return "Sure that the threshold matters; nothing else that was tried is better than the default.", GOOD
+    if row["test_difference_solved"] is not None and not _above(row, "test_difference_solved"):
+        return "Sure that the threshold matters; not that anything else does.", UNSURE
+    return "Sure: better than the default beyond noise.", GOOD
+
+
+def _avoid(run: WholeRun, symptoms: list[Symptom]) -> Answer:
+    question = "What should I not try again?"
+    ruled_out = _dead_ends(run) | _always_sick(symptoms)
+    lines = [f"{where}: {why}." for where, why in ruled_out.items()]
+    lines += _single_trials(run, symptoms, ruled_out)
+    if not lines:
+        why = "No trial fell sick or failed, and no end of a range was worse than the rest beyond noise."
+        return Answer(question, "Nothing was ruled out.", [why])
+    if not ruled_out:
+        return Answer(question, "Nothing but single trials was ruled out.", lines, tone=UNSURE)
+    more = f" and {len(ruled_out) - 2} more" if len(ruled_out) > 2 else ""
+    return Answer(question, f"{'; '.join(list(ruled_out)[:2])}{more}.", lines, tone=UNSURE)
+
+
+def _dead_ends(run: WholeRun) -> dict[str, str]:
+    """By range, why every trial there was worse than the rest."""
+    found = {}
+    for end in dead_ends(run):
+        where = f"{end.parameter} {number(end.edge)} and {'below' if end.is_low else 'above'}"
+        reached = "none could be ranked" if end.best is None else f"the best reached {end.best:.3f}"
+        winner = f"the winner has {run.value(run.leader, 'objective'):.3f} {run.metric}"
+        found[where] = f"of {_count(end.trainings, 'training')} {reached}; {winner}"
+    return found
+
+
+def _always_sick(symptoms: list[Symptom]) -> dict[str, str]:
+    """By range, the diagnoses that all trials there have, three at least: fewer can be chance."""
+    found: dict[str, list[Symptom]] = {}
+    for symptom in symptoms:
+        if len(symptom.trials) >= _FEW and symptom.parameter is not None and symptom.others_there == 0:
+            found.setdefault(symptom.where, []).append(symptom)
+    return {
+        where: f"{', '.join(s.name for s in those)} in all of {_count(max(len(s.trials) for s in those), 'trial')}"
+        for where, those in found.items()
+    }
+
+
+def _single_trials(run: WholeRun, symptoms: list[Symptom], ruled_out: dict[str, str]) -> list[str]:
+    """What ended a trial, by diagnosis or error, where no range of above says it."""
+    ended = run.trials[run.trials.state.isin([SICK, FAILED])]
+    known = {symptom.name: symptom for symptom in symptoms}
+    lines = []
+    for (state, reason), group in ended.groupby(["state", ended.error.fillna("unknown")], sort=False):
+        name = reason.partition(":")[0]
+        symptom = known.get(name) if state == SICK else None
+        if symptom is not None and symptom.where in ruled_out:
+            continue
+        trials = list(map(int, group.trial))
+        values = run.searched_values(trials[0]) if len(trials) == 1 else {}
+        where = ", ".join(f"{parameter} {number(value)}" for parameter, value in values.items())
+        what = f"ended by {name}" if state == SICK else f"failed: {reason}"
+        lines.append(f"{_numbers(trials)}{where and f' ({where})'}: {what}.")
+    return lines[:_LISTED]
+
+
+def _same_training(run: WholeRun, one: int, other: int) -> bool:
+    names = [name for name in run.searched if name != "threshold"]
+    return all(run.value(one, name) == run.value(other, name) for name in names if run.has(one, name))
+
+
+def _above(row: dict, name: str) -> bool:
+    return row[name] is not None and row[f"{name}_low"] > 0
+
+
+def _ends(run: WholeRun, trial: int) -> tuple[float | None, float | None]:
+    return run.value(trial, "val_accuracy_low"), run.value(trial, "val_accuracy_high")
+
+
+def _measured(row: dict, which: str) -> str:
+    name = f"test_accuracy_{which}"
+    return _percent(row[name]) + _within(row[f"{name}_low"], row[f"{name}_high"])
+
+
+def _within(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f" ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def _difference(row: dict, name: str) -> str:
+    ends = f"{100 * row[f'{name}_low']:+.1f} to {100 * row[f'{name}_high']:+.1f}"
+    if row[f"{name}_low"] > 0:
+        meaning = "better beyond noise"
+    else:
+        meaning = "worse beyond noise" if row[f"{name}_high"] < 0 else "not told apart"
+    return f"Difference {100 * row[name]:+.1f} points ({ends}): {meaning}."
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f} %"
+
+
+def _count(count: int | None, noun: str) -> str:
+    return f"{count:,} {noun}{'s' * (count != 1)}" if count is not None else f"{noun}s"
+
+
+def _numbers(trials: list[int]) -> str:
+    listed = ", ".join(map(str, trials[:_LISTED])) + (" …" if len(trials) > _LISTED else "")
+    return f"Trial {listed}" if len(trials) == 1 else f"Trials {listed}"
+
+
+def resume_command(run: WholeRun) -> str:
+    """The command that goes on with the run."""
+    return shlex.join(["python", "-m", "tuner.run", "--resume", run.name, "--results", run.root])

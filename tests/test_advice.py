@@ -68,7 +68,9 @@ def test_only_what_is_better_beyond_noise_replaces_the_default(
     use, sure, _ = asked(run)
     assert (use.headline, use.tone) == (headline, tone)
     assert (use.values["learning_rate"], use.values["threshold"]) == (rate, threshold)
-    assert use.flags == f"--learning-rate {rate} --temperature 0.07 --threshold {threshold}"
+    flags, *export = use.commands.values()
+    assert flags == f"--learning-rate {rate} --temperature 0.07 --threshold {threshold}"
+    assert bool(export) == (tone == GOOD) and all("tuner.export joint-1 1 " in command for command in export)
     assert ("beyond noise" in sure.headline) == (tone == GOOD or to_default == UNCLEAR)
     assert "90.0 % (85.0 to 95.0) of 400 test pairs of 200 identities" in sure.lines[0]
 

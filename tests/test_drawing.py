@@ -58,7 +58,9 @@ def test_numbers_are_short(value: float | None, text: str) -> None:
 def test_text_and_attributes_are_escaped_and_markup_is_not() -> None:
     """Nothing that a user wrote can end an attribute or begin an element."""
     made = element("text", '<b>"&', aria_label='"><script>')
-    assert ElementTree.fromstring(made).text == '<b>"&' and ElementTree.fromstring(made).get("aria-label") == '"><script>'
+    assert (
+        ElementTree.fromstring(made).text == '<b>"&' and ElementTree.fromstring(made).get("aria-label") == '"><script>'
+    )
     assert element("g", Markup("<b></b>")) == Markup("<g><b></b></g>")
 
 

@@ -24,8 +24,8 @@ class Answer:
     lines: list[str] = field(default_factory=list)
     values: dict[str, str] = field(default_factory=dict)
     """Parameters and their values."""
-    flags: str = ""
-    """The same as options of the command line."""
+    commands: dict[str, str] = field(default_factory=dict)
+    """What can be copied, by what it is for."""
     tone: str = GOOD
 
 
@@ -54,14 +54,13 @@ def _use(run: WholeRun) -> Answer:
     values = {name: run.value(choice.trial, name) for name in run.searched if name != "threshold"}
     values = {name: value for name, value in values.items() if run.has(choice.trial, name)}
     values["threshold"] = choice.threshold
-    return Answer(
-        question,
-        choice.headline,
-        [choice.why],
-        {name: number(value, 4) for name, value in values.items() if value is not None},
-        " ".join(f"--{name.replace('_', '-')} {value!r}" for name, value in values.items() if value is not None),
-        choice.tone,
-    )
+    values = {name: value for name, value in values.items() if value is not None}
+    flags = " ".join(f"--{name.replace('_', '-')} {value!r}" for name, value in values.items())
+    commands = {"Its values, as options of python -m tuner.run": flags}
+    if choice.trial == run.leader and choice.threshold == run.threshold:
+        commands["The trained model, as a folder that needs nothing of this project"] = export_command(run)
+    shown = {name: number(value, 4) for name, value in values.items()}
+    return Answer(question, choice.headline, [choice.why], shown, commands, choice.tone)
 
 
 def _choice(run: WholeRun) -> _Choice:
@@ -163,7 +162,7 @@ def _compared(run: WholeRun) -> tuple[str, str]:
 
 def _avoid(run: WholeRun, symptoms: list[Symptom]) -> Answer:
     question = "What should I not try again?"
-    ruled_out = _dead_ends(run) | _always_sick(symptoms)
+    ruled_out = _dead_ends(run, symptoms)
     lines = [f"{where}: {why}." for where, why in ruled_out.items()]
     lines += _single_trials(run, symptoms, ruled_out)
     if not lines:
@@ -175,38 +174,33 @@ def _avoid(run: WholeRun, symptoms: list[Symptom]) -> Answer:
     return Answer(question, f"{'; '.join(list(ruled_out)[:2])}{more}.", lines, tone=UNSURE)
 
 
-def _dead_ends(run: WholeRun) -> dict[str, str]:
-    """By range, why every trial there was worse than the rest."""
-    found = {}
+def _dead_ends(run: WholeRun, symptoms: list[Symptom]) -> dict[str, str]:
+    """By range, why it is not worth another trial: all there were worse than the rest, or all there have a diagnosis."""
+    always = [s for s in symptoms if len(s.trials) >= _FEW and s.parameter is not None and s.others_there == 0]
+    found: dict[str, str] = {}
     for end in dead_ends(run):
-        where = f"{end.parameter} {number(end.edge)} and {'below' if end.is_low else 'above'}"
         reached = "none could be ranked" if end.best is None else f"the best reached {end.best:.3f}"
         winner = f"the winner has {run.value(run.leader, 'objective'):.3f} {run.metric}"
-        found[where] = f"of {_count(end.trainings, 'training')} {reached}; {winner}"
+        there = ", ".join(symptom.name for symptom in always if end.holds(symptom.parameter, symptom.low, symptom.high))
+        where = f"{end.parameter} {number(end.edge)} and {'below' if end.is_low else 'above'}"
+        found[where] = f"of {_count(end.trainings, 'training')} {reached}, {winner}" + (f" ({there})" if there else "")
+        always = [s for s in always if not end.holds(s.parameter, s.low, s.high)]
+    for where in dict.fromkeys(symptom.where for symptom in always):
+        those = [symptom for symptom in always if symptom.where == where]
+        trials = {trial for symptom in those for trial in symptom.trials}
+        found[where] = f"{', '.join(s.name for s in those)} in all of {_count(len(trials), 'trial')}"
     return found
 
 
-def _always_sick(symptoms: list[Symptom]) -> dict[str, str]:
-    """By range, the diagnoses that all trials there have, three at least: fewer can be chance."""
-    found: dict[str, list[Symptom]] = {}
-    for symptom in symptoms:
-        if len(symptom.trials) >= _FEW and symptom.parameter is not None and symptom.others_there == 0:
-            found.setdefault(symptom.where, []).append(symptom)
-    return {
-        where: f"{', '.join(s.name for s in those)} in all of {_count(max(len(s.trials) for s in those), 'trial')}"
-        for where, those in found.items()
-    }
-
-
 def _single_trials(run: WholeRun, symptoms: list[Symptom], ruled_out: dict[str, str]) -> list[str]:
-    """What ended a trial, by diagnosis or error, where no range of above says it."""
+    """What ended a trial, by diagnosis or error, where no range of those ruled out says it."""
     ended = run.trials[run.trials.state.isin([SICK, FAILED])]
     known = {symptom.name: symptom for symptom in symptoms}
     lines = []
     for (state, reason), group in ended.groupby(["state", ended.error.fillna("unknown")], sort=False):
         name = reason.partition(":")[0]
         symptom = known.get(name) if state == SICK else None
-        if symptom is not None and symptom.where in ruled_out:
+        if symptom is not None and any(where == symptom.where or name in why for where, why in ruled_out.items()):
             continue
         trials = list(map(int, group.trial))
         values = run.searched_values(trials[0]) if len(trials) == 1 else {}
@@ -263,3 +257,9 @@ def _numbers(trials: list[int]) -> str:
 def resume_command(run: WholeRun) -> str:
     """The command that goes on with the run."""
     return shlex.join(["python", "-m", "tuner.run", "--resume", run.name, "--results", run.root])
+
+
+def export_command(run: WholeRun) -> str:
+    """The command that writes the leading trial's model to a folder."""
+    words = ["python", "-m", "tuner.export", run.name, str(run.leader), "--results", run.root]
+    return shlex.join([*words, "--to", f"{run.name}-model"])

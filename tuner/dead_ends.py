@@ -28,6 +28,10 @@ class DeadEnd:
     best: float | None
     """The best objective among them; None if none of them can be ranked."""
 
+    def holds(self, parameter: str, low: float, high: float) -> bool:
+        """Whether a range of a parameter lies within."""
+        return parameter == self.parameter and (high <= self.edge if self.is_low else low >= self.edge)
+
 
 def dead_ends(run: WholeRun) -> list[DeadEnd]:
     """At most one for each end of each searched parameter, in the parameters' order.

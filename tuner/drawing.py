@@ -146,7 +146,7 @@ class Panel:
         if y is not None:
             down = self._below(y)
             self.add("line", x1=self.left, x2=self.width - _RIGHT, y1=down, y2=down, class_=f"rule {class_}")
-            self.add("text", text, x=self.width - _RIGHT, y=down - 4, text_anchor="end", class_="note")
+            self.add("text", text, x=self.left + 4, y=down - 4, class_="note")
 
     def svg(self) -> Markup:
         """The whole figure."""

@@ -99,7 +99,7 @@ def compared(run: WholeRun) -> dict[str, Any] | None:
 
 def _cell(row: dict[str, Any], name: str) -> str:
     low, high = row[f"{name}_low"], row[f"{name}_high"]
-    return number(row[name]) + ("" if low is None else f" ({low:.3f} to {high:.3f})")
+    return f"{row[name]:.3f}" + ("" if low is None else f" ({low:.3f} to {high:.3f})")
 
 
 def _intervals(row: dict[str, Any], which: list[tuple[str, str]]) -> Markup:

@@ -101,6 +101,14 @@ def test_the_printed_line_of_pandas_reads_the_run(command: Command, results: Pat
     assert set(SCHEMAS["trials"].names) <= set(frame.columns)
 
 
+def test_the_run_ends_with_its_page(command: Command, results: Path) -> None:
+    """It says where the page lies, which has the winner and the pictures of pairs."""
+    page = Path(command.printed("page"))
+    assert page == results / "reports" / f"{command.run}.html"
+    text = page.read_text()
+    assert command.run in text and "Which configuration should I use?" in text and "data:image/jpeg" in text
+
+
 def test_every_trial_is_complete(trials: pd.DataFrame) -> None:
     """No value is missing but those that can be; the default is trial 0 and ran to its end."""
     missing = {name for name in trials.columns if trials[name].isna().any()}

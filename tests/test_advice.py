@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tuner.advice import BAD, GOOD, UNSURE, Answer, answers
@@ -115,23 +116,19 @@ def test_an_end_of_a_range_where_all_is_worse_is_a_dead_end(tmp_path: Path) -> N
     assert end.edge < 1e-3 and end.best == pytest.approx(0.6, abs=0.05)
 
 
-def test_noise_has_no_dead_ends(tmp_path: Path) -> None:
-    """In 40 searches without any effect at most a few are told one: 5 % is what is promised."""
+def test_noise_has_no_dead_ends() -> None:
+    """Of 60 searches without any effect at most a few are told one: 5 in 100 are what is promised."""
     told = 0
-    for seed in range(40):
+    for seed in range(60):
         random = np.random.default_rng(seed)
-        given = [
-            {"learning_rate": 10**a, "temperature": 10**b, "objective": c}
-            for a, b, c in zip(random.uniform(-5, -1, 20), random.uniform(-2, 0, 20), random.random(20), strict=True)
-        ]
-        run = WholeRun.read(*_alone(tmp_path / str(seed), given))
-        told += bool(dead_ends(run))
-    assert told <= 5
-
-
-def _alone(folder: Path, given: list[dict[str, Any]]) -> tuple[str, str]:
-    searched(folder, given)
-    return str(folder), "joint-1"
+        columns = {"learning_rate": random.random(20), "temperature": random.random(20), "objective": random.random(20)}
+        trials = pd.DataFrame(
+            columns | {"trial": range(20), "state": "completed", "replay_of": pd.array([None] * 20, "Int64")}
+        )
+        row = {"metric": "val_accuracy"}
+        searched = ("learning_rate", "temperature")
+        told += bool(dead_ends(WholeRun("a run", "", row, trials, pd.DataFrame(), {}, searched, default=0, leader=0)))
+    assert told <= 3
 
 
 def test_sick_and_failed_trials_are_the_worst(tmp_path: Path) -> None:

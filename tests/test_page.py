@@ -7,6 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from rich.console import Console
 
@@ -15,6 +16,7 @@ from benchmarks.made_run import RUN, Shape, make_run
 from tuner import report, sections
 from tuner.page import html_of, page_or_reason
 from tuner.results import RunTables
+from tuner.timeline import pauses, worked_s
 from tuner.whole_run import WholeRun
 from tuner.worst_pairs import Images, images_of, most_wrong
 
@@ -109,6 +111,20 @@ def changed(root: Path, **row: object) -> WholeRun:
 
 
 TESTED = ("test_accuracy_winner", "test_accuracy_default", "test_difference", "test_difference_solved")
+
+
+def test_a_long_pause_is_left_out_of_the_timeline() -> None:
+    """A run that was resumed the next day shows its trials, not the night; short waits stay."""
+    begin_s, end_s = pd.Series([0.0, 100.0, 90_000.0]), pd.Series([90.0, 200.0, 90_100.0])
+    (night,) = pauses(begin_s, end_s)
+    assert (night.begin_s, night.end_s) == (200, 90_000)
+    assert [worked_s(moment, [night]) for moment in (150.0, 200.0, 50_000.0, 90_000.0, 90_100.0)] == [
+        150,
+        200,
+        200,
+        200,
+        300,
+    ]
 
 
 def test_an_interrupted_run_says_what_leads_and_how_to_go_on(copy: Path) -> None:

@@ -99,7 +99,8 @@ class Panel:
     def __init__(self, title: str, x: Axis, y: Axis, width: int = 400, height: int = 260, left: int = _LEFT) -> None:
         self.title, self.x, self.y = title, x, y
         self.width, self.height, self.left = width, height, left
-        self._marks: list[Markup] = []
+        self.marks: list[Markup] = []
+        """What was drawn so far."""
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         """Pixels of a point given in the axes' values."""
@@ -107,7 +108,7 @@ class Panel:
 
     def add(self, tag: str, content: Any = "", /, trial: int | None = None, **attributes: Any) -> None:
         """Any element, in pixels."""
-        self._marks.append(element(tag, content, data_t=trial, **attributes))
+        self.marks.append(element(tag, content, data_t=trial, **attributes))
 
     def line(self, points: Sequence[tuple[float, float]], class_: str, trial: int | None = None) -> None:
         """A line through points; one point alone becomes a dot."""
@@ -121,7 +122,7 @@ class Panel:
     def mark(self, x: float, y: float, class_: str, trial: int | None = None) -> None:
         """One trial's point, in the shape of its class."""
         across, down = self.at(x, y)
-        self._marks.append(symbol(across, down, class_, trial))
+        self.marks.append(symbol(across, down, class_, trial))
 
     def region(self, low: float, high: float, class_: str) -> None:
         """A band over the whole height, from one x to another."""
@@ -150,7 +151,7 @@ class Panel:
 
     def svg(self) -> Markup:
         """The whole figure."""
-        parts = [*self.x_axis(), *self._y_axis(), *self._marks]
+        parts = [*self.x_axis(), *self._y_axis(), *self.marks]
         return frame(self.title, self.width, self.height, parts)
 
     def _right_of(self, x: float) -> float:

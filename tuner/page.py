@@ -17,6 +17,7 @@ from tuner.drawing import element, number, symbol
 from tuner.effects import MIN_TRIALS, effects
 from tuner.store import Store
 from tuner.symptoms import symptoms_of
+from tuner.timeline import timeline
 from tuner.whole_run import WholeRun
 from tuner.worst_pairs import Images, wrong_pairs
 
@@ -99,7 +100,7 @@ def _content(run: WholeRun, images_of: ImagesOf) -> dict[str, Any]:
         "parallel": trial_figures.parallel_coordinates(run),
         "diagnoses": sections.diagnosis_rows(symptoms),
         "errors": sections.errors(run),
-        "timeline": trial_figures.timeline(run),
+        "timeline": timeline(run),
         "timeline_note": _timeline_note(run),
         "table": sections.table(run),
         "provenance": sections.provenance(run),

@@ -87,7 +87,7 @@ def compared(run: WholeRun) -> dict[str, Any] | None:
         if name != "threshold":
             rows.append([name, *(number(run.value(n, name)) if run.has(n, name) else "–" for _, n, *_ in which)])
     rows.append(["threshold", *(number(row[threshold]) for *_, threshold in which)])
-    rows.append(["test accuracy", *(_cell(row, f"test_accuracy_{column}") for _, _, column, _ in which)])
+    rows.append(["test accuracy, %", *(_cell(row, f"test_accuracy_{column}", 100, 1) for _, _, column, _ in which)])
     rows.append(["test AUC", *(_cell(row, f"test_auc_{column.removesuffix('_solved')}") for _, _, column, _ in which)])
     figure = _intervals(row, [(title, column) for title, _, column, _ in which])
     caption = (
@@ -97,9 +97,10 @@ def compared(run: WholeRun) -> dict[str, Any] | None:
     return {"head": head, "rows": rows, "figure": figure, "caption": caption}
 
 
-def _cell(row: dict[str, Any], name: str) -> str:
-    low, high = row[f"{name}_low"], row[f"{name}_high"]
-    return f"{row[name]:.3f}" + ("" if low is None else f" ({low:.3f} to {high:.3f})")
+def _cell(row: dict[str, Any], name: str, scale: float = 1, digits: int = 3) -> str:
+    value, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
+    ends = "" if low is None else f" ({scale * low:.{digits}f} to {scale * high:.{digits}f})"
+    return f"{scale * value:.{digits}f}{ends}"
 
 
 def _intervals(row: dict[str, Any], which: list[tuple[str, str]]) -> Markup:
@@ -128,6 +129,8 @@ def checks(run: WholeRun) -> list[tuple[str, str, str]]:
     if run.leader is None or run.threshold is None:
         return []
     record = next(record for record in run.records if record.number == run.leader)
+    if not record.epochs:
+        return []
     marks = {True: "good", False: "bad", None: "unsure"}
     found = verdict.health(record, run.threshold, "threshold" in run.searched)
     return [(marks[check.holds], check.text, check.numbers) for check in found]

@@ -1,4 +1,4 @@
-"""Figures of all trials of a run: learning curves, parameters, importances, parallel coordinates, timeline."""
+"""Figures of all trials of a run: learning curves, parameters, importances, parallel coordinates."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from collections.abc import Sequence
 import pandas as pd
 from markupsafe import Markup
 
-from tuner.drawing import Axis, Panel, element, frame, number, symbol
+from tuner.drawing import Axis, Panel, element, frame, number
 from tuner.effects import Effect
 from tuner.whole_run import WholeRun
 
 _WIDE = 940
 _SHADES = 5
-_LANE = 20
 
 
 def learning_curves(run: WholeRun) -> list[Markup]:
@@ -141,57 +140,6 @@ def _uprights(
         if len(run.having(name)) < len(run.trials):
             parts.append(element("text", "none", x=x - 7, y=slot + 3.5, text_anchor="end", class_="tick halo"))
     return parts
-
-
-def timeline(run: WholeRun) -> Markup | None:
-    """When each trial trained, on which node; trials that overlap on a node lie in lanes of their own."""
-    rows = run.trials.dropna(subset=["started_at", "ended_at"])
-    if rows.empty:
-        return None
-    begin, ended = rows.started_at.min(), rows.ended_at
-    end_s = (ended - begin).dt.total_seconds()
-    begin_s = (end_s - rows.train_s.fillna(0)).clip(lower=0)
-    lanes = _lanes(rows.node.fillna("no node"), begin_s, end_s)
-    names = sorted({node for node, _ in lanes.values()})
-    order = {lane: place for place, lane in enumerate(sorted(set(lanes.values())))}
-    left, height = 150, _LANE * len(order) + 60
-    axis = Axis("seconds since the first trial was suggested", 0.0, max(float(end_s.max()), 1.0))
-    panel = Panel("timeline", axis, Axis("", 0, 1), width=_WIDE, height=height, left=left)
-    parts = list(panel.x_axis())
-    for node in names:
-        place = min(order[lane] for lane in order if lane[0] == node)
-        parts.append(element("text", node[-22:], x=left - 8, y=26 + _LANE * place, text_anchor="end", class_="tick"))
-    for trial in run.in_front_last():
-        if trial in lanes:
-            parts += _bar(run, panel, trial, 14 + _LANE * order[lanes[trial]], begin_s[trial], end_s[trial])
-    return frame("timeline of the trials", _WIDE, height, parts)
-
-
-def _bar(run: WholeRun, panel: Panel, trial: int, top: float, begin_s: float, end_s: float) -> list[Markup]:
-    left, right = panel.at(begin_s, 0)[0], panel.at(end_s, 0)[0]
-    if run.value(trial, "replay_of") is not None:  # it trained nothing: a moment
-        return [symbol(right, top + 8, run.look(trial) + " moment", trial)]
-    parts = [
-        element(
-            "rect", x=left, y=top, width=max(right - left, 1.5), height=_LANE - 4, rx=2,
-            class_=f"busy {run.look(trial)}", data_t=trial,
-        )
-    ]  # fmt: skip
-    if right - left > 18:
-        parts.append(element("text", trial, x=(left + right) / 2, y=top + 12, text_anchor="middle", class_="in-bar"))
-    return parts
-
-
-def _lanes(nodes: pd.Series, begin_s: pd.Series, end_s: pd.Series) -> dict[int, tuple[str, int]]:
-    """By trial, node and lane: the first lane of its node that is free when it begins."""
-    free: dict[str, list[float]] = {}
-    lanes = {}
-    for trial in begin_s.sort_values(kind="stable").index:
-        until = free.setdefault(nodes[trial], [])
-        lane = next((n for n, time_s in enumerate(until) if time_s <= begin_s[trial] + 0.05), len(until))
-        until[lane : lane + 1] = [float(end_s[trial])]
-        lanes[int(trial)] = (nodes[trial], lane)
-    return lanes
 
 
 def trial_notes(run: WholeRun) -> dict[int, str]:

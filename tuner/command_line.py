@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import sys
 import types
 import typing
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import tyro
@@ -27,6 +30,18 @@ def parse(cls: type[Options], arguments: Sequence[str] | None, prog: str) -> Opt
         config=(tyro.conf.FlagCreatePairsOff,),
         registry=_registry(),
     )
+
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Warnings, such as of a result file that is skipped, are a line each on the standard error."""
+
+    def show(message: Warning | str, *where: Any, **more: Any) -> None:
+        print(f"warning: {message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
 
 
 def _registry() -> ConstructorRegistry:

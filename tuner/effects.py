@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from trainable.config import METRICS, InputError, TrialConfig
 
@@ -43,7 +42,7 @@ class Effect:
     best_low: float
     """The best fifth of the trials, at least three, lies from here …"""
     best_high: float
-    """… to here; of ten or more the middle 80 %. NaN where there is no trial."""
+    """… to here; of ten or more without the outermost tenths. NaN where there is no trial."""
     best_share: float
     """How sure that range is, 0 to 1: the share of the trials in it that are of the best fifth."""
     trials: int
@@ -86,7 +85,7 @@ def effects(
     if metric not in METRICS:
         raise InputError(f"metric is {metric!r}; valid are: {', '.join(METRICS)}. Choose one of them.")
     names = searched_in(trials) if searched is None else list(searched)
-    ranked = _ranked(trials, metric, "threshold" in names)
+    ranked = _ranked(trials, metric, names)
     random = np.random.default_rng(seed)
     found = [_measured(_read_from(ranked, name), name, names, resamples, random) for name in names]
     found.sort(key=lambda one: (not one.effect.certain, -one.effect.importance))
@@ -105,24 +104,47 @@ def searched_in(trials: pd.DataFrame) -> list[str]:
     return [name for name in _PARAMETERS if most[name] > 1 and (name != "threshold" or threshold_searched)]
 
 
-def _ranked(trials: pd.DataFrame, metric: str, threshold_searched: bool) -> pd.DataFrame:
-    """The trials that count, with `value` (higher is better), `at_best_threshold` and which `training` they are."""
-    sign = 1.0 if METRICS[metric] == "max" else -1.0
-    rows = trials[trials.state.isin(["completed", "pruned", "sick"])].copy()
-    rows["value"] = sign * rows.objective.astype(float)
-    solved = rows.val_accuracy_solved.astype(float) if metric == "val_accuracy" else rows["value"]
-    rows["at_best_threshold"] = solved.fillna(rows["value"]) if threshold_searched else rows["value"]
-    rows.loc[rows.state == "sick", ["value", "at_best_threshold"]] = -np.inf
-    rows["training"] = rows.run.astype(str) + "/" + rows.replay_of.fillna(rows.trial).astype(int).astype(str)
-    return rows[rows["value"].notna()]
+def _ranked(trials: pd.DataFrame, metric: str, names: list[str]) -> pd.DataFrame:
+    """The trials that count: these parameters, `value` (higher is better), `at_best_threshold`, and which `training`."""
+
+    def numbers(name: str) -> np.ndarray:
+        return trials[name].to_numpy(dtype=float, na_value=np.nan)
+
+    value = numbers("objective") * (1 if METRICS[metric] == "max" else -1)
+    at_best = value
+    if metric == "val_accuracy" and "threshold" in names:  # judged there, a misplaced threshold hides no good training
+        solved = numbers("val_accuracy_solved")
+        at_best = np.where(np.isnan(solved), value, solved)
+    source = np.where(np.isnan(numbers("replay_of")), numbers("trial"), numbers("replay_of"))
+    columns = {name: numbers(name) for name in dict.fromkeys([*names, "trainable_blocks"])}
+    sick = trials.state.eq("sick").to_numpy()
+    columns |= {"value": np.where(sick, -np.inf, value), "at_best_threshold": np.where(sick, -np.inf, at_best)}
+    columns["training"] = pd.factorize(trials.run)[0] * (source.max(initial=0) + 1) + source
+    rows = pd.DataFrame(columns)
+    rows["configuration"] = _coded(rows, names)
+    rows["trained_configuration"] = _coded(rows, [name for name in names if name != "threshold"])
+    return rows[trials.state.ne("failed").to_numpy() & rows["value"].notna().to_numpy()]
+
+
+def _coded(rows: pd.DataFrame, names: list[str]) -> np.ndarray:
+    """(n,) equal numbers for rows that are equal in these columns."""
+    if not names:
+        return np.zeros(len(rows), dtype=int)
+    values = np.nan_to_num(rows[names].to_numpy(), nan=np.finfo(float).max)  # what is absent twice is equal
+    return np.unique(values, axis=0, return_inverse=True)[1].reshape(-1)
 
 
 def _read_from(ranked: pd.DataFrame, name: str) -> pd.DataFrame:
     """The rows that tell of the parameter, with the `value` that it is judged by."""
     rows = ranked
+    if name != "threshold" and rows.training.duplicated().any():
+        rows = (
+            rows.sort_values("at_best_threshold", ascending=False, kind="stable")
+            .drop_duplicates("training")
+            .sort_index()
+        )
     if name != "threshold":
-        rows = rows.assign(value=rows.at_best_threshold).sort_values("value", ascending=False, kind="stable")
-        rows = rows.drop_duplicates("training").sort_index()
+        rows = rows.assign(value=rows.at_best_threshold)
     if name == "backbone_lr_ratio":
         rows = rows[rows.trainable_blocks > 0]
     return rows[rows[name].notna()]
@@ -131,26 +153,30 @@ def _read_from(ranked: pd.DataFrame, name: str) -> pd.DataFrame:
 def _measured(
     rows: pd.DataFrame, name: str, names: list[str], resamples: int, random: np.random.Generator
 ) -> _Measured:
-    x = rows[name].to_numpy(dtype=float)
-    configurations = rows.groupby([n for n in names if n in rows], dropna=False, sort=False).ngroup().to_numpy()
-    repeated = len(rows) >= 2 * len(np.unique(configurations))
-    y, bins = rankdata(rows["value"]), _bins(x)
-    low, high, share = _best_range(x, rows["value"].to_numpy())
+    x, value = rows[name].to_numpy(), rows["value"].to_numpy()
+    y, bins = rows["value"].rank().to_numpy(), _bins(x)
     if len(rows) < MIN_TRIALS or bins.max() == 0:
-        few = f"{len(rows)} trials are too few to tell" if bins.size == 0 or bins.max() else "it has one value only"
-        effect = Effect(name, 0.0, 0.0, 1.0, NONE, low, high, share, len(rows), False, few)
+        why = f"{_trials(len(rows))} too few to tell" if len(rows) < MIN_TRIALS else "it has one value only"
+        effect = Effect(name, 0.0, 0.0, 1.0, NONE, *_best_range(x, value, NONE), len(rows), False, why)
         return _Measured(effect, np.zeros(resamples))
     inside = np.eye(bins.max() + 1)[bins]
-    halves = _halves(configurations if repeated else np.zeros(len(rows), dtype=int), resamples, random)
+    configurations = rows["configuration" if name == "threshold" else "trained_configuration"].to_numpy()
+    seeds = (
+        configurations if len(rows) >= 2 * len(np.unique(configurations)) else None
+    )  # most were trained with several
+    halves = _halves(seeds, len(rows), resamples, random)
     of_halves = _explained(y, halves, inside)
     importance = float(_explained(y, np.ones((1, len(rows))), inside)[0])
-    p = _chance(y, inside, configurations if repeated and len(names) > 1 else None, resamples, random)
+    p = _chance(y, inside, seeds if len(names) > 1 else None, resamples, random)
     certain = importance > 0 and p * len(names) <= _ERROR
     direction, note = _direction(x, y, halves, inside) if certain else (NONE, "not told apart from noise")
-    interval = np.quantile(of_halves, [_ERROR / 2, 1 - _ERROR / 2])
-    spread = min(interval[0], importance), max(interval[1], importance)
-    effect = Effect(name, importance, *map(float, spread), direction, low, high, share, len(rows), certain, note)
-    return _Measured(effect, of_halves)
+    low, high = np.quantile(of_halves, [_ERROR / 2, 1 - _ERROR / 2])
+    interval = float(min(low, importance)), float(max(high, importance))
+    best = _best_range(x, value, direction)
+    return _Measured(
+        Effect(name, importance, *interval, direction, *best, len(rows), certain, note),
+        of_halves,
+    )
 
 
 def _bins(x: np.ndarray) -> np.ndarray:
@@ -175,16 +201,17 @@ def _explained(y: np.ndarray, weights: np.ndarray, inside: np.ndarray) -> np.nda
     return np.where(free > 0, np.clip(1 - (1 - share) * (count - 1) / np.maximum(free, 1), 0, 1), 0)
 
 
-def _halves(groups: np.ndarray, resamples: int, random: np.random.Generator) -> np.ndarray:
-    """(resamples, n) of 0 and 1: of each group a random half, and the odd one of a group by chance."""
-    order = np.argsort(
-        random.random((resamples, len(groups))) + groups, axis=1
-    )  # shuffled within groups, which stay apart
-    sizes = np.bincount(groups)
-    place = np.arange(len(groups)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    kept = place < np.floor(np.repeat(sizes, sizes) / 2 + random.integers(0, 2, order.shape) / 2)
-    halves = np.empty(order.shape)
-    np.put_along_axis(halves, order, kept.astype(float), axis=1)
+def _halves(groups: np.ndarray | None, size: int, resamples: int, random: np.random.Generator) -> np.ndarray:
+    """(resamples, size) of 0 and 1: a random half, or one of each group; the odd trial by chance."""
+    sizes = np.array([size]) if groups is None else np.unique(groups, return_counts=True)[1]
+    place = np.arange(size) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    coins = random.integers(0, 2, (resamples, size)) / 2
+    kept = (place < np.floor(np.repeat(sizes, sizes) / 2 + coins)).astype(float)
+    if groups is None:
+        return random.permuted(kept, axis=1)
+    shuffled = np.argsort(random.random((resamples, size)) + np.unique(groups, return_inverse=True)[1], axis=1)
+    halves = np.empty_like(kept)
+    np.put_along_axis(halves, shuffled, kept, axis=1)  # within groups, which stay apart
     return halves
 
 
@@ -196,10 +223,10 @@ def _chance(
         blocks is not None
     ):  # seeds of one configuration agree for all of its parameters: they are one observation of each
         first = np.unique(blocks, return_index=True)[1]
+        blocks = np.unique(blocks, return_inverse=True)[1]
         y, inside = np.bincount(blocks, y) / np.bincount(blocks), inside[first]
-    orders = np.argsort(random.random((resamples, len(y))), axis=1)
     ones = np.ones((1, len(y)))
-    chance = _explained(y[orders], ones.repeat(resamples, 0), inside)
+    chance = _explained(random.permuted(np.tile(y, (resamples, 1)), axis=1), ones.repeat(resamples, 0), inside)
     return float((1 + np.sum(chance >= _explained(y, ones, inside)[0] - 1e-9)) / (1 + resamples))
 
 
@@ -213,7 +240,7 @@ def _direction(x: np.ndarray, y: np.ndarray, halves: np.ndarray, inside: np.ndar
     word = max(shares, key=shares.get)
     if shares[word] >= 1 - _ERROR:
         return word, ""
-    place = rankdata(x)
+    place = pd.Series(x).rank().to_numpy()
     rises = ((halves * (place - place.mean())) * (y - y.mean())).sum(1) > 0
     if rises.mean() >= 1 - _ERROR / 2:
         return HIGHER, "where it is best is not sure" if word != HIGHER else ""
@@ -222,16 +249,21 @@ def _direction(x: np.ndarray, y: np.ndarray, halves: np.ndarray, inside: np.ndar
     return word, "its direction is not sure"
 
 
-def _best_range(x: np.ndarray, value: np.ndarray) -> tuple[float, float, float]:
-    """Where the best fifth lies, and its share of the trials there."""
+def _best_range(x: np.ndarray, value: np.ndarray, direction: str) -> tuple[float, float, float]:
+    """Where the best fifth lies, and its share of the trials there. Toward the better end nothing of it is cut off."""
     sound = np.flatnonzero(np.isfinite(value))
     best = sound[np.argsort(-value[sound], kind="stable")][: max(3, len(x) // 5)]
     if not len(best):
         return np.nan, np.nan, np.nan
     margin = 0.1 if len(best) >= 10 else 0.0
-    low, high = (float(np.quantile(x[best], q, method="nearest")) for q in (margin, 1 - margin))
+    ends = 0 if direction == LOWER else margin, 1 if direction == HIGHER else 1 - margin
+    low, high = (float(np.quantile(x[best], end, method="nearest")) for end in ends)
     there = (x >= low) & (x <= high)
     return low, high, float(there[best].sum() / there.sum())
+
+
+def _trials(count: int) -> str:
+    return "1 trial is" if count == 1 else f"{count} trials are"
 
 
 def _placed(one: _Measured, after: _Measured | None) -> Effect:

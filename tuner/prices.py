@@ -19,9 +19,12 @@ def prices(trials: pd.DataFrame, *, metric: str) -> pd.DataFrame:
     """
     if metric not in METRICS:
         raise InputError(f"metric is {metric!r}; valid are: {', '.join(METRICS)}. Choose one of them.")
-    rows = trials.assign(_training=trials.replay_of.fillna(trials.trial))
-    trained = rows[rows.replay_of.isna()].set_index(["run", "trial"]).train_s
-    rows["seconds"] = trained.reindex(pd.MultiIndex.from_frame(rows[["run", "_training"]])).to_numpy()
+    rows = trials.assign(_training=trials.replay_of.fillna(trials.trial), seconds=trials.train_s).reset_index(drop=True)
+    replays = rows[rows.replay_of.notna()]
+    if len(replays):
+        trained = rows[rows.replay_of.isna()].set_index(["run", "trial"]).train_s
+        theirs = trained.reindex(pd.MultiIndex.from_frame(replays[["run", "_training"]]))
+        rows.loc[replays.index, "seconds"] = theirs.to_numpy()
     rows = rows[rows.state.isin(["completed", "pruned"]) & rows.objective.notna() & rows.seconds.notna()]
     best_first = METRICS[metric] == "min"
     rows = rows.sort_values("objective", ascending=best_first, kind="stable").drop_duplicates(["run", "_training"])

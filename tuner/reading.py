@@ -30,10 +30,16 @@ class UnusableFileError(Exception):
 
 
 def read_table(
-    store: Store, table: str, runs: Collection[str] | None = None, files: Collection[str] | None = None
+    store: Store,
+    table: str,
+    runs: Collection[str] | None = None,
+    files: Collection[str] | None = None,
+    columns: Collection[str] | None = None,
 ) -> pa.Table:
     """All files of a table, or those of the runs and of the names given, with the partitions as first columns, by space and
     run.
+
+    columns: of the table, None: all; reading few is faster.
 
     A foreign, damaged or newer file is left out with a SkippedFileWarning.
     """
@@ -49,7 +55,7 @@ def read_table(
         try:
             if names is None:
                 raise UnusableFileError(f"is not where the table {table} has files, space=…/run=…/….parquet: remove it")
-            return _with_partitions(read_file(store, path, table), *names)
+            return _with_partitions(read_file(store, path, table, columns), *names)
         except UnusableFileError as error:
             return f"{store.uri_of(path)} {error}. It is skipped."
 
@@ -57,25 +63,34 @@ def read_table(
         answers = list(pool.map(read, parts))
     for complaint in (answer for answer in answers if isinstance(answer, str)):
         warnings.warn(complaint, SkippedFileWarning, stacklevel=4)  # 4: who called results.trials()
-    empty = pa.schema([*PARTITIONS, *SCHEMAS[table]]).empty_table()
+    empty = pa.schema([*PARTITIONS, *_schema(table, columns)]).empty_table()
     return pa.concat_tables([empty, *(answer for answer in answers if isinstance(answer, pa.Table))])
 
 
-def read_file(store: Store, path: str, table: str) -> pa.Table:
-    """One file of the table in the schema of today. Raises UnusableFileError if it is foreign, damaged or newer."""
+def read_file(store: Store, path: str, table: str, columns: Collection[str] | None = None) -> pa.Table:
+    """One file of the table, or these columns of it, in the schema of today.
+
+    Raises UnusableFileError if it is foreign, damaged or newer.
+    """
     try:
         with store.fs.open_input_stream(path) as stream:
             content = stream.read()  # at once: the files are small, and have more columns than a network likes requests
         file = pq.ParquetFile(pa.BufferReader(content))
         version = _version(file.schema_arrow.metadata or {}, table)
-        rows = file.read(use_threads=False)
+        wanted = columns if version == SCHEMA_VERSION else None  # an upgrade may need others
+        rows = file.read(None if wanted is None else [*wanted], use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise UnusableFileError(
             f"is damaged or no Parquet file ({str(error).strip().splitlines()[0]}): remove it"
         ) from error
     for older in range(version, SCHEMA_VERSION):
         rows = UPGRADES[older](table, rows)
-    return _conformed(rows, table)
+    return _conformed(rows, table, _schema(table, columns))
+
+
+def _schema(table: str, columns: Collection[str] | None) -> pa.Schema:
+    schema = SCHEMAS[table]
+    return schema if columns is None else pa.schema([f for f in schema if f.name in columns], schema.metadata)
 
 
 def _version(metadata: dict[bytes, bytes], table: str) -> int:
@@ -90,9 +105,8 @@ def _version(metadata: dict[bytes, bytes], table: str) -> int:
     return int(version)
 
 
-def _conformed(rows: pa.Table, table: str) -> pa.Table:
-    """Columns that were added later are null, those that are no longer known are dropped."""
-    schema = SCHEMAS[table]
+def _conformed(rows: pa.Table, table: str, schema: pa.Schema) -> pa.Table:
+    """Columns that were added later are null, those that are not in the schema are dropped."""
     if rows.schema.equals(schema):
         return rows.replace_schema_metadata(schema.metadata)
     given = dict(zip(rows.column_names, rows.columns, strict=True))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
@@ -160,41 +160,56 @@ def state_dir(root: str | Path | Store, run: str) -> str:
     return store.uri_of(store.path("state", quote(run, safe="")))
 
 
-def runs(root: str | Path | Store = "results", runs: Sequence[str] | None = None) -> pd.DataFrame:
-    """One row a run; `runs` limits the answer to the runs named. Columns: results/README.md."""
-    return _read("runs", root, runs)
+def runs(
+    root: str | Path | Store = "results", runs: Sequence[str] | None = None, columns: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """One row a run; `runs` and `columns` limit it to those named. What the columns hold: results/README.md."""
+    return _read("runs", root, runs, columns)
 
 
-def trials(root: str | Path | Store = "results", runs: Sequence[str] | None = None) -> pd.DataFrame:
-    """One row a trial of all runs, or of the runs named. Columns: results/README.md."""
-    return _read("trials", root, runs)
+def trials(
+    root: str | Path | Store = "results", runs: Sequence[str] | None = None, columns: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """One row a trial; `runs` and `columns` limit it to those named. What the columns hold: results/README.md."""
+    return _read("trials", root, runs, columns)
 
 
-def epochs(root: str | Path | Store = "results", runs: Sequence[str] | None = None) -> pd.DataFrame:
-    """One row a trial and epoch of all runs, or of the runs named. Columns: results/README.md."""
-    return _read("epochs", root, runs)
+def epochs(
+    root: str | Path | Store = "results", runs: Sequence[str] | None = None, columns: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """One row a trial and epoch; `runs` and `columns` limit it to those named: results/README.md."""
+    return _read("epochs", root, runs, columns)
 
 
 def scores(
-    root: str | Path | Store = "results", runs: Sequence[str] | None = None, trials: Sequence[int] | None = None
+    root: str | Path | Store = "results",
+    runs: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+    trials: Sequence[int] | None = None,
 ) -> pd.DataFrame:
-    """One row a trial and validation pair of all runs and trials, or of those named. Columns: results/README.md."""
-    return _read("scores", root, runs, trials)
+    """One row a trial and validation pair; `runs`, `columns` and `trials` limit it to those given: results/README.md."""
+    return _read("scores", root, runs, columns, trials)
 
 
 def _read(
-    table: str, root: str | Path | Store, wanted: Sequence[str] | None, trials: Sequence[int] | None = None
+    table: str,
+    root: str | Path | Store,
+    wanted: Sequence[str] | None,
+    columns: Sequence[str] | None,
+    trials: Sequence[int] | None = None,
 ) -> pd.DataFrame:
     store = Store.at(root)
-    schema = pa.schema([*PARTITIONS, *SCHEMAS[table]])
     if wanted is not None:
         _check_runs(store, wanted)
+    if columns is not None:
+        columns = [name for name in columns if name not in PARTITIONS.names]
+        _check_names(table, columns)
     files = None if trials is None else [_scores_file(trial) for trial in trials]
-    rows = reading.read_table(store, table, wanted, files)
+    rows = reading.read_table(store, table, wanted, files, columns)
     frame = rows.to_pandas(maps_as_pydicts="strict")
     # Without this a missing number would turn a column of integers into floats, and of truth values into objects.
-    whole = {field.name: "Int64" for field in schema if field.nullable and pa.types.is_integer(field.type)}
-    truth = {field.name: "boolean" for field in schema if pa.types.is_boolean(field.type)}
+    whole = {field.name: "Int64" for field in rows.schema if field.nullable and pa.types.is_integer(field.type)}
+    truth = {field.name: "boolean" for field in rows.schema if pa.types.is_boolean(field.type)}
     return frame.astype(whole | truth)
 
 
@@ -219,9 +234,9 @@ def _table(table: str, rows: Sequence[Row]) -> pa.Table:
     return pa.Table.from_pylist([{f.name: _cell(f, row.get(f.name)) for f in schema} for row in rows], schema)
 
 
-def _check_names(table: str, row: Row) -> None:
+def _check_names(table: str, given: Iterable[str]) -> None:
     names = SCHEMAS[table].names
-    for name in row:
+    for name in given:
         if name not in names:
             raise ValueError(f"the table {table} has no column {name!r}; near are: {nearest(name, names) or 'none'}")
 

@@ -28,11 +28,11 @@ def block(title: str, language: str) -> str:
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with five runs' results, in which the reader stands."""
     root = tmp_path / "results"
-    make(root, runs=5, trials=30, epochs=3)
+    make(root, runs=5, trials=25, epochs=3)
     random = np.random.default_rng(0)
     for folder in sorted((root / "runs").glob("*/*")):
         tables = RunTables(root, folder.parent.name.removeprefix("space="), folder.name.removeprefix("run="))
-        for trial in range(4):
+        for trial in range(2):
             labels, scores = np.arange(12) % 2, random.uniform(-1, 1, 12)
             columns = {"pair": np.arange(12), "score": scores, "pair_label": labels, "correct": (scores > 0) == labels}
             tables.write_scores(trial, columns | {"epoch": 1})
@@ -68,7 +68,7 @@ def test_five_questions_have_one_answer_in_pandas_and_in_sql(here: Path) -> None
     assert len(winners) == 5
     assert dict(sql[1].to_numpy().tolist()) == sicknesses.to_dict() and sicknesses["collapsed"] > 0
     expected = temperatures.to_dict()
-    assert dict(sql[2].to_numpy().tolist()) == pytest.approx(expected) and len(expected) > 5
+    assert dict(sql[2].to_numpy().tolist()) == pytest.approx(expected, nan_ok=True) and len(expected) > 5
     asked = sql[3].set_index(["run", "epoch"]).sort_index().to_numpy()
     assert np.allclose(asked.astype(float), curves.sort_index().to_numpy())
     assert sorted(sql[4].share) == pytest.approx(sorted(hard.tolist())) and len(hard) == 20

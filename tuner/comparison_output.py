@@ -15,7 +15,7 @@ from rich.text import Text
 
 from trainable.config import InputError
 from tuner import results
-from tuner.compare import CompareOptions
+from tuner.compare_options import CompareOptions
 from tuner.comparing import RUN_COLUMNS, TRIAL_COLUMNS, Comparison, compare
 from tuner.store import Store
 

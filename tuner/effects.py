@@ -161,9 +161,8 @@ def _measured(
         return _Measured(effect, np.zeros(resamples))
     inside = np.eye(bins.max() + 1)[bins]
     configurations = rows["configuration" if name == "threshold" else "trained_configuration"].to_numpy()
-    seeds = (
-        configurations if len(rows) >= 2 * len(np.unique(configurations)) else None
-    )  # most were trained with several
+    several = len(rows) >= 2 * len(np.unique(configurations))  # most configurations were trained with several seeds
+    seeds = configurations if several else None
     halves = _halves(seeds, len(rows), resamples, random)
     of_halves = _explained(y, halves, inside)
     importance = float(_explained(y, np.ones((1, len(rows))), inside)[0])
@@ -173,6 +172,9 @@ def _measured(
     low, high = np.quantile(of_halves, [_ERROR / 2, 1 - _ERROR / 2])
     interval = float(min(low, importance)), float(max(high, importance))
     best = _best_range(x, value, direction)
+    beyond = {LOWER: np.sum(x < best[0]), HIGHER: np.sum(x > best[1])}.get(direction, 0)
+    if beyond > 1:
+        note = f"not at its {'lowest' if direction == LOWER else 'highest'}"
     return _Measured(
         Effect(name, importance, *interval, direction, *best, len(rows), certain, note),
         of_halves,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -96,6 +97,13 @@ def test_a_run_that_nothing_can_win_is_listed_without_a_place(tmp_path: Path) ->
     assert (board.trials["r3"], board.sick["r3"], board.rank_high["r1"]) == (1, 1, 1)
 
 
+def test_runs_without_any_trial_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """There is nothing to say of them, and that is said."""
+    write(tmp_path, "r1", [], state="running", searched=None, hostname=None, data_fingerprint=None)
+    code, out, _ = run(capsys, "--results", str(tmp_path))
+    assert code == 0 and "No trial of these runs can win." in out and "0 trials, running" in out
+
+
 def test_the_interval_of_a_winner_that_ranks_at_a_solved_threshold_is_moved_there(tmp_path: Path) -> None:
     """The default's accuracy at its own threshold says how wide, its objective where."""
     write(tmp_path, "r1", [])
@@ -139,6 +147,17 @@ def test_a_price_is_told_with_what_it_surely_buys(tmp_path: Path) -> None:
     assert list(laptop.seconds) == [10, 20, 30, 40] and list(prices[prices.hostname == "server"].run) == ["r2"]
     assert list(laptop.gain[1:]) == pytest.approx([0.01, 0.02, 0.03])
     assert list(laptop.gain_certain) == [False, False, False, True], "0.03 is more than the root of twice 0.02 squared"
+
+
+def test_the_columns_that_are_explained_are_there(tmp_path: Path) -> None:
+    """results/README.md names no column that a table does not have."""
+    write(tmp_path, "r1", [0.5])
+    tables = read(tmp_path).tables()
+    text = (Path(__file__).parents[1] / "results" / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`(?:leaderboard|effects|prices)`.*?) \| (`.*?`) \|", text, flags=re.MULTILINE)
+    named = [re.findall(r"`(\w+)`", table + "|" + columns) for table, columns in rows]
+    missing = [(t, c) for names in named for t in names if t in tables for c in names if c not in {*tables, *tables[t]}]
+    assert len(rows) > 5 and not missing
 
 
 # The command

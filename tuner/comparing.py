@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from trainable.config import METRICS, TrialConfig
-from tuner.effects import effects, searched_in
+from tuner.effects import Effect, effects, searched_in
 from tuner.prices import prices
 
 GROUP = ["data", "data_fingerprint", "metric"]
@@ -144,7 +144,8 @@ def _effects(runs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
         what |= {"comparison": number, "spaces": sorted(set(alike.space)), "runs": sorted(alike.run)}
         measured = effects(trials[trials.run.isin(alike.run)], metric=first.metric, searched=first.searched)
         found += [what | asdict(effect) for effect in measured]
-    return pd.DataFrame(found)
+    about = [*GROUP, "backbone", "comparison", "spaces", "runs"]
+    return pd.DataFrame(found, columns=[*about, *(item.name for item in fields(Effect))])
 
 
 def _prices(runs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:

@@ -89,7 +89,7 @@ def effects(
     random = np.random.default_rng(seed)
     found = [_measured(_read_from(ranked, name), name, names, resamples, random) for name in names]
     found.sort(key=lambda one: (not one.effect.certain, -one.effect.importance))
-    return [_placed(one, after) for one, after in zip(found, [*found[1:], None], strict=True)]
+    return [_placed(one, found[place + 1] if place + 1 < len(found) else None) for place, one in enumerate(found)]
 
 
 def searched_in(trials: pd.DataFrame) -> list[str]:

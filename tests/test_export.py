@@ -194,9 +194,17 @@ def test_mistakes_are_told(export, arguments: tuple, said: str) -> None:
     assert code == 2 and said in output and "Traceback" not in output and not folder.exists()
 
 
+@pytest.mark.parametrize("place", ["notes.txt", "notes.txt/model", "s3://bucket/model"])
+def test_a_place_where_no_folder_can_be_is_told_at_once(export, tmp_path: Path, place: str) -> None:
+    """A file, something below a file, an address."""
+    (tmp_path / "notes.txt").write_text("mine")
+    code, output, _ = export(RUN, folder=place if "://" in place else tmp_path / place)
+    assert code == 2 and "--to" in output and "valid is a" in output and "Traceback" not in output
+
+
 def test_a_run_without_a_winner_names_its_best_trial(export, copied: Path) -> None:
-    """It was interrupted, or is still going on."""
-    RunTables(copied, SPACE, RUN).write_run({"state": "interrupted", "winner_trial": None})
+    """It was interrupted, or goes on: what won before need not be the best any more."""
+    RunTables(copied, SPACE, RUN).write_run({"state": "interrupted"})
     code, output, _ = export(RUN, root=copied)
     assert code == 2 and "its best trial so far is " in output and "Name a trial" in output
 

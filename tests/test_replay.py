@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from tests import finished_run
 from tests.finished_run import BROKEN, COMPLETE, CRASHED, DIVERGED, REPLAYED, RUN, SPACE, STOPPED, FinishedRun
 from trainable.pairs import read_pairs
-from tuner import replaying
+from tuner import provenance
 from tuner.replay import main
 from tuner.results import RunTables
 from tuner.schema import SCHEMAS
@@ -55,7 +56,7 @@ def test_every_number_is_the_same(capsys, run: FinishedRun, trial: int) -> None:
     assert "numbers are equal, bit for bit" in output
     row = run.rows(trial)
     assert f"{row['state']}: {row['epochs']} of 2 epochs, on cpu in fp32 with 1 thread" in output
-    columns = {line.split()[0] for line in output.splitlines() if re.search(r" (\d+) of \1 ", line)}
+    columns = {line.split()[0] for line in output.splitlines() if re.search(r" (\d+)/\1 ", line)}
     clock = {"trial", "epoch", "epoch_s", "validation_s"}
     assert set(SCHEMAS["epochs"].names) - clock | {"epochs", "best_epoch"} <= columns
     assert ("score" in columns) == (trial != DIVERGED)
@@ -70,23 +71,23 @@ def test_what_a_trial_was_is_said(capsys, run: FinishedRun) -> None:
 def test_a_number_that_differs_is_named(capsys, copied: Path) -> None:
     """With its epoch, both values and the difference; and what is not as it was, which may be why. The exit code is 1."""
     change(copied, "epochs", val_auc=0.5, diagnoses=["collapse"])
-    change(copied, "runs", versions={"torch": "1.0"}, hostname="elsewhere")
+    change(copied, "runs", versions={"torch": "1.0"})
     code, output = replay(capsys, copied, RUN, COMPLETE)
     assert code == 1
     (line,) = [line for line in output.splitlines() if line.startswith("val_auc ")]
-    name, equal, stored, replayed, difference = re.split(r"\s{2,}", line.replace("epoch 1", ""))[:5]
-    assert (name, equal, float(stored)) == ("val_auc", "1 of 2", 0.5)
+    name, equal, stored, replayed, difference, at = re.split(r"\s{2,}", line.strip())
+    assert (name, equal, float(stored), at) == ("val_auc", "1/2", 0.5, "epoch 1")
     assert float(difference) == pytest.approx(float(replayed) - 0.5, rel=1e-2)
     assert "numbers differ, in: val_auc, diagnoses." in output
-    assert "torch: 1.0, now " in output and "machine: elsewhere, now " in output
+    assert "torch: 1.0, now " in output and "machine: here, now " in output
 
 
 def test_a_difference_without_a_reason_is_told_as_such(capsys, copied: Path) -> None:
     """Nobody looks for a version that changed where none did."""
     tables = RunTables(copied, SPACE, RUN)
-    here = tables.run_row() | {"hostname": replaying.retraining.socket.gethostname()}
-    commit, dirty = replaying.retraining.provenance.code()
-    tables.write_run(here | {"git_commit": commit, "git_dirty": dirty})
+    commit, dirty = provenance.code()
+    tables.write_run({"git_commit": commit, "git_dirty": dirty})
+    tables.append_trial(tables.trial_rows()[0] | {"node": f"{socket.gethostname()}/0"})
     change(copied, "epochs", total_loss=1.0)
     code, output = replay(capsys, copied, RUN, COMPLETE)
     assert code == 1 and "Nothing that was written down of the run is different here" in output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -24,8 +25,7 @@ def target(given: str, force: bool) -> Path:
             f"--to is {given!r}; valid is a folder on this machine. Copy it to where it should go afterwards."
         )
     folder = Path(given).expanduser().resolve()
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--to {folder} is a file; valid is a folder, which need not be there yet. Give another name.")
+    _check_writable(folder)
     there = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
     if there and not force:
         some = ", ".join(there[:5]) + (", …" if len(there) > 5 else "")
@@ -40,6 +40,16 @@ def target(given: str, force: bool) -> Path:
             "an earlier export, or a folder without such files. Give another one."
         )
     return folder
+
+
+def _check_writable(folder: Path) -> None:
+    """Known before anything is trained."""
+    nearest = next(place for place in (folder, *folder.parents) if place.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        why = "may not be written" if nearest.is_dir() else "is a file"
+        raise InputError(
+            f"--to {folder}: {nearest} {why}; valid is a place where you may make a folder. Give another one."
+        )
 
 
 def _is_export(folder: Path) -> bool:

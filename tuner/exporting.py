@@ -55,7 +55,9 @@ def export(options: ExportOptions) -> int:
             f"--unchecked: the weights of {trial.title} were not kept and must be trained again, which needs the run's data. "
             "Leave --unchecked out."
         )
-    data = None if options.unchecked else retraining.read_data(trial, options.source, console)
+    if kept is None:
+        retraining.check_device(trial)
+    data = None if options.unchecked else retraining.read_data(trial, options.source, console, plain=kept is not None)
     encoder = _encoder(trial, backbone, kept, data, console)
     config = _config(trial, backbone, _threshold(trial, scores))
     with tempfile.TemporaryDirectory(prefix="export-") as place:
@@ -91,11 +93,8 @@ def _encoder(
         encoder = new_encoder(backbone, trial.config)
         encoder.load_trainable_state(kept)
         return encoder
-    _say(
-        console,
-        "weights",
-        f"not kept by the run; training again, {trial.row['best_epoch']} of {trial.row['max_epochs']} epochs",
-    )
+    how_far = f"{trial.row['best_epoch']} of {trial.row['max_epochs']} epochs"
+    _say(console, "weights", f"not kept by the run; training again, {how_far}")
     return retraining.retrained(trial, backbone, data).encoder
 
 

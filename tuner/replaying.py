@@ -58,6 +58,7 @@ def replay(run: str, number: int, source: TrialSource) -> int:
             f"{trial.title} is {trial.row['state']} and has no epoch to compare: {why}. Name another trial."
         )
     _introduce(console, trial, len(stored))
+    retraining.check_device(trial)
     backbone = retraining.create(trial)
     data = retraining.read_data(trial, source, console)
     training, reports = train_again(trial, backbone, data, len(stored), console)
@@ -158,23 +159,36 @@ def _introduce(console: Console, trial: StoredTrial, epochs: int) -> None:
 
 
 def _print(console: Console, columns: list[Column]) -> None:
+    """Every column; where in it only if something differs, so that the table fits a narrow terminal otherwise."""
+    places = any(column.equal < column.values for column in columns)
     table = Table(box=None, pad_edge=False)
-    for name in ("column", "equal", "where", "stored", "replayed", "difference"):
-        table.add_column(name, justify="left" if name in ("column", "where") else "right")
+    for name in ("column", "equal", "stored", "replayed", "difference", *(["at"] * places)):
+        table.add_column(name, justify="left" if name in ("column", "at") else "right")
     for column in columns:
         same = column.equal == column.values
         difference = "0" if same else "-" if column.difference is None else f"{column.difference:.3g}"
-        cells = [column.name, f"{column.equal} of {column.values}", column.at]
-        cells += [_text(column.stored), _text(column.replayed), difference]
-        table.add_row(*map(escape, cells), style=None if same else "red")
+        cells = [
+            column.name,
+            f"{column.equal}/{column.values}",
+            _text(column.stored),
+            _text(column.replayed),
+            difference,
+        ]
+        table.add_row(*map(escape, cells), *([column.at] * places), style=None if same else "red")
     console.print()
     console.print(table)
+    shown = (
+        "Shown are values where they differ most, else those of the last epoch."
+        if places
+        else "Shown is the last epoch."
+    )
+    console.print(f"[dim]{shown}[/dim]")
 
 
 def _text(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
-    return "-" if value is None else f"{value:.10g}" if isinstance(value, float) else str(value)
+    return "-" if value is None else f"{value:.8g}" if isinstance(value, float) else str(value)
 
 
 def _print_circumstances(console: Console, trial: StoredTrial, backbone: Backbone) -> None:

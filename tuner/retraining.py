@@ -27,6 +27,9 @@ from tuner.store import Store
 from tuner.trial_options import TrialSource
 from tuner.trial_record import COMPLETED, PRUNED, SICK
 
+_NUMERICAL = ("python", "torch", "timm", "numpy", "scikit-learn")
+"""Whose versions a training's numbers can depend on."""
+
 
 @dataclass(frozen=True)
 class StoredTrial:
@@ -53,13 +56,14 @@ class StoredTrial:
         return f"trial {self.number} of {self.name}"
 
     @property
-    def fp16_features(self) -> bool:
-        """Whether it trained on features that were rounded to halves."""
-        cut = self._start_of()
-        return cut is not None and cut in (self.run["half_cuts"] or [])
-
-    def _start_of(self) -> int | None:
+    def start_cut(self) -> int | None:
+        """The cut whose stored features it started from; None: it started from pixels."""
         return features.start_of(self.row["trainable_blocks"], self.run["feature_cuts"] or [])
+
+    @property
+    def fp16_features(self) -> bool:
+        """Whether those were rounded to halves."""
+        return self.start_cut in (self.run["half_cuts"] or [])
 
     def scores(self) -> pd.DataFrame:
         """Its validation scores at its best epoch, by pair; empty where no epoch was ranked."""
@@ -98,7 +102,6 @@ def find(source: TrialSource, name: str, number: int | None) -> StoredTrial:
         # Runs that did not write it down: a trial that is not sick was either healthy, or trained on.
         keep_sick=row["state"] != SICK if run["keep_sick"] is None else run["keep_sick"],
     )
-    _check_device(settings.device, name)
     return StoredTrial(root, name, run, row, _config(row), settings, _spec(run, source))
 
 
@@ -109,7 +112,7 @@ def _threshold_is_searched(run: dict[str, Any], rows: pd.DataFrame) -> bool:
 
 
 def _winner(name: str, run: dict[str, Any], rows: pd.DataFrame) -> int:
-    if run["winner_trial"] is not None:
+    if run["state"] == "finished" and run["winner_trial"] is not None:  # one that goes on may find a better one
         return run["winner_trial"]
     ranked = rows[rows.state.isin([COMPLETED, PRUNED]) & rows.objective.notna()]
     best = "none of its trials was ranked"
@@ -134,20 +137,22 @@ def _spec(run: dict[str, Any], source: TrialSource) -> BackboneSpec:
     return BackboneSpec(run["backbone"], weights, run["image_size_px"], mean, std)
 
 
-def _check_device(device: str, name: str) -> None:
-    if device == "cuda" and not torch.cuda.is_available():
+def check_device(trial: StoredTrial) -> None:
+    """InputError unless what the trial is to be trained on is here."""
+    if trial.settings.device == "cuda" and not torch.cuda.is_available():
         raise InputError(
-            f"the run {name} trained on a GPU (cuda), and there is none here; valid is a machine with one, or "
+            f"{trial.title} is to be trained on a GPU (cuda), and there is none here; valid is a machine with one, or "
             "--device cpu, whose numbers differ in their last digits. Give either."
         )
 
 
-def read_data(trial: StoredTrial, source: TrialSource, console: Console) -> PairData:
+def read_data(trial: StoredTrial, source: TrialSource, console: Console, plain: bool = False) -> PairData:
     """The run's pairs and images, from where it found them or where `source` says they are now.
 
-    Raises InputError if they are gone, or are not the same any more.
+    plain: without the views that only training looks at. Raises InputError if they are gone, or are not the same any more.
     """
     run = trial.run
+    views = 1 if plain else run["views"] or 1
     where = run["data"] if source.data is None else source.data
     try:
         where_from = data_path(DataOptions(data=where, cache=source.cache), console)
@@ -156,8 +161,8 @@ def read_data(trial: StoredTrial, source: TrialSource, console: Console) -> Pair
         raise InputError(
             f"the data of the run {trial.name} cannot be read: {error}\n--data says where it is now."
         ) from error
-    check_memory(len(table.images), run["image_size_px"], run["views"] or 1)
-    data = decoded(table, run["image_size_px"], run["views"] or 1, console)
+    check_memory(len(table.images), run["image_size_px"], views)
+    data = decoded(table, run["image_size_px"], views, console)
     found = fingerprint_of(table, data.fingerprint)
     if found != run["data_fingerprint"]:
         halves = zip(
@@ -185,10 +190,9 @@ def create(trial: StoredTrial) -> Backbone:
 
 def with_features(trial: StoredTrial, backbone: Backbone, data: PairData) -> PairData:
     """The data with what the trial started from: the features at its cut, computed again as the run had computed them."""
-    cut = trial._start_of()
-    if cut is None:
+    if trial.start_cut is None:
         return data
-    stored = {cut: "fp16" if trial.fp16_features else "fp32"}
+    stored = {trial.start_cut: "fp16" if trial.fp16_features else "fp32"}
     settings = trial.settings
     found = features.extract_range(backbone, data.pixels, slice(None), stored, settings.device, settings.threads)
     return dataclasses.replace(data, features={cut: array for cut, array in found.items() if array is not None})
@@ -215,9 +219,10 @@ def circumstances(trial: StoredTrial, backbone: Backbone) -> list[str]:
     """What is not as it was when the trial was trained, of all that was written down, in words: then and now."""
     run, (commit, dirty) = trial.run, provenance.code()
     then, now = run["versions"] or {}, provenance.versions()
-    pairs = [(name, then.get(name), now[name]) for name in now]
+    machine = run["hostname"] if trial.row["node"] is None else trial.row["node"].partition("/")[0]
+    pairs = [(name, then.get(name), now[name]) for name in _NUMERICAL]
     pairs += [
-        ("machine", run["hostname"], socket.gethostname()),
+        ("machine", machine, socket.gethostname()),
         ("device", run["device"], trial.settings.device),
         ("code", _commit(run["git_commit"], run["git_dirty"]), _commit(commit, dirty)),
         ("backbone's first weights", run["backbone_fingerprint"], features.fingerprint(backbone)),

@@ -12,7 +12,7 @@ from tuner.trial_record import FAILED, SICK
 from tuner.whole_run import WholeRun
 
 GOOD, UNSURE, BAD = "good", "unsure", "bad"
-_LISTED, _FEW = 5, 3
+_LISTED, _FEW, _MANY = 5, 3, 30
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _stay(run: WholeRun, stay: _Choice, better: bool) -> _Choice:
             "as far as the test pairs can tell: what was found is the threshold."
         )
         return replace(stay, threshold=solved, headline=what, why=why)
-    why = f"Trial {run.leader}, which won on validation pairs, is not better than it beyond noise: nothing speaks for a change."
+    why = f"Trial {run.leader}, which won on validation pairs, is not better than it beyond noise; its values are further down."
     use_solved = solved is not None and row["test_accuracy_default_solved"] >= row["test_accuracy_default"]
     return replace(stay, threshold=solved if use_solved else stay.threshold, why=why)
 
@@ -167,7 +167,8 @@ def _avoid(run: WholeRun, symptoms: list[Symptom]) -> Answer:
     lines += _single_trials(run, symptoms, ruled_out)
     if not lines:
         why = "No trial fell sick or failed, and no end of a range was worse than the rest beyond noise."
-        return Answer(question, "Nothing was ruled out.", [why])
+        few = [f"{_count(len(run.trials), 'trial')} can hardly rule anything out."] * (len(run.trials) < _MANY)
+        return Answer(question, "Nothing was ruled out.", [" ".join([why, *few])])
     if not ruled_out:
         return Answer(question, "Nothing but single trials was ruled out.", lines, tone=UNSURE)
     more = f" and {len(ruled_out) - 2} more" if len(ruled_out) > 2 else ""

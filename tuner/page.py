@@ -14,7 +14,7 @@ from markupsafe import Markup
 from trainable.config import InputError
 from tuner import advice, score_figures, sections, trial_figures
 from tuner.drawing import element, number, symbol
-from tuner.effects import MIN_TRIALS, effects
+from tuner.effects import MIN_TRIALS, Effect, effects
 from tuner.store import Store
 from tuner.symptoms import symptoms_of
 from tuner.timeline import timeline
@@ -75,6 +75,7 @@ def _content(run: WholeRun, images_of: ImagesOf) -> dict[str, Any]:
     """Everything that the template names."""
     symptoms = symptoms_of(run.records)
     found = effects(run.trials, metric=run.metric, searched=run.searched) if len(run.trials) else []
+    told = any(effect.trials >= MIN_TRIALS for effect in found)
     return {
         "run": run,
         "style": Markup((_HERE / "page.css").read_text(encoding="utf-8")),
@@ -96,7 +97,7 @@ def _content(run: WholeRun, images_of: ImagesOf) -> dict[str, Any]:
         "parameters": trial_figures.parameters(run),
         "effects": sections.effect_rows(found),
         "effects_note": _effects_note(found),
-        "importances": trial_figures.importances(found) if found else None,
+        "importances": trial_figures.importances(found) if told else None,
         "parallel": trial_figures.parallel_coordinates(run),
         "diagnoses": sections.diagnosis_rows(symptoms),
         "errors": sections.errors(run),
@@ -161,13 +162,15 @@ def _counts(run: WholeRun) -> str:
     return f"{len(run.trials)} trial{'s' * (len(run.trials) != 1)}" + (f" ({listed})" if listed else "")
 
 
-def _effects_note(found: list) -> str:
+def _effects_note(found: list[Effect]) -> str:
     if all(effect.trials < MIN_TRIALS for effect in found):
-        return f"Fewer than {MIN_TRIALS} trials do not tell what a parameter does."
-    if not any(effect.certain for effect in found):
+        return f"Fewer than {MIN_TRIALS} trainings do not tell what a parameter does."
+    told = [f"{effect.parameter} ({effect.direction})" for effect in found if effect.certain]
+    if not told:
         return "No parameter's effect can be told apart from noise in these trials."
     return (
-        "Dark bars are told apart from noise, pale ones are not. The line is a 95 % interval over halves of the trials."
+        f"Told apart from noise: {', '.join(told)}. A bar is the share of the trials' order that the parameter explains alone, "
+        "pale where that may be chance; the line is its 95 % interval over halves of the trials."
     )
 
 

@@ -11,6 +11,7 @@ from trainable.remedies import REMEDIES
 from tuner import verdict
 from tuner.drawing import Axis, Panel, element, frame, number
 from tuner.effects import Effect
+from tuner.schema import SCHEMAS
 from tuner.symptoms import Symptom
 from tuner.trial_record import FAILED
 from tuner.whole_run import WholeRun
@@ -53,19 +54,26 @@ def setting(run: WholeRun) -> str:
     return (
         f"{pairs} pairs to train / validate / test, {number(row['image_size_px'])} px; {row['backbone']} with weights "
         f"{row['weights']}; {number(row['trials_requested'])} trials asked for; {row['sampler']} suggests, {row['scheduler']} "
-        "stops early."
+        f"stops early. Trials are ranked by {run.metric}: {meaning(run.metric)}."
     )
 
 
 def ranges(run: WholeRun) -> list[list[str]]:
-    """Of each searched parameter, between which values it was tried, and the default."""
+    """Of each searched parameter, between which values it was tried, the default, and what it is."""
     rows = []
     for name in run.searched:
         tried = [run.value(n, name) for n in run.having(name)]
         if tried:
             default = None if run.default is None else run.value(run.default, name)
-            rows.append([name, number(min(tried)), number(max(tried)), number(default)])
+            rows.append([name, number(min(tried)), number(max(tried)), number(default), meaning(name)])
     return rows
+
+
+def meaning(column: str) -> str:
+    """What a column of `trials` is, with its unit, in the words of the tables' own dictionary."""
+    known = SCHEMAS["trials"].field(column).metadata
+    text, unit = known[b"description"].decode(), known[b"unit"].decode()
+    return text.replace("`", "") + (f" [{unit}]" if unit else "")
 
 
 def compared(run: WholeRun) -> dict[str, Any] | None:
@@ -141,7 +149,14 @@ def effect_rows(effects: list[Effect]) -> list[list[str]]:
     rows = []
     for effect in effects:
         low, high = number(effect.best_low), number(effect.best_high)
-        rows.append([effect.parameter, effect.direction, low if low == high else f"{low} to {high}", effect.note])
+        rows.append(
+            [
+                effect.parameter,
+                effect.direction,
+                low if low == high else f"{low} to {high}",
+                effect.note * effect.certain,
+            ]
+        )
     return rows
 
 
@@ -181,7 +196,7 @@ def provenance(run: WholeRun) -> dict[str, str]:
     row = run.row
     commit = row["git_commit"] and row["git_commit"] + (" with changes that are not in it" if row["git_dirty"] else "")
     cluster = (
-        f"{number(row['cluster_nodes'])} nodes, {number(row['cluster_cpus'])} CPUs, {number(row['cluster_gpus'])} GPUs"
+        f"nodes {number(row['cluster_nodes'])}, CPUs {number(row['cluster_cpus'])}, GPUs {number(row['cluster_gpus'])}"
     )
     facts = {
         "results": run.root,
@@ -190,7 +205,7 @@ def provenance(run: WholeRun) -> dict[str, str]:
         "code": commit,
         "data": f"{row['data']}, fingerprint {row['data_fingerprint']}",
         "model": f"{row['backbone']}, weights {row['weights']}, {number(row['image_size_px'])} px, "
-        f"{number(row['views'])} views of each image",
+        f"views of each image: {number(row['views'])}",
         "seed": number(row["seed"]),
         "machine": f"{row['hostname']}: {cluster}; trained on {row['device']} in {row['precision']}",
         "versions": row["versions"] and ", ".join(f"{name} {version}" for name, version in row["versions"].items()),

@@ -117,9 +117,9 @@ def test_an_end_of_a_range_where_all_is_worse_is_a_dead_end(tmp_path: Path) -> N
 
 
 def test_noise_has_no_dead_ends() -> None:
-    """Of 60 searches without any effect at most a few are told one: 5 in 100 are what is promised."""
+    """Of 30 searches without any effect at most two are told one: 5 in 100 are what is promised."""
     told = 0
-    for seed in range(60):
+    for seed in range(30):
         random = np.random.default_rng(seed)
         columns = {"learning_rate": random.random(20), "temperature": random.random(20), "objective": random.random(20)}
         trials = pd.DataFrame(
@@ -128,7 +128,7 @@ def test_noise_has_no_dead_ends() -> None:
         row = {"metric": "val_accuracy"}
         searched = ("learning_rate", "temperature")
         told += bool(dead_ends(WholeRun("a run", "", row, trials, pd.DataFrame(), {}, searched, default=0, leader=0)))
-    assert told <= 3
+    assert told <= 2
 
 
 def test_sick_and_failed_trials_are_the_worst(tmp_path: Path) -> None:

@@ -109,9 +109,18 @@ def rates(trials: int = 40) -> list[dict[str, Any]]:
     return [{"learning_rate": rate, "temperature": t, "objective": accuracy} for rate, t, accuracy in columns]
 
 
-def test_an_end_of_a_range_where_all_is_worse_is_a_dead_end(tmp_path: Path) -> None:
+def unwritten(given: list[dict[str, Any]]) -> WholeRun:
+    """A run of these trials that is in no file."""
+    known = {"state": "completed", "objective": None, "replay_of": pd.NA}
+    trials = pd.DataFrame([DEFAULT | known | {"trial": number} | trial for number, trial in enumerate(given)])
+    row, names = {"metric": "val_accuracy"}, ("learning_rate", "temperature")
+    typed = trials.astype({"replay_of": "Int64", "objective": "float64"})
+    return WholeRun("a run", "", row, typed, pd.DataFrame(), {}, names, default=0, leader=0)
+
+
+def test_an_end_of_a_range_where_all_is_worse_is_a_dead_end() -> None:
     """The learning rates that are no good are told apart from the rest, and no temperature is blamed."""
-    (end,) = dead_ends(searched(tmp_path, rates()))
+    (end,) = dead_ends(unwritten(rates()))
     assert (end.parameter, end.is_low, end.trainings) == ("learning_rate", True, 20)
     assert end.edge < 1e-3 and end.best == pytest.approx(0.6, abs=0.05)
 
@@ -120,23 +129,19 @@ def test_noise_has_no_dead_ends() -> None:
     """Of 30 searches without any effect at most two are told one: 5 in 100 are what is promised."""
     told = 0
     for seed in range(30):
-        random = np.random.default_rng(seed)
-        columns = {"learning_rate": random.random(20), "temperature": random.random(20), "objective": random.random(20)}
-        trials = pd.DataFrame(
-            columns | {"trial": range(20), "state": "completed", "replay_of": pd.array([None] * 20, "Int64")}
+        drawn = np.random.default_rng(seed).random((20, 3))
+        told += bool(
+            dead_ends(unwritten([dict(zip((*DEFAULT, "objective"), values, strict=True)) for values in drawn]))
         )
-        row = {"metric": "val_accuracy"}
-        searched = ("learning_rate", "temperature")
-        told += bool(dead_ends(WholeRun("a run", "", row, trials, pd.DataFrame(), {}, searched, default=0, leader=0)))
     assert told <= 2
 
 
-def test_sick_and_failed_trials_are_the_worst(tmp_path: Path) -> None:
+def test_sick_and_failed_trials_are_the_worst() -> None:
     """A learning rate at which everything ended is a dead end, although nothing there has an accuracy."""
     given = rates()
     for trial in given[-12:]:
-        trial |= {"state": "sick", "objective": None, "error": "not-finite: loss", "diagnoses": ["not-finite"]}
-    ends = {end.is_low: end for end in dead_ends(searched(tmp_path, given)) if end.parameter == "learning_rate"}
+        trial |= {"state": "sick", "objective": None}
+    ends = {end.is_low: end for end in dead_ends(unwritten(given)) if end.parameter == "learning_rate"}
     assert ends[False].trainings >= 12 and ends[False].best is None
 
 

@@ -223,7 +223,6 @@ def test_a_page_that_cannot_be_made_costs_the_run_nothing(copy: Path) -> None:
     assert reason.startswith("not made, ") and f"python -m tuner.report {RUN}" in reason
 
 
-def test_it_is_made_again_of_the_same_tables(made: Path) -> None:
-    """Twice the same page, byte for byte."""
-    one, two = (html_of(WholeRun.read(str(made / "results"), RUN), again) for _ in range(2))
-    assert one == two
+def test_the_same_tables_give_the_same_page(run: WholeRun, page: Path) -> None:
+    """Byte for byte, whoever asks."""
+    assert html_of(run, again) == page.read_text()

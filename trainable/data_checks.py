@@ -124,7 +124,7 @@ def _same_image_twice(table: PairTable, groups: np.ndarray) -> Finding:
     if not same.any():
         return Finding(check, OK, f"in all {len(same)} pairs")
     names = [f"{table.image_names[table.front[i]]} = {table.image_names[table.angle[i]]}" for i in np.flatnonzero(same)]
-    text = f"{int(same.sum())} of {len(same)} pairs show one picture twice ({counted}): {_few(names)}"
+    text = f"{int(same.sum())} of {len(same)} pairs show one picture twice ({counted}): {_few(names, len(names))}"
     half = (same & positive).sum() > positive.sum() / 2
     advice = "Give each pair two pictures: a copy teaches nothing about angles, and counts as right."
     return Finding(check, FAIL if half else WARN, text, advice)
@@ -140,7 +140,7 @@ def _copies(table: PairTable, groups: np.ndarray) -> Finding:
     text = f"{len(copies)} of {len(groups)} images are pixel for pixel another one"
     if not len(strangers):
         names = [f"{table.image_names[i]} = {table.image_names[groups[i]]}" for i in copies]
-        return Finding("exact copies", OK, f"{text}, all of the same identity: {_few(names)}")
+        return Finding("exact copies", OK, f"{text}, all of the same identity: {_few(names, len(names))}")
     text += (
         f", {len(strangers)} of them one of another identity: {_both(table, identity, groups[strangers], strangers)}"
     )
@@ -271,9 +271,9 @@ def _identity_of_image(table: PairTable) -> np.ndarray:
 
 def _both(table: PairTable, identity: np.ndarray, first: np.ndarray, second: np.ndarray) -> str:
     """Pairs of images with the identities that the table gives them."""
-    return _few(
-        [f"{_called(table, identity, a)} and {_called(table, identity, b)}" for a, b in zip(first, second, strict=True)]
-    )
+    pairs = zip(first[:_LISTED], second[:_LISTED], strict=True)
+    names = [f"{_called(table, identity, a)} and {_called(table, identity, b)}" for a, b in pairs]
+    return _few(names, len(first))
 
 
 def _called(table: PairTable, identity: np.ndarray, image: int) -> str:
@@ -281,9 +281,9 @@ def _called(table: PairTable, identity: np.ndarray, image: int) -> str:
 
 
 def _named(table: PairTable, images: np.ndarray) -> str:
-    return _few([table.image_names[i] for i in images])
+    return _few([table.image_names[i] for i in images[:_LISTED]], len(images))
 
 
-def _few(names: Sequence[str]) -> str:
-    rest = len(names) - _LISTED
-    return ", ".join(names[:_LISTED]) + (f" and {rest} more" if rest > 0 else "")
+def _few(names: Sequence[str], total: int) -> str:
+    """The first names of so many."""
+    return ", ".join(names[:_LISTED]) + (f" and {total - _LISTED} more" if total > _LISTED else "")

@@ -63,13 +63,19 @@ def near_copies(pixels: np.ndarray) -> np.ndarray:
     thumbs = thumbnails(pixels)
     seen = np.flatnonzero(~blank(thumbs))
     pairs = seen[_close(hashes(pixels[seen]))] if len(seen) > 1 else np.empty((0, 2), dtype=np.int64)
+    return np.concatenate([part[_alike(thumbs, part)] for part in _chunks(pairs)])
+
+
+def _alike(thumbs: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """(p,) whether the second look at pairs (p, 2) of thumbnails finds them alike too."""
     first, second = thumbs[pairs[:, 0]], thumbs[pairs[:, 1]]
-    alike = (np.abs(first - second).mean(axis=1) <= NEAR_LEVELS) & (_correlation(first, second) >= NEAR_CORRELATION)
-    return pairs[alike]
+    near = np.abs(first - second).mean(axis=1) <= NEAR_LEVELS
+    return near & (_correlation(first, second) >= NEAR_CORRELATION)
 
 
-def _chunks(pixels: np.ndarray) -> Iterator[np.ndarray]:
-    return (pixels[start : start + _CHUNK] for start in range(0, max(1, len(pixels)), _CHUNK))
+def _chunks(rows: np.ndarray) -> Iterator[np.ndarray]:
+    """Some rows at a time, so that memory does not grow with them; once where there is none."""
+    return (rows[start : start + _CHUNK] for start in range(0, max(1, len(rows)), _CHUNK))
 
 
 def _shrunk(pixels: np.ndarray, size: int) -> np.ndarray:

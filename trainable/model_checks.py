@@ -73,7 +73,7 @@ def _frozen(look: FirstSteps) -> Verdict:
 
 
 def _gradients(look: FirstSteps) -> Verdict:
-    text = ", ".join(f"{g.name} {g.grad_norm:.2g} ({100 * g.update_ratio:.2g} %)" for g in look.groups)
+    text = ", ".join(f"{g.name} {g.grad_norm:.3g} ({100 * g.update_ratio:.2g} %)" for g in look.groups)
     if any(group.grad_norm == 0 for group in look.groups):
         return FAIL, text, "A group without a gradient learns nothing: look for a detach, or for units that died."
     if any(group.update_ratio > _LARGE_UPDATE for group in look.groups):

@@ -78,7 +78,9 @@ def examine_model(options: DoctorOptions, backbone: Backbone, cuts: Sequence[int
         torch.set_num_threads(before)
     blocks = block_count(backbone)
     features = (
-        f"features of {len(stored)} of these cuts, once for all trials: {_seconds(feature_s)}; " if stored else ""
+        f"features of {len(stored)} of these cuts, once for all trials: {_seconds(feature_s)} of one core; "
+        if stored
+        else ""
     )
     return [*examine_steps(looks, blocks), _cost(looks, blocks, data, options, features)]
 

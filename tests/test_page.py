@@ -143,6 +143,19 @@ def test_a_run_without_a_trial_has_a_page(copy: Path) -> None:
     assert "None of these." in text and "0 trials" in text and "No trial has ended." in text
 
 
+def test_a_trial_that_ends_while_the_tables_are_read_does_no_harm(copy: Path) -> None:
+    """Its epochs are written before its row is."""
+    RunTables(copy, "joint", RUN).append_epochs([{"trial": 900, "epoch": 1, "objective": 0.5, "diagnoses": []}])
+    assert "24 trials" in text_of(changed(copy, state="running"))
+
+
+def test_a_winner_that_is_in_no_table_is_no_winner(copy: Path) -> None:
+    """Someone removed the trials of a finished run."""
+    for table in ("trials", "epochs", "scores"):
+        shutil.rmtree(copy / table)
+    assert "None of these." in text_of(changed(copy, state="finished"))
+
+
 def test_a_run_of_one_trial_has_a_page(tmp_path: Path) -> None:
     """The default alone: it is what to use, and nothing is said of parameters that never varied."""
     make_run(tmp_path, Shape(trials=1, epochs=1, identities=8, image_size_px=16))

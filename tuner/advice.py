@@ -69,10 +69,10 @@ def _choice(run: WholeRun) -> _Choice:
     first = _Choice(
         leader, run.threshold, f"The winner, trial {leader}.", "It is better than the default beyond noise.", GOOD
     )
-    if row["test_accuracy_winner"] is None:
+    if not run.tested:
         why = f"It leads by {run.metric} on validation pairs. The run has not come to its end: no test pair was looked at."
         return replace(first, headline=f"For now trial {leader}, which leads so far.", why=why, tone=UNSURE)
-    if row["test_accuracy_default"] is None or default is None:
+    if not run.compared:
         why = "The default configuration did not get as far as to be compared with."
         return replace(first, why=why, tone=UNSURE)
     stay = _Choice(default, row["threshold_default"], "The default configuration.", "", UNSURE)
@@ -110,7 +110,7 @@ def _sure(run: WholeRun) -> Answer:
     question, row = "How sure is that?", run.row
     if run.leader is None:
         return Answer(question, "There is nothing to be sure of.", tone=BAD)
-    if row["test_accuracy_winner"] is None:
+    if not run.tested:
         value, ends = run.value(run.leader, "val_accuracy"), _ends(run, run.leader)
         pairs = _count(row["val_pairs"], "validation pair")
         told = (
@@ -124,10 +124,11 @@ def _sure(run: WholeRun) -> Answer:
         f"{identities} right, which no trial saw (in brackets 95 % intervals)."
     ]
     headline, tone = "There is no default to compare it with.", UNSURE
-    if row["test_accuracy_default"] is not None:
+    if run.compared:
         headline, tone = _compared(run)
-        at = f"The default, threshold {number(row['threshold_default'])}: {_measured(row, 'default')}."
-        lines.append(f"{at} {_difference(row, 'test_difference')}")
+        if run.leader != run.default or row["threshold_winner"] != row["threshold_default"]:
+            at = f"The default, threshold {number(row['threshold_default'])}: {_measured(row, 'default')}."
+            lines.append(f"{at} {_difference(row, 'test_difference')}")
         if _solved_differs(run):
             at = f"The default with a threshold solved for it, {number(row['threshold_default_solved'])}:"
             lines.append(f"{at} {_measured(row, 'default_solved')}. {_difference(row, 'test_difference_solved')}")
@@ -141,14 +142,18 @@ def _solved_differs(run: WholeRun) -> bool:
     """Whether the default with a solved threshold is a third thing beside winner and default."""
     row = run.row
     given = row["test_difference_solved"] is not None
-    same = run.default is not None and _same_training(run, run.leader, run.default)
-    return given and not same and row["threshold_default_solved"] != row["threshold_default"]
+    return (
+        given
+        and not _same_training(run, run.leader, run.default)
+        and row["threshold_default_solved"] != row["threshold_default"]
+    )
 
 
 def _compared(run: WholeRun) -> tuple[str, str]:
     row = run.row
     if run.leader == run.default:
-        return "The default itself won; its threshold is all that changed.", GOOD
+        moved = row["threshold_winner"] != row["threshold_default"]
+        return "The default itself won" + ("; its threshold is all that changed." if moved else "."), GOOD
     if row["test_difference_high"] < 0:
         return "Sure that the search found nothing better.", BAD
     if not _above(row, "test_difference"):

@@ -79,10 +79,10 @@ def meaning(column: str) -> str:
 def compared(run: WholeRun) -> dict[str, Any] | None:
     """Winner and default on test pairs, with intervals; None where no test pair was looked at."""
     row = run.row
-    if row["test_accuracy_winner"] is None:
+    if not run.tested:
         return None
     which = [("winner", run.leader, "winner", "threshold_winner")]
-    if row["test_accuracy_default"] is not None:
+    if run.compared:
         which.append(("default", run.default, "default", "threshold_default"))
         if (
             row["test_accuracy_default_solved"] is not None

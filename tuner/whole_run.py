@@ -60,11 +60,22 @@ class WholeRun:
         (row,) = _plain(results.runs(root, [name]))
         trials = results.trials(root, [name]).sort_values("trial").set_index("trial", drop=False)
         epochs = results.epochs(root, [name]).sort_values(["trial", "epoch"])
+        epochs = epochs[epochs.trial.isin(trials.index)]  # of a run that goes on one more trial may have ended just now
         leader, default = _leader(row, trials), _default(trials)
         wanted = {n for n in (leader, default) if n is not None}
         scores = results.scores(root, [name], trials=sorted(wanted))
         by_trial = {int(number): part for number, part in scores.groupby("trial")}
         return cls(name, root, row, trials, epochs, by_trial, _searched(row, trials), default, leader)
+
+    @property
+    def tested(self) -> bool:
+        """Whether the leading trial met the test pairs."""
+        return self.leader is not None and self.row["test_accuracy_winner"] is not None
+
+    @property
+    def compared(self) -> bool:
+        """Whether the default met them too."""
+        return self.tested and self.default is not None and self.row["test_accuracy_default"] is not None
 
     @property
     def metric(self) -> str:

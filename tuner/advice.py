@@ -159,7 +159,7 @@ def _compared(run: WholeRun) -> tuple[str, str]:
     if not _above(row, "test_difference"):
         return "Not sure: the winner is not better than the default beyond noise.", UNSURE
     if _same_training(run, run.leader, run.default):
-        return "Sure that the threshold matters; nothing else that was tried is better than the default.", GOOD
+        return "Sure that the threshold matters; no other training ranked above the default's.", GOOD
     if row["test_difference_solved"] is not None and not _above(row, "test_difference_solved"):
         return "Sure that the threshold matters; not that anything else does.", UNSURE
     return "Sure: better than the default beyond noise.", GOOD

@@ -7,7 +7,6 @@ left out; `python -m tuner.compare` as a user waits for it, from the command to 
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -37,6 +36,14 @@ for _ in range(int(sys.argv[2])):
     rows = len(results.trials(sys.argv[1]))
     seconds.append(time.perf_counter() - started)
 print(rows, *seconds)
+"""
+_COMPARE = """
+import re, sys
+from tuner.compare import main
+code = main(["--results", sys.argv[1]])
+with open("/proc/self/status") as status:  # the operating system's own count for a child begins with its parent's
+    print(re.search("VmHWM:\\s*(\\d+)", status.read())[1], file=sys.stderr)
+sys.exit(code)
 """
 
 
@@ -79,21 +86,21 @@ def measure(folder: Path, runs: int) -> Measured:
     told = subprocess.run(
         [sys.executable, "-c", _READ, str(folder), str(REPEATS)], capture_output=True, text=True, check=True
     ).stdout.split()
-    commands = [command(["-m", "tuner.compare", "--results", str(folder)]) for _ in range(REPEATS)]
-    seconds, megabytes = zip(*commands, strict=True)
+    seconds, megabytes = zip(*(compared(folder) for _ in range(REPEATS)), strict=True)
     return Measured(runs, int(told[0]), middle(map(float, told[1:])), middle(seconds), middle(megabytes))
 
 
-def command(arguments: Sequence[str]) -> tuple[float, float]:
-    """Wall seconds and peak memory, in 10⁶ bytes, of this Python with these arguments. Raises if it fails."""
+def compared(folder: Path) -> tuple[float, float]:
+    """Wall seconds of comparing all runs, the start of Python included, and peak memory in 10⁶ bytes. Raises if it fails."""
     started = time.perf_counter()
-    with subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL) as process:
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"{' '.join(arguments)} ended with {process.returncode}")
-    unit = 1 if sys.platform == "darwin" else 1024
-    return time.perf_counter() - started, usage.ru_maxrss * unit / 1e6
+    told = subprocess.run(
+        [sys.executable, "-c", _COMPARE, str(folder)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return time.perf_counter() - started, int(told.stderr) * 1024 / 1e6
 
 
 def middle(values: Iterable[float]) -> float:

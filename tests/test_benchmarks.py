@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from benchmarks import memory, overhead, plain_training, report, throughput
+from benchmarks import memory, overhead, plain_training, report, results, throughput
+from benchmarks.made_results import make
 from benchmarks.searching import EMBEDDED
 from trainable.backbones import BackboneSpec, create_backbone
 from trainable.config import TrialConfig
@@ -129,3 +131,22 @@ def test_synthetic_features_fill_the_memory_and_every_training_pair_is_sound():
     assert data.features[0].nbytes == pytest.approx(5e6, rel=0.01)
     assert np.array_equal(data.front_identity == data.angle_identity, data.pair_label == 1)
     assert set(data.pair_label[data.rows("val")]) == {0, 1} and len(data.rows("test")) == 200
+
+
+def test_memory_that_grows_faster_among_many_runs_misses_its_target():
+    """What a run adds is compared between few and many; reading in 2 s misses as well."""
+    fair = [results.Measured(runs, 50 * runs, 0.5, 3.0, 100 + 0.2 * runs) for runs in (50, 100, 200)]
+    assert results.added_mb(fair) == pytest.approx([0.2, 0.2]) and results.conclude(fair, True, report.console()) == 0
+    growing = [*fair[:2], results.Measured(200, 10_000, 0.5, 3.0, 300.0)]
+    slow = [*fair[:2], results.Measured(200, 10_000, 2.0, 3.0, 140.0)]
+    assert results.conclude(growing, True, report.console()) == results.conclude(slow, True, report.console()) == 1
+    assert results.conclude(slow, False, report.console()) == 0
+
+
+def test_a_comparison_is_timed_and_its_memory_read(tmp_path):
+    """Of a process of its own, whose memory is at least an interpreter's; one that fails is an error."""
+    make(tmp_path, runs=1, trials=2, epochs=1)
+    seconds, megabytes = results.compared(tmp_path)
+    assert 0.1 < seconds < 60 and 30 < megabytes < 1000
+    with pytest.raises(subprocess.CalledProcessError):
+        results.compared(tmp_path / "nothing")

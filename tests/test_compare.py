@@ -86,6 +86,16 @@ def test_runs_on_different_data_are_not_ranked_against_each_other(tmp_path: Path
     assert places(comparison)["r3"] == (1, 2), "no interval is kept of an error rate: either may be the better one"
 
 
+def test_the_same_pairs_are_the_same_wherever_they_lie(tmp_path: Path) -> None:
+    """Two machines have them in different folders; what is not known to be the same is not compared."""
+    write(tmp_path, "r1", [0.9])
+    write(tmp_path, "r2", [0.8], data="/elsewhere/pairs.csv")
+    write(tmp_path, "r3", [0.7], data_fingerprint=None)
+    write(tmp_path, "r4", [0.6], data_fingerprint=None)
+    groups = [(names["data"], set(part.leaderboard.run)) for names, part in read(tmp_path).groups()]
+    assert groups == [("pairs.csv", {"r1", "r2"}), ("pairs.csv", {"r3"}), ("pairs.csv", {"r4"})]
+
+
 def test_a_run_that_nothing_can_win_is_listed_without_a_place(tmp_path: Path) -> None:
     """One that has only just begun, and one whose trials all fell sick."""
     write(tmp_path, "r1", [0.9])

@@ -14,7 +14,7 @@ from tuner.effects import Effect, effects, searched_in
 from tuner.prices import prices
 
 GROUP = ["data", "data_fingerprint", "metric"]
-"""Runs that agree in these are ranked against each other, and no others."""
+"""Runs that agree in these are ranked against each other, and no others. `data` is where the first of them found the pairs."""
 _SETTING = ["backbone", "weights", "image_size_px", "views"]
 _TEST = ["test_accuracy_winner", "test_accuracy_winner_low", "test_accuracy_winner_high"]
 _PARAMETERS = [name for name in TrialConfig.names() if name not in ("seed", "epochs")]
@@ -64,13 +64,15 @@ def compare(runs: pd.DataFrame, trials: pd.DataFrame) -> Comparison:
 
 def _described(runs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     """Runs with what they searched, their group and `setting`, all that is the same for a run's trials."""
-    runs = runs.assign(**{name: runs[name].astype(object).where(runs[name].notna(), "unknown") for name in GROUP})
+    runs = runs.sort_values("started_at", kind="stable").astype(dict.fromkeys(GROUP, object))
+    runs["data_fingerprint"] = runs.data_fingerprint.fillna("unknown, of " + runs.run)  # equal to no other's
+    runs["data"] = runs.data.fillna("unknown").groupby(runs.data_fingerprint).transform("first")
     unknown = runs[~runs.metric.isin(METRICS)]
     if len(unknown):
         warnings.warn(
             f"runs that were ranked by something unknown are left out: {', '.join(unknown.run)}", stacklevel=3
         )
-    runs = runs[runs.metric.isin(METRICS)].sort_values([*GROUP, "started_at"], ignore_index=True)
+    runs = runs[runs.metric.isin(METRICS)].sort_values(GROUP, kind="stable", ignore_index=True)
     searched = [
         list(noted) if noted is not None else searched_in(trials[trials.run == run])
         for run, noted in zip(runs.run, runs.searched, strict=True)

@@ -102,7 +102,7 @@ def print_comparison(console: Console, comparison: Comparison, root: str, top: i
             f"{len(groups)} groups: runs on other data or splits, or ranked by another metric, are not compared."
         )
     for names, part in groups:
-        fingerprint = f" ({names['data_fingerprint'][:8]}…)"
+        fingerprint = " (" + "-".join(part[:8] for part in names["data_fingerprint"].split("-")) + ")"
         console.print()
         console.rule(Text(f"{names['data']}{fingerprint}, ranked by {names['metric']}", style="bold"), align="left")
         _print_leaderboard(console, part.leaderboard, names["metric"], top)

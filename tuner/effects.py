@@ -153,22 +153,22 @@ def _read_from(ranked: pd.DataFrame, name: str) -> pd.DataFrame:
 def _measured(
     rows: pd.DataFrame, name: str, names: list[str], resamples: int, random: np.random.Generator
 ) -> _Measured:
+    rows = rows.sort_values(name, kind="stable")  # so that the trials of a bin lie together
     x, value = rows[name].to_numpy(), rows["value"].to_numpy()
     y, bins = rows["value"].rank().to_numpy(), _bins(x)
     if len(rows) < MIN_TRIALS or bins.max() == 0:
         why = f"{_trials(len(rows))} too few to tell" if len(rows) < MIN_TRIALS else "it has one value only"
         effect = Effect(name, 0.0, 0.0, 1.0, NONE, *_best_range(x, value, NONE), len(rows), False, why)
         return _Measured(effect, np.zeros(resamples))
-    inside = np.eye(bins.max() + 1)[bins]
     configurations = rows["configuration" if name == "threshold" else "trained_configuration"].to_numpy()
     several = len(rows) >= 2 * len(np.unique(configurations))  # most configurations were trained with several seeds
     seeds = configurations if several else None
     halves = _halves(seeds, len(rows), resamples, random)
-    of_halves = _explained(y, halves, inside)
-    importance = float(_explained(y, np.ones((1, len(rows))), inside)[0])
-    p = _chance(y, inside, seeds if len(names) > 1 else None, resamples, random)
+    of_halves = _explained(y, halves, bins)
+    importance = float(_explained(y, np.ones((1, len(rows))), bins)[0])
+    p = _chance(y, bins, seeds if len(names) > 1 else None, resamples, random)
     certain = importance > 0 and p * len(names) <= _ERROR
-    direction, note = _direction(x, y, halves, inside) if certain else (NONE, "not told apart from noise")
+    direction, note = _direction(x, y, halves, bins) if certain else (NONE, "not told apart from noise")
     low, high = np.quantile(of_halves, [_ERROR / 2, 1 - _ERROR / 2])
     interval = float(min(low, importance)), float(max(high, importance))
     best = _best_range(x, value, direction)
@@ -182,7 +182,7 @@ def _measured(
 
 
 def _bins(x: np.ndarray) -> np.ndarray:
-    """(n,) the bin of each value, ordered as the values: one a value where there are few, else about equally filled."""
+    """(n,) the bin of each of the ascending values: one a value where there are few, else about equally filled."""
     values, place = np.unique(x, return_inverse=True)
     count = int(np.clip(len(x) // 8, 3, 8))
     if len(values) <= count:
@@ -191,16 +191,21 @@ def _bins(x: np.ndarray) -> np.ndarray:
     return np.unique(np.searchsorted(edges, x, side="right"), return_inverse=True)[1]
 
 
-def _explained(y: np.ndarray, weights: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """(R,) adjusted share of y's variance that lies between the bins. y: (n,) or (R, n); weights: (R, n); inside: (n, k)."""
+def _explained(y: np.ndarray, weights: np.ndarray, bins: np.ndarray) -> np.ndarray:
+    """(R,) adjusted share of y's variance that lies between the bins. y: (n,) or (R, n); weights: (R, n); bins: (n,)."""
     weighted = weights * y
-    count, counts, sums = weights.sum(1), weights @ inside, weighted @ inside
+    count, counts, sums = weights.sum(1), _by_bin(weights, bins), _by_bin(weighted, bins)
     centre = weighted.sum(1) ** 2 / count
     total = (weighted * y).sum(1) - centre
     between = np.divide(sums**2, counts, out=np.zeros_like(sums), where=counts > 0).sum(1) - centre
     share = np.divide(between, total, out=np.zeros_like(total), where=total > 1e-9)
     free = count - (counts > 0).sum(1)
     return np.where(free > 0, np.clip(1 - (1 - share) * (count - 1) / np.maximum(free, 1), 0, 1), 0)
+
+
+def _by_bin(values: np.ndarray, bins: np.ndarray) -> np.ndarray:
+    """(R, bins) sums of the (R, n) values. Not a product of matrices, whose threads wait for busy cores."""
+    return np.add.reduceat(values, np.flatnonzero(np.diff(bins, prepend=-1)), axis=1)
 
 
 def _halves(groups: np.ndarray | None, size: int, resamples: int, random: np.random.Generator) -> np.ndarray:
@@ -218,26 +223,26 @@ def _halves(groups: np.ndarray | None, size: int, resamples: int, random: np.ran
 
 
 def _chance(
-    y: np.ndarray, inside: np.ndarray, blocks: np.ndarray | None, resamples: int, random: np.random.Generator
+    y: np.ndarray, bins: np.ndarray, blocks: np.ndarray | None, resamples: int, random: np.random.Generator
 ) -> float:
     """How often shuffled ranks explain as much. blocks: trials of one configuration, which are shuffled as one."""
     if (
         blocks is not None
     ):  # seeds of one configuration agree for all of its parameters: they are one observation of each
-        first = np.unique(blocks, return_index=True)[1]
-        blocks = np.unique(blocks, return_inverse=True)[1]
-        y, inside = np.bincount(blocks, y) / np.bincount(blocks), inside[first]
+        _, first, blocks = np.unique(blocks, return_index=True, return_inverse=True)
+        order = np.argsort(first)
+        y, bins = (np.bincount(blocks, y) / np.bincount(blocks))[order], bins[first[order]]
     ones = np.ones((1, len(y)))
-    chance = _explained(random.permuted(np.tile(y, (resamples, 1)), axis=1), ones.repeat(resamples, 0), inside)
-    return float((1 + np.sum(chance >= _explained(y, ones, inside)[0] - 1e-9)) / (1 + resamples))
+    chance = _explained(random.permuted(np.tile(y, (resamples, 1)), axis=1), ones.repeat(resamples, 0), bins)
+    return float((1 + np.sum(chance >= _explained(y, ones, bins)[0] - 1e-9)) / (1 + resamples))
 
 
-def _direction(x: np.ndarray, y: np.ndarray, halves: np.ndarray, inside: np.ndarray) -> tuple[str, str]:
+def _direction(x: np.ndarray, y: np.ndarray, halves: np.ndarray, bins: np.ndarray) -> tuple[str, str]:
     """Which bin is best, in the halves; where they disagree, whether ranks rise or fall over all."""
-    counts = halves @ inside
-    means = np.divide((halves * y) @ inside, counts, out=np.full_like(counts, -np.inf), where=counts > 0)
+    counts = _by_bin(halves, bins)
+    means = np.divide(_by_bin(halves * y, bins), counts, out=np.full_like(counts, -np.inf), where=counts > 0)
     best = means.argmax(1)
-    shares = {LOWER: np.mean(best == 0), HIGHER: np.mean(best == inside.shape[1] - 1)}
+    shares = {LOWER: np.mean(best == 0), HIGHER: np.mean(best == bins.max())}
     shares[BETWEEN] = 1 - sum(shares.values())
     word = max(shares, key=shares.get)
     if shares[word] >= 1 - _ERROR:

@@ -55,6 +55,9 @@ def healthy(epoch: int) -> dict[str, float | int | None]:
         "backbone_grad_norm": None,
         "head_update_ratio": 0.01,
         "backbone_update_ratio": None,
+        "head_growth": 1.2,
+        "backbone_growth": None,
+        "negative_pull": -0.3,
         "frozen_moved": 0,
     }
 
@@ -90,6 +93,9 @@ MIXED = {"val_auc": [0.6] * 2}
 """Scores that hardly separate: only then is a cone a symptom."""
 LOST = {"val_auc": 0.5, "contrastive_loss": 3.4657}
 """A trial at chance."""
+CLOSE, CONE = {"negative_loss": 0.8, "consistency_loss": 0.03}, {"mean_cosine": 0.9}
+"""Training pairs of label 0 that are as close as those of label 1; strangers that are so, too."""
+CONSTANT = {"consistency_loss": 0.0, "feature_std": 0.05}
 
 SICK = [
     # name, severity, the latest epoch's numbers, other configuration, the nearest numbers that are healthy
@@ -97,7 +103,8 @@ SICK = [
     ("not-finite", FAIL, {"grad_norm": math.inf}, {}, {}),
     ("negative-contrastive-loss", FAIL, {"contrastive_loss": -0.001}, {}, {"contrastive_loss": 0.0}),
     ("broken-contrastive-formula", FAIL, {"contrastive_loss": -14.0}, {}, {}),
-    ("negative-contrastive-loss", FAIL, {"contrastive_loss": -13.5}, {}, {}),
+    ("broken-contrastive-formula", FAIL, {"contrastive_loss": -7.2, "consistency_loss": 0.5}, {}, {}),
+    ("negative-contrastive-loss", FAIL, {"contrastive_loss": -13.5, "consistency_loss": 0.5}, {}, {}),
     ("total-collapse", WARN, {"mean_cosine": [0.76] * 2} | MIXED, {}, {"mean_cosine": [0.75] * 2} | MIXED),
     ("total-collapse", WARN, {"mean_cosine": [0.99] * 2} | MIXED, {}, {"mean_cosine": [0.95, 0.9]} | MIXED),
     ("total-collapse", FAIL, {"mean_cosine": [0.991] * 2} | LOST, {}, {"mean_cosine": [0.991] * 2}),
@@ -108,35 +115,41 @@ SICK = [
     ("low-uniformity", FAIL, {"uniformity": [-0.09] * 2} | LOST, {}, {"uniformity": [-0.09, -0.3]} | LOST),
     ("dimensional-collapse", WARN, {"rank_raw": [3.8] * 2}, {}, {"rank_raw": [3.9, 3.8]}),
     ("dimensional-collapse", WARN, {"rank_centred": [0.0] * 2}, {}, {"rank_centred": [3.8, 3.9]}),
-    ("consistency-without-spread", FAIL, {"consistency_loss": 0.0, "feature_std": 0.05}, {}, {"consistency_loss": 0.0}),
-    ("consistency-without-spread", FAIL, {"consistency_loss": 0.0, "feature_std": None}, {}, {}),
+    ("consistency-without-spread", FAIL, CONSTANT | LOST, {}, LOST | {"consistency_loss": 0.0}),
+    ("consistency-without-spread", FAIL, {"consistency_loss": 0.0, "feature_std": None} | LOST, {}, {}),
+    ("consistency-without-spread", WARN, CONSTANT | {"contrastive_loss": 3.4}, {}, CONSTANT),
     ("accuracy-contradicts-scores", FAIL, {"val_accuracy_solved": 0.12}, {}, {"val_accuracy_solved": 0.46}),
     ("accuracy-contradicts-scores", FAIL, {"val_accuracy_solved": None, "val_accuracy": 0.12}, {}, {}),
     ("diverging", FAIL, {"contrastive_loss": [3.5, 3.6, 3.7]}, {}, {"contrastive_loss": [3.5, 3.51, 3.52]}),
     ("diverging", FAIL, {"contrastive_loss": [3.5, 3.6, 3.7]}, {}, {"contrastive_loss": [3.7, 3.6, 3.8]}),
     ("loss-above-chance", WARN, {"contrastive_loss": 5.3}, {}, {"contrastive_loss": 5.1}),
     ("temperature-too-low", WARN, {"contrastive_loss": 900.0}, {"temperature": 1e-4}, {"contrastive_loss": 3.0}),
+    ("temperature-too-low", WARN, {"feature_std": 0.09}, {"temperature": 1e-4}, {"feature_std": 0.1}),
     ("stuck-at-chance", WARN, {"contrastive_loss": 3.44}, {}, {"contrastive_loss": 3.42}),
     ("stuck-at-chance", FAIL, {"contrastive_loss": [3.47] * 2, "val_auc": 0.54}, {}, {}),
     ("stuck-at-chance", WARN, {"contrastive_loss": [3.47] * 2, "val_auc": 0.56}, {}, {}),
     ("temperature-too-high", WARN, {}, {"temperature": 100.0}, None),
-    ("no-separation", WARN, {"val_auc": 0.549}, {}, {"val_auc": 0.55}),
-    ("inverted-separation", FAIL, {"val_auc": [0.3, 0.2]}, {}, {}),
     (
-        "negatives-pulled-together",
+        "no-separation",
         WARN,
-        {"negative_loss": 0.8, "consistency_loss": 0.03},
+        {"val_auc": 0.549, "contrastive_loss": 3.2},
         {},
-        {"negative_loss": 0.8, "consistency_loss": 0.03, "mean_cosine": 0.9},
+        {"val_auc": 0.55, "contrastive_loss": 3.2},
     ),
+    ("labels-at-random", WARN, {"val_auc": [0.52] * 2}, {}, {"val_auc": [0.52, 0.56]}),
+    ("inverted-separation", FAIL, {"val_auc": [0.3, 0.2]}, {}, {}),
+    ("negatives-pulled-together", WARN, {"negative_pull": 0.51}, {}, {"negative_pull": 0.5} | CLOSE),
+    ("negatives-pulled-together", WARN, {"negative_pull": None} | CLOSE, {}, {"negative_pull": None} | CLOSE | CONE),
     ("overfit", WARN, {"val_auc": [0.9, 0.89, 0.88, 0.87]}, {}, {"val_auc": [0.9, 0.899, 0.898, 0.897]}),
     ("frozen-part-moved", FAIL, {"frozen_moved": 1}, {}, {}),
     ("no-gradient", FAIL, {"backbone_grad_norm": 0.0}, {}, {"backbone_grad_norm": 1e-6}),
     ("trained-part-did-not-move", FAIL, {"head_update_ratio": 0.0}, {}, {}),
     ("update-too-large", WARN, {"head_update_ratio": 0.11}, {}, {"head_update_ratio": 0.1}),
     ("update-too-large", WARN, {"backbone_update_ratio": 0.11}, {}, {"backbone_update_ratio": 0.1}),
+    ("update-too-large", WARN, {"head_growth": 5.1}, {}, {"head_growth": 5.0}),
+    ("update-too-large", FAIL, {"head_growth": 5.1, "val_auc": 0.64}, {}, {}),
     ("update-too-small", WARN, {"head_update_ratio": [9e-6] * 4}, {}, {"head_update_ratio": [2e-5, 0.0, 1e-6, 1e-7]}),
-    ("precision-artefact", WARN, {"scores_tied": 0.02}, {}, {"scores_tied": 0.01}),
+    ("precision-artefact", WARN, {"scores_tied": 0.02}, {}, {"scores_tied": 0.02, "scores_tied_exact": 0.01}),
     ("threshold-out-of-place", WARN, {}, {"threshold": -0.3}, None),
     ("threshold-out-of-place", WARN, {}, {"threshold": 0.99}, None),
 ]

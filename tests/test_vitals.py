@@ -21,7 +21,7 @@ def measured(rows: torch.Tensor) -> dict[str, float]:
     """The vital signs of pairs (0, 1), (2, 3), …, each of one identity, which has the next pair too."""
     ends = np.arange(len(rows)).reshape(-1, 2).T.ravel()
     scores = (rows[ends[: len(ends) // 2]] * rows[ends[len(ends) // 2 :]]).sum(dim=1).clamp(-1, 1).numpy()
-    return vitals.of_embeddings(scores, rows, ends, ends // 4)
+    return vitals.of_embeddings(scores, rows, vitals.Sample(ends, ends // 4))
 
 
 @pytest.mark.parametrize("cone", [0.0, 5.0, 40.0])
@@ -61,13 +61,13 @@ def test_a_large_set_is_sampled_always_in_the_same_way():
 
 
 def test_scores_that_half_precision_rounds_to_one_are_told_from_true_ones():
-    """In bf16 a cosine of 0.999 is 1; computed anew it is not, and no other score equals it."""
-    rows = embeddings(40, 16, cone=150.0)
+    """In bf16 a cosine of 0.999 is 1; computed anew it is not, and few others are the same to five digits."""
+    rows = embeddings(40, 16, cone=100.0)
     ends = np.arange(40).reshape(-1, 2).T.ravel()
     front, angle = rows[ends[:20]], rows[ends[20:]]
     rounded = (front * angle).sum(dim=1).bfloat16().float().clamp(-1, 1).numpy()
-    found = vitals.of_embeddings(rounded, rows, ends, ends // 2)
-    assert found["scores_tied"] > 0.9 and found["scores_tied_exact"] == 0
+    found = vitals.of_embeddings(rounded, rows, vitals.Sample(ends, ends // 2))
+    assert found["scores_tied"] > 0.9 and found["scores_tied_exact"] < 0.2
     assert (found["score_low"], found["score_high"]) == (rounded.min(), rounded.max())
 
 
@@ -113,7 +113,35 @@ def test_a_probe_measures_gradients_and_steps_of_each_part():
     assert found["head_grad_norm"] == pytest.approx(float(gradient), rel=1e-5)
     assert found["head_update_ratio"] == pytest.approx(float(0.5 * gradient / weights), rel=1e-4)
     assert found["backbone_update_ratio"] == 0 and found["backbone_grad_norm"] > 0
-    assert found["frozen_moved"] == 0
+    assert found["frozen_moved"] == 0 and found["head_growth"] == 1
+
+
+def test_a_probe_measures_how_much_weights_have_grown_since_the_trial_began():
+    """Over the norm that they had when the probe was made, not that of the step before."""
+    net = Net()
+    probe = vitals.StepProbe(dict(net.named_parameters()), {})
+    net.head.weight.data *= 3
+    net.head.bias.data *= 3
+    with probe:
+        descend(net)
+    assert probe.found["head_growth"] == pytest.approx(3) and probe.found["backbone_growth"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("own_cell_is_positive", "pull"), [(True, 1.0), (False, -1.0)])
+def test_a_probe_sees_which_way_pairs_of_label_0_are_pulled(own_cell_is_positive, pull):
+    """Together, as much as those of label 1, by a loss that takes them for positives; apart by one that does not."""
+    net = Net()
+    rows = embeddings(40, 16)
+    front, angle = rows[:20].clone().requires_grad_(), rows[20:]
+    labels = torch.arange(20) % 2
+    sign = torch.where(labels == 1, 1, 1 if own_cell_is_positive else -1)
+    probe = vitals.StepProbe(dict(net.named_parameters()), {})
+    with probe:
+        probe.watch(front, angle, labels)
+        descend(net)
+        towards = angle - (front.detach() * angle).sum(dim=1, keepdim=True) * front.detach()
+        (-(sign[:, None] * front * towards / towards.square().sum(dim=1, keepdim=True)).sum()).backward()
+    assert probe.found["negative_pull"] == pytest.approx(pull, rel=1e-4)
 
 
 def test_a_probe_sees_a_part_without_gradient_and_a_frozen_tensor_that_moves():

@@ -10,10 +10,18 @@ from trainable.course import FAIL, WARN, Course, Diagnosis, diagnosis
 def consistency_without_spread(course: Course) -> Diagnosis | None:
     """A consistency loss of 0 together with a constant embedding, or with a spread that nobody measured."""
     loss, spread = course.value("consistency_loss"), course.value("feature_std")
-    if not course.warm_epochs or loss is None or loss > 1e-3 or (spread is not None and spread >= 0.1):
+    if (
+        not course.warm_epochs
+        or loss is None
+        or loss > 1e-3
+        or (spread is not None and spread >= 0.1)
+        or learns(course)
+    ):
         return None
+    auc = course.value("val_auc")
     beside = "no measure of spread beside it" if spread is None else f"spread of the embeddings {spread:.3f} of 1"
-    return diagnosis("consistency-without-spread", FAIL, f"consistency loss {loss:.2g}, {beside}")
+    severity = FAIL if auc is None or auc < 0.65 else WARN
+    return diagnosis("consistency-without-spread", severity, f"consistency loss {loss:.2g}, {beside}")
 
 
 def total_collapse(course: Course) -> Diagnosis | None:
@@ -64,13 +72,23 @@ def _crowded_now(
         return None
     if len(spread) > 1 and spread[-1] > 1.05 * spread[0] + 1e-3:
         return None
-    loss, chance, auc = (course.value(name) for name in ("contrastive_loss", "chance_loss", "val_auc"))
-    of_chance = loss / chance if loss is not None and loss >= 0 and chance else None  # below 0 it is no InfoNCE
-    learns = of_chance is not None and of_chance < 0.75
-    if auc is not None and auc >= 0.65 and (learns or (auc >= 0.7 and spread[-1] >= fail)):
+    auc, of_chance = course.value("val_auc"), _of_chance(course)
+    if learns(course) or (auc is not None and auc >= 0.7 and spread[-1] >= fail):
         return None
     at_chance = of_chance is None or of_chance >= 0.95
     return FAIL if spread[-1] < fail and at_chance and (auc is None or auc < 0.65) else WARN
+
+
+def learns(course: Course) -> bool:
+    """The loss is well below chance, and scores separate: whatever else the embeddings look like."""
+    auc, of_chance = course.value("val_auc"), _of_chance(course)
+    return auc is not None and auc >= 0.65 and of_chance is not None and of_chance < 0.75
+
+
+def _of_chance(course: Course) -> float | None:
+    """The contrastive loss over what equal scores would have."""
+    loss, chance = course.value("contrastive_loss"), course.value("chance_loss")
+    return loss / chance if loss is not None and loss >= 0 and chance else None  # below 0 it is no InfoNCE
 
 
 def dimensional_collapse(course: Course) -> Diagnosis | None:
@@ -87,5 +105,5 @@ def precision_artefact(course: Course) -> Diagnosis | None:
     rounded, exact = course.value("scores_tied"), course.value("scores_tied_exact")
     if rounded is None or exact is None or rounded - exact <= 0.01:
         return None
-    evidence = f"{100 * rounded:.1f} % of the scores equal another one, {100 * exact:.1f} % when computed in fp32"
+    evidence = f"{100 * rounded:.1f} % of the scores equal another one, {100 * exact:.1f} % in full precision"
     return diagnosis("precision-artefact", WARN, evidence)

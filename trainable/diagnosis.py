@@ -69,15 +69,17 @@ def not_finite(course: Course) -> Diagnosis | None:
 
 
 def negative_loss_value(course: Course) -> Diagnosis | None:
-    """InfoNCE is a cross-entropy, never below 0; close to -1/temperature it is not InfoNCE at all."""
-    loss, floor = course.value("contrastive_loss"), -1 / course.config.temperature
+    """InfoNCE is a cross-entropy, never below 0; minus the mean positive cosine over the temperature it is not at all."""
+    loss, aligned = course.value("contrastive_loss"), 1 - (course.value("consistency_loss") or 0)
     if loss is None or loss >= 0:
         return None
     evidence = f"contrastive loss {loss:.4g}, InfoNCE is at least 0"
-    if abs(loss - floor) > 0.05 * abs(floor):
-        return diagnosis("negative-contrastive-loss", FAIL, evidence)
-    within = f"{100 * abs(loss / floor - 1):.1f} % from -1/temperature = {floor:.4g}"
-    return diagnosis("broken-contrastive-formula", FAIL, f"{evidence}; it is {within}")
+    for what, cosine in (("1", 1.0), ("mean positive cosine", aligned)):
+        floor = -cosine / course.config.temperature
+        if abs(loss - floor) <= 0.05 * abs(floor):
+            within = f"{100 * abs(loss / floor - 1):.1f} % from -{what}/temperature = {floor:.4g}"
+            return diagnosis("broken-contrastive-formula", FAIL, f"{evidence}; it is {within}")
+    return diagnosis("negative-contrastive-loss", FAIL, evidence)
 
 
 def stuck_at_chance(course: Course) -> Diagnosis | None:
@@ -106,11 +108,30 @@ def temperature_too_high(course: Course) -> Diagnosis | None:
 def above_chance(course: Course) -> Diagnosis | None:
     """After warm-up the loss is still far above what equal scores would have."""
     loss, chance = course.value("contrastive_loss"), course.value("chance_loss")
-    if not course.warm_epochs or loss is None or not chance or loss <= 1.5 * chance:
+    if not course.warm_epochs or loss is None or not chance or loss <= 1.5 * chance or _is_cold(course):
         return None
-    name = "temperature-too-low" if course.config.temperature < 0.005 else "loss-above-chance"
     evidence = f"contrastive loss {loss:.3f} after warm-up, chance is {chance:.3f}"
-    return diagnosis(name, WARN, f"{evidence}, temperature {course.config.temperature:g}")
+    return diagnosis("loss-above-chance", WARN, f"{evidence}, temperature {course.config.temperature:g}")
+
+
+def temperature_too_low(course: Course) -> Diagnosis | None:
+    """A temperature far below those in use, and embeddings in a cone: there the smallest angles are all it asks for."""
+    loss, chance, spread = (course.value(name) for name in ("contrastive_loss", "chance_loss", "feature_std"))
+    if not course.warm_epochs or not _is_cold(course):
+        return None
+    above = loss is not None and chance and loss > 1.5 * chance
+    if not above and (spread is None or spread >= 0.1):
+        return None
+    beside = (
+        f"contrastive loss {loss:.3f}, chance is {chance:.3f}"
+        if above
+        else f"spread {spread:.3f} of 1 is enough for it"
+    )
+    return diagnosis("temperature-too-low", WARN, f"temperature {course.config.temperature:g}, {beside}")
+
+
+def _is_cold(course: Course) -> bool:
+    return course.config.temperature < 0.005
 
 
 def diverging(course: Course) -> Diagnosis | None:
@@ -125,18 +146,36 @@ def diverging(course: Course) -> Diagnosis | None:
 
 
 def no_separation(course: Course) -> Diagnosis | None:
-    """Scores of positive and negative validation pairs are mixed; far below a half they are the wrong way round."""
+    """Scores of positive and negative validation pairs are mixed; far below a half they are the wrong way round; and
+    where training pairs are learnt all the same, labels are no matter of what images show."""
     aucs = course.last("val_auc", min(2, len(course.epochs)))
     if not course.warm_epochs or not aucs or aucs[-1] >= 0.55:
         return None
     evidence = f"validation AUC {aucs[-1]:.3f} after warm-up, a coin has 0.5"
     if course.warm_epochs >= 2 and max(aucs) < 0.4:
         return diagnosis("inverted-separation", FAIL, f"{evidence}: negative pairs score higher than positive ones")
+    loss, chance = course.value("contrastive_loss"), course.value("chance_loss")
+    if course.warm_epochs >= 2 and min(aucs) > 0.4 and loss is not None and chance and loss < 0.9 * chance:
+        evidence += f"; the training loss has fallen to {loss:.3f}, chance is {chance:.3f}"
+        return diagnosis("labels-at-random", WARN, evidence)
     return diagnosis("no-separation", WARN, evidence)
 
 
 def negatives_pulled_together(course: Course) -> Diagnosis | None:
-    """Training pairs of label 0 have come as close as those of label 1, measured from where strangers are."""
+    """The loss's gradient pulls training pairs of label 0 together as it does those of label 1.
+
+    Where nobody measured it: they have come as close as those, from where strangers are.
+    """
+    pull = course.value("negative_pull")
+    if pull is None:
+        return _negatives_as_close(course)
+    if pull <= 0.5:
+        return None
+    evidence = f"a step pulls the views of label 0 pairs together {pull:.2f} times as much as those of label 1 pairs"
+    return diagnosis("negatives-pulled-together", WARN, f"{evidence}; below 0 is healthy")
+
+
+def _negatives_as_close(course: Course) -> Diagnosis | None:
     negative, consistency, strangers = (
         course.value(name) for name in ("negative_loss", "consistency_loss", "mean_cosine")
     )
@@ -179,28 +218,37 @@ def frozen_part_moved(course: Course) -> Diagnosis | None:
 
 def no_gradient(course: Course) -> Diagnosis | None:
     """A part that should train has a gradient of exactly 0."""
-    parts = [part for part in ("head", "backbone") if course.value(f"{part}_grad_norm") == 0]
+    parts = [part for part in _PARTS if course.value(f"{part}_grad_norm") == 0]
     return diagnosis("no-gradient", FAIL, f"gradient norm 0 in the {' and the '.join(parts)}") if parts else None
 
 
 def trained_part_did_not_move(course: Course) -> Diagnosis | None:
     """A part has a gradient, and a step of the optimiser leaves it as it was."""
-    parts = [
-        p for p in ("head", "backbone") if course.value(f"{p}_update_ratio") == 0 and course.value(f"{p}_grad_norm")
-    ]
+    parts = [p for p in _PARTS if course.value(f"{p}_update_ratio") == 0 and course.value(f"{p}_grad_norm")]
     gradients = [f"the {part}, whose gradient has norm {course.value(f'{part}_grad_norm'):.2g}" for part in parts]
     evidence = f"a step changed no weight of {' and of '.join(gradients)}"
     return diagnosis("trained-part-did-not-move", FAIL, evidence) if parts else None
 
 
 def update_too_large(course: Course) -> Diagnosis | None:
-    """One step changes the weights by more than a tenth of their norm."""
-    ratios = {part: course.value(f"{part}_update_ratio") or 0 for part in ("head", "backbone")}
-    part = max(ratios, key=ratios.get)
-    if ratios[part] <= 0.1:
+    """One step changes the weights by more than a tenth of their norm, or steps have blown them up; fatal where nothing is
+    learnt."""
+    parts = {
+        part: max(_ratio(course, part, "update_ratio") / 0.1, _ratio(course, part, "growth") / 5) for part in _PARTS
+    }
+    part = max(parts, key=parts.get)
+    if parts[part] <= 1:
         return None
-    evidence = f"a step changes the {part} by {ratios[part]:.2f} of its weights' norm"
-    return diagnosis("update-too-large", WARN, f"{evidence}, learning rate {course.config.learning_rate:g}")
+    evidence = f"a step changes the {part} by {_ratio(course, part, 'update_ratio'):.2g} of its weights' norm"
+    evidence += f", which is {_ratio(course, part, 'growth'):.3g} times what it began with"
+    lost = course.warm_epochs and (auc := course.value("val_auc")) is not None and auc < 0.65
+    return diagnosis(
+        "update-too-large", FAIL if lost else WARN, f"{evidence}; learning rate {course.config.learning_rate:g}"
+    )
+
+
+def _ratio(course: Course, part: str, what: str) -> float:
+    return course.value(f"{part}_{what}") or 0.0
 
 
 def update_too_small(course: Course) -> Diagnosis | None:
@@ -223,13 +271,15 @@ def threshold_out_of_place(course: Course) -> Diagnosis | None:
     )
 
 
+_PARTS = ("head", "backbone")
+
 CHECKS = (
-    not_finite, frozen_part_moved, no_gradient, trained_part_did_not_move, negative_loss_value, total_collapse,
-    low_feature_std, low_uniformity, dimensional_collapse, consistency_without_spread, accuracy_contradicts_scores,
-    diverging, above_chance, stuck_at_chance, temperature_too_high, no_separation, negatives_pulled_together, overfit,
-    update_too_large, update_too_small, precision_artefact, threshold_out_of_place,
+    not_finite, frozen_part_moved, no_gradient, trained_part_did_not_move, negative_loss_value, accuracy_contradicts_scores,
+    update_too_large, update_too_small, negatives_pulled_together, temperature_too_low, temperature_too_high,
+    total_collapse, low_feature_std, low_uniformity, dimensional_collapse, consistency_without_spread,
+    diverging, above_chance, stuck_at_chance, no_separation, overfit, precision_artefact, threshold_out_of_place,
 )  # fmt: skip
-"""Every check; of what is equally severe the first is the one that names the trial's sickness."""
+"""Every check, causes before what they bring about; of what is equally severe the first names the trial's sickness."""
 
 
 def _best_loss(chance: float, temperature: float) -> float:

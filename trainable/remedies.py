@@ -75,6 +75,10 @@ REMEDIES: dict[str, tuple[str, str]] = {
         "the labels do not fit the images, the model learns nothing, or what it learns does not carry over",
         "check a few pairs by eye; raise the learning rate if the loss is at chance; train more blocks if it is not",
     ),
+    "labels-at-random": (
+        "pair_label has nothing to do with the images: shuffled, or joined to other rows; training pairs are learnt by heart",
+        "check a few pairs by eye, and how labels and images were joined; if they fit, add identities or train fewer blocks",
+    ),
     "inverted-separation": (
         "pair_label 1 stands for different things, or scores are distances",
         "swap the labels, so that 1 is the same thing",

@@ -56,7 +56,9 @@ class Training:
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.precision == "fp16")
         trained = {name: p for name, p in self.encoder.named_parameters() if p.requires_grad}
         self._probe = vitals.StepProbe(trained, self.encoder.frozen_state())
-        self._train_rows = data.rows("train")
+        self._train_rows, rows = data.rows("train"), data.rows("val")
+        ends, identities = ((data.front, data.angle), (data.front_identity, data.angle_identity))
+        self._sample = vitals.Sample(*(np.concatenate([side[rows] for side in both]) for both in (ends, identities)))
         self.epochs_done = 0
         self.sick: str | None = None
         self.best_epoch = 0
@@ -144,6 +146,7 @@ class Training:
         rows = rows.to(self.device)
         front, angle = self._embed(shown[torch.cat([data["front"][rows], data["angle"][rows]])]).chunk(2)
         labels = data["pair_label"][rows]
+        self._probe.watch(front, angle, labels)
         contrastive = losses.info_nce(
             front,
             angle,
@@ -215,8 +218,7 @@ class Training:
             return unmeasured(scores)
         identities = self.data.front_identity[rows], self.data.angle_identity[rows]
         measures = measure(scores, labels, identities, embeddings.cpu().numpy(), self.config.threshold, self.settings)
-        ends = np.concatenate([self.data.front[rows], self.data.angle[rows]])
-        return measures | vitals.of_embeddings(scores, embeddings, ends, np.concatenate(identities))
+        return measures | vitals.of_embeddings(scores, embeddings, self._sample)
 
     @torch.inference_mode()
     def score(self, rows: np.ndarray) -> tuple[np.ndarray, Tensor]:

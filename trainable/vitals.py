@@ -15,11 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
-ROWS = 96
-"""Embeddings that the spread is measured on; enough for a rank up to 96, and a millisecond of work."""
+ROWS = 64
+"""Embeddings that the spread is measured on; enough for a rank up to 64, and half a millisecond of work."""
 _WATCHED = 16  # numbers of every frozen tensor that are compared: whatever moves a tensor moves all of it
 _PARTS = ("head", "backbone")
-PROBED = (*(f"{part}_{what}" for part in _PARTS for what in ("grad_norm", "update_ratio")), "frozen_moved")
+_OF_A_PART = ("grad_norm", "update_ratio", "growth")
+PROBED = (*(f"{part}_{what}" for part in _PARTS for what in _OF_A_PART), "negative_pull", "frozen_moved")
 """The fields of Vitals that come from a training step, not from validation."""
 
 
@@ -44,7 +45,7 @@ class Vitals:
     scores_tied: float
     """Share of the validation scores that another one equals exactly."""
     scores_tied_exact: float
-    """The same share when those scores are computed anew from the embeddings, in float64 and rounded to float32."""
+    """The same share when those scores are computed anew from the embeddings, to five digits: further than fp32 errs."""
     head_grad_norm: float | None
     """Norm of the head's gradient at the epoch's middle step."""
     backbone_grad_norm: float | None
@@ -53,66 +54,84 @@ class Vitals:
     """Norm of that step over the norm of the head's weights; 0 when no weight moved."""
     backbone_update_ratio: float | None
     """The same of the trained blocks."""
+    head_growth: float | None
+    """Norm of the head's weights before that step over what it was when the trial began."""
+    backbone_growth: float | None
+    """The same of the trained blocks."""
+    negative_pull: float | None
+    """How much that step's loss pulls the views of label 0 pairs together, over the same of label 1: below 0 is healthy."""
     frozen_moved: int
     """Frozen tensors, buffers included, that are no longer what they were when the trial began; healthy is 0."""
 
 
+class Sample:
+    """Which images of a validation are looked at: always the same ones, so that all that hangs on them is computed once.
+
+    ends: (2n,) image numbers of the fronts, then the angles; identities: (2n,).
+    """
+
+    def __init__(self, ends: np.ndarray, identities: np.ndarray) -> None:
+        _, first, place = np.unique(ends, return_index=True, return_inverse=True)
+        self.front, self.angle = torch.from_numpy(place).chunk(2)
+        chosen = np.sort(np.random.default_rng(0).permutation(len(first))[:ROWS])
+        codes = identities[first][chosen]
+        self.rows = torch.from_numpy(chosen)
+        self.strangers = codes[:, None] != codes
+
+
 @torch.no_grad()
-def of_embeddings(scores: np.ndarray, embeddings: Tensor, ends: np.ndarray, identities: np.ndarray) -> dict[str, Any]:
+def of_embeddings(scores: np.ndarray, embeddings: Tensor, sample: Sample) -> dict[str, Any]:
     """The vital signs of validation.
 
-    scores: (n,) as they are reported; embeddings: (m, E) of the distinct images, L2-normalised; ends: (2n,) image
-    numbers of the fronts, then the angles, the distinct ones in order being the rows of `embeddings`; identities: (2n,).
+    scores: (n,) as they are reported; embeddings: (m, E) of the distinct images in order, L2-normalised.
     """
-    _, first, place = np.unique(ends, return_index=True, return_inverse=True)
-    rows = embeddings.detach().cpu()
-    tied = _tied(scores)  # few or none: only these are computed anew
-    pairs = [nn.functional.normalize(rows[side[tied]].double(), dim=1) for side in torch.from_numpy(place).chunk(2)]
-    exact = (pairs[0] * pairs[1]).sum(dim=1).float().numpy()
-    return _spread(rows, identities[first]) | {
+    tied = _tied(scores)
+    exact = tied
+    if len(tied):  # few or none: only these are computed anew
+        ends = (embeddings[side[tied].to(embeddings.device)].double() for side in (sample.front, sample.angle))
+        front, angle = (nn.functional.normalize(rows, dim=1) for rows in ends)
+        exact = _tied((front * angle).sum(dim=1).cpu().numpy().round(5))
+    return _spread(embeddings[sample.rows.to(embeddings.device)].cpu(), sample.strangers) | {
         "score_low": float(scores.min()),
         "score_high": float(scores.max()),
         "scores_tied": len(tied) / len(scores),
-        "scores_tied_exact": len(_tied(exact)) / len(scores),
+        "scores_tied_exact": len(exact) / len(scores),
     }
 
 
 def _tied(scores: np.ndarray) -> np.ndarray:
     """The numbers of the scores (n,) that another one equals exactly."""
     order = np.argsort(scores)
-    same = np.concatenate([[False], np.diff(scores[order]) == 0, [False]])
-    return order[same[1:] | same[:-1]] if len(scores) else order
+    values = scores[order]
+    same = np.concatenate([[False], values[1:] == values[:-1], [False]])
+    return order[same[1:] | same[:-1]]
 
 
-def _spread(rows: Tensor, identities: np.ndarray) -> dict[str, Any]:
-    """mean_cosine, uniformity and both ranks of (m, E) embeddings: of ROWS of them, always the same ones."""
-    chosen = np.sort(np.random.default_rng(0).permutation(len(rows))[:ROWS])
-    sample, codes = rows[torch.from_numpy(chosen)].double(), identities[chosen]
-    strangers = torch.from_numpy(codes[:, None] != codes)
-    count, width = sample.shape
-    cosines, about_mean = sample @ sample.T, sample - sample.mean(dim=0)
-    near = (4 * (cosines.clamp(max=1) - 1)).exp()  # a row's nearness to itself is 1
-    # Either product has the squares of the singular values for eigenvalues; the smaller one is the faster.
-    raw, centred = (m @ m.T if count <= width else m.T @ m for m in (sample, about_mean))
-    noise = max(sample.shape) * torch.finfo(torch.float32).eps * count**0.5
-    ranks = [_rank(values, noise) for values in torch.linalg.eigvalsh(torch.stack([raw, centred]))]
+def _spread(rows: Tensor, strangers: np.ndarray) -> dict[str, Any]:
+    """mean_cosine, uniformity and both ranks of (k, E) embeddings; strangers: (k, k), of different identities."""
+    wide, count = rows.double(), len(rows)
+    products = wide @ wide.T  # its eigenvalues are the squares of the singular values
+    cosines = products.numpy()
+    means = cosines.mean(axis=0)
+    about_mean = cosines - means - means[:, None] + means.mean()
+    squares = torch.linalg.eigvalsh(torch.stack([products, torch.from_numpy(about_mean)])).numpy()
+    raw, centred = np.sqrt(np.maximum(squares, 0))
+    noise = max(rows.shape) * torch.finfo(torch.float32).eps * count**0.5
+    near = np.exp(4 * (np.minimum(cosines, 1) - 1))  # a row's nearness to itself is 1
     return {
         "mean_cosine": float(cosines[strangers].mean()),
         "uniformity": math.log((float(near.sum()) - count) / (count * (count - 1))),
-        "rank_raw": ranks[0],
-        "rank_centred": ranks[1],
-        "rank_limit": min(sample.shape),
+        "rank_raw": _rank(raw, noise),
+        "rank_centred": _rank(centred, noise),
+        "rank_limit": min(rows.shape),
     }
 
 
-def _rank(squares: Tensor, noise: float) -> float:
-    """RankMe from the squares of the singular values; those within `noise` of 0 do not count."""
-    values = squares.clamp(min=0).sqrt()
+def _rank(values: np.ndarray, noise: float) -> float:
+    """RankMe of these singular values; those within `noise` of 0 do not count."""
     values = values[values > noise]
-    if not len(values):
-        return 0.0
     shares = values / values.sum()
-    return float((-(shares * shares.log()).sum()).exp())
+    return float(np.exp(-(shares * np.log(shares)).sum())) if len(values) else 0.0
 
 
 class StepProbe:
@@ -127,30 +146,57 @@ class StepProbe:
         sizes = torch.tensor([len(few) for few in self._frozen], dtype=torch.int64)
         self._owner = torch.arange(len(sizes)).repeat_interleave(sizes)
         self._frozen_before = self._frozen_now()
+        self._norms_before = {part: get_total_norm(parameters) for part, parameters in self._parts.items()}
+        self._before: dict[str, list[Tensor]] = {}
         self.found: dict[str, Any] = {}
 
     @torch.no_grad()
     def __enter__(self) -> StepProbe:
         self._before = {part: [p.clone() for p in parameters] for part, parameters in self._parts.items()}
+        self._pull: float | None = None
         return self
 
     @torch.no_grad()
     def __exit__(self, *error: Any) -> None:
-        self.found = {"frozen_moved": self._frozen_moved()}
+        before, self._before = self._before, {}
+        self.found = {"frozen_moved": self._frozen_moved(), "negative_pull": self._pull}
         for part, parameters in self._parts.items():
-            gradient, ratio = self._norms(parameters, self._before.pop(part)) if parameters else (None, None)
-            self.found |= {f"{part}_grad_norm": gradient, f"{part}_update_ratio": ratio}
+            found = self._of(part, parameters, before[part]) if parameters else (None,) * len(_OF_A_PART)
+            self.found |= {f"{part}_{what}": value for what, value in zip(_OF_A_PART, found, strict=True)}
 
-    def _norms(self, parameters: list[Tensor], before: list[Tensor]) -> tuple[float | None, float | None]:
-        """Norm of the gradient, and that of the step over that of the weights."""
+    def watch(self, front: Tensor, angle: Tensor, labels: Tensor) -> None:
+        """In the step looked at: note which way its loss pulls the (B, E) embeddings of pairs with (B,) labels."""
+        if self._before:
+            front.register_hook(lambda gradient: self._note(gradient, front.detach(), angle.detach(), labels))
+
+    @torch.no_grad()
+    def _note(self, gradient: Tensor, front: Tensor, angle: Tensor, labels: Tensor) -> None:
+        towards = (
+            angle - (front * angle).sum(dim=1, keepdim=True) * front
+        )  # the way on the sphere, of a front to its angle
+        pull = -(gradient * towards).sum(dim=1)
+        same, different = (float(pull[labels == label].mean()) for label in (1, 0))
+        collapsed = float(towards.square().mean()) ** 0.5 < 1e-5  # then it is noise
+        if not collapsed and same > 0 and math.isfinite(different / same):  # a batch may lack a label
+            self._pull = different / same
+
+    def _of(self, part: str, parameters: list[Tensor], before: list[Tensor]) -> tuple[float | None, ...]:
+        """Norm of the gradient, that of the step over that of the weights, and that over what it was at first."""
         gradient = float(get_total_norm([p.grad for p in parameters if p.grad is not None]))
-        weights = float(get_total_norm(before))
+        weights, at_first = float(get_total_norm(before)), float(self._norms_before[part])
+        growth = weights / at_first if at_first else None
         if not math.isfinite(gradient):  # in fp16, while the loss scale comes down, such a step is skipped
-            return None, None
-        return gradient, float(get_total_norm(torch._foreach_sub(parameters, before))) / weights if weights else None
+            return None, None, growth
+        step = float(get_total_norm(torch._foreach_sub(parameters, before)))
+        return gradient, step / weights if weights else None, growth
 
     def _frozen_moved(self) -> int:
-        return len(self._owner[(self._frozen_now() != self._frozen_before).cpu()].unique())
+        now = self._frozen_now()
+        return (
+            0
+            if torch.equal(now, self._frozen_before)
+            else len(self._owner[(now != self._frozen_before).cpu()].unique())
+        )
 
     def _frozen_now(self) -> Tensor:
         """What is watched of all frozen tensors, one after the other: one comparison is faster than hundreds."""

@@ -1,0 +1,125 @@
+"""python -m benchmarks.diagnosis: are faults found and rightly named, and healthy trials left alone?
+
+Faults are done, one at a time, to an otherwise healthy default trial on the embedded data (benchmarks/faults.py): first
+the data checks that come before a run, and if they say nothing, a training as a search trains it. A fault is found if
+anything is said, and rightly named if the headline is its name: the sickness that ended the trial, or, where none did,
+the first of what its last diagnosed epoch has, causes before what they bring about.
+
+Healthy trials (benchmarks/healthy_trials.py) must be left alone, and show by their validation AUC that they were healthy.
+
+Cost: the seconds of an epoch that its diagnoses take, alone on one core, median over epochs.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks import report
+from benchmarks.diagnosed_trials import Seen, block_counts, cost_of_diagnoses, one_thread, with_fault, without_fault
+from benchmarks.faults import FAULTS
+from benchmarks.healthy_trials import DECENT_AUC, SENSIBLE, Healthy, drawn
+from trainable.config import InputError
+from tuner.command_line import parse
+
+BACKBONES = ("test_byobnet", "test_efficientnet")
+SEEDS, EACH = 3, 2
+WANTED_COST, WANTED_WARNED = 0.02, 0.02
+_QUICK_FAULTS = ("the broken loss", "a NaN image", "all images identical", "labels inverted")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Do faults to trials, and look at healthy ones."""
+
+    processes: int = os.cpu_count() or 1
+    """Trials at a time, each on one core."""
+    quick: bool = False
+    """A smoke run: some of the faults, and one healthy trial of each space."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark; 1 if a target is missed, 2 for a mistake in the input."""
+    console = report.console()
+    try:
+        options = parse(Options, arguments, prog="python -m benchmarks.diagnosis")
+        from tuner.data_source import data_path  # here: --help need not wait for it
+        from tuner.options import DataOptions
+
+        source = data_path(DataOptions(), console)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    report.heading("Diagnoses", console)
+    names = [fault.name for fault in FAULTS if not options.quick or fault.name in _QUICK_FAULTS]
+    backbones = block_counts(BACKBONES[: 1 if options.quick else None])
+    trials = drawn(backbones, *((1, 1) if options.quick else (SEEDS, EACH)))
+    targets = _cost(source, console)
+    with ProcessPoolExecutor(options.processes, get_context("spawn"), one_thread) as pool:
+        done = [pool.submit(with_fault, name, source) for name in names]
+        well = [pool.submit(without_fault, trial, source) for trial in trials]
+        targets += found(names, [future.result() for future in done], console)
+        targets += healthy(trials, [future.result() for future in well], console)
+    return report.verdict(targets, console)
+
+
+def _cost(source: Path, console: Console) -> list[report.Target]:
+    costs = {"head-only epoch, cached features": 0, "fully trained epoch": None}
+    measured = {name: cost_of_diagnoses(source, BACKBONES[0], blocks) for name, blocks in costs.items()}
+    rows = [(name, f"{1e3 * e:.1f}", f"{1e3 * d:.2f}", f"{100 * d / e:.2f} %") for name, (d, e) in measured.items()]
+    console.print(report.table(("cost", "epoch ms", "diagnoses ms", "share"), rows))
+    return [
+        report.Target(f"share of a {name}", diagnoses / epoch, WANTED_COST, at_least=False)
+        for name, (diagnoses, epoch) in measured.items()
+    ]
+
+
+def found(names: Sequence[str], seen: Sequence[Seen], console: Console) -> list[report.Target]:
+    """The table of the faults of these names, and the targets that it is held to."""
+    right = {fault.name: fault.right for fault in FAULTS}
+    named = [one.headline == right[name] for name, one in zip(names, seen, strict=True)]
+    rows = [
+        (name, one.headline or "nothing", "yes" if one.headline else "NO", "yes" if well else "NO",
+         "" if one.epoch is None else one.epoch, ", ".join(one.also))
+        for name, one, well in zip(names, seen, named, strict=True)
+    ]  # fmt: skip
+    columns = ("fault", "headline", "found", "rightly named", "at epoch (0: before)", "also said, at any epoch")
+    console.print(report.table(columns, rows))
+    return [
+        report.Target(f"faults found, of {len(seen)}", sum(bool(one.headline) for one in seen), len(seen)),
+        report.Target(f"… and rightly named, of {len(seen)}", sum(named), len(seen)),
+    ]
+
+
+def healthy(trials: Sequence[Healthy], seen: Sequence[Seen], console: Console) -> list[report.Target]:
+    """The table of healthy trials, all of whom something was said of, and the targets that they are held to."""
+    ranges = ", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in SENSIBLE.items())
+    console.print(f"\nhealthy: drawn from each space at random, within {ranges}", soft_wrap=True)
+    rows = []
+    for space in dict.fromkeys(trial.space for trial in trials):
+        aucs = sorted(one.auc for trial, one in zip(trials, seen, strict=True) if trial.space == space)
+        rows.append((space, len(aucs), f"{aucs[0]:.3f}", f"{aucs[len(aucs) // 2]:.3f}", f"{aucs[-1]:.3f}"))
+    console.print(report.table(("space", "healthy trials", "AUC: lowest", "median", "highest"), rows))
+    for trial, one in zip(trials, seen, strict=True):
+        if one.headline or not one.auc >= DECENT_AUC:
+            said = ", ".join((one.headline, *one.also)) or "nothing"
+            console.print(f"{trial.name}: AUC {one.auc:.3f}; said: {said}", soft_wrap=True, markup=False)
+    return [
+        report.Target(f"healthy trials with AUC {DECENT_AUC:g}", sum(one.auc >= DECENT_AUC for one in seen), len(seen)),
+        report.Target("… with an alarm of severity fail", sum(one.fatal for one in seen), 0, at_least=False),
+        report.Target(
+            "… with a warning", sum(bool(one.headline) for one in seen), math.floor(WANTED_WARNED * len(seen)), False
+        ),
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -145,15 +145,22 @@ def diverging(course: Course) -> Diagnosis | None:
     return diagnosis("diverging", FAIL, f"contrastive loss {rise}, above chance, {chance:.3f}")
 
 
-def no_separation(course: Course) -> Diagnosis | None:
-    """Scores of positive and negative validation pairs are mixed; far below a half they are the wrong way round; and
-    where training pairs are learnt all the same, labels are no matter of what images show."""
-    aucs = course.last("val_auc", min(2, len(course.epochs)))
-    if not course.warm_epochs or not aucs or aucs[-1] >= 0.55:
+def inverted_separation(course: Course) -> Diagnosis | None:
+    """Scores of positive and negative validation pairs are the wrong way round."""
+    aucs = course.last("val_auc", 2)
+    if course.warm_epochs < 2 or not aucs or max(aucs) >= 0.4:
         return None
     evidence = f"validation AUC {aucs[-1]:.3f} after warm-up, a coin has 0.5"
-    if course.warm_epochs >= 2 and max(aucs) < 0.4:
-        return diagnosis("inverted-separation", FAIL, f"{evidence}: negative pairs score higher than positive ones")
+    return diagnosis("inverted-separation", FAIL, f"{evidence}: negative pairs score higher than positive ones")
+
+
+def no_separation(course: Course) -> Diagnosis | None:
+    """Scores of positive and negative validation pairs are mixed; where training pairs are learnt all the same, labels
+    are no matter of what images show."""
+    aucs = course.last("val_auc", min(2, len(course.epochs)))
+    if not course.warm_epochs or not aucs or aucs[-1] >= 0.55 or inverted_separation(course):
+        return None
+    evidence = f"validation AUC {aucs[-1]:.3f} after warm-up, a coin has 0.5"
     loss, chance = course.value("contrastive_loss"), course.value("chance_loss")
     if course.warm_epochs >= 2 and min(aucs) > 0.4 and loss is not None and chance and loss < 0.9 * chance:
         evidence += f"; the training loss has fallen to {loss:.3f}, chance is {chance:.3f}"
@@ -274,7 +281,8 @@ def threshold_out_of_place(course: Course) -> Diagnosis | None:
 _PARTS = ("head", "backbone")
 
 CHECKS = (
-    not_finite, frozen_part_moved, no_gradient, trained_part_did_not_move, negative_loss_value, accuracy_contradicts_scores,
+    not_finite, frozen_part_moved, no_gradient, trained_part_did_not_move, negative_loss_value, inverted_separation,
+    accuracy_contradicts_scores,
     update_too_large, update_too_small, negatives_pulled_together, temperature_too_low, temperature_too_high,
     total_collapse, low_feature_std, low_uniformity, dimensional_collapse, consistency_without_spread,
     diverging, above_chance, stuck_at_chance, no_separation, overfit, precision_artefact, threshold_out_of_place,

@@ -130,7 +130,7 @@ def _backbone(name: str) -> Backbone:
 
 
 def cost_of_diagnoses(source: Path, backbone: str, trainable_blocks: int | None) -> tuple[float, float]:
-    """Median seconds of an epoch's diagnoses and of the epoch, on one thread."""
+    """Median seconds of an epoch's diagnoses and of the epoch, of the processor's time: others may be using the machine."""
     one_thread()
     table, pixels, _ = _embedded(source)
     data = PairData.of(table, pixels, "embedded")
@@ -140,9 +140,9 @@ def cost_of_diagnoses(source: Path, backbone: str, trainable_blocks: int | None)
     with _clocked() as spent:
         times = []
         for _ in range(_COST_EPOCHS):
-            before = spent()
-            epoch = training.epoch()
-            times.append((spent() - before, epoch.epoch_s))
+            before, began = spent(), time.process_time()
+            training.epoch()
+            times.append((spent() - before, time.process_time() - began))
     return statistics.median(diagnoses for diagnoses, _ in times), statistics.median(seconds for _, seconds in times)
 
 
@@ -154,11 +154,11 @@ def _clocked() -> Iterator[Callable[[], float]]:
     def clocked(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         def timed(*arguments: Any, **named: Any) -> Any:
-            began = time.perf_counter()
+            began = time.process_time()
             try:
                 return function(*arguments, **named)
             finally:
-                seconds[0] += time.perf_counter() - began
+                seconds[0] += time.process_time() - began
 
         return timed
 

@@ -7,7 +7,7 @@ the first of what its last diagnosed epoch has, causes before what they bring ab
 
 Healthy trials (benchmarks/healthy_trials.py) must be left alone, and show by their validation AUC that they were healthy.
 
-Cost: the seconds of an epoch that its diagnoses take, alone on one core, median over epochs.
+Cost: the processor's seconds of an epoch that its diagnoses take, on one thread, median over epochs.
 """
 
 from __future__ import annotations

@@ -176,7 +176,7 @@ class StepProbe:
         )  # the way on the sphere, of a front to its angle
         pull = -(gradient * towards).sum(dim=1)
         same, different = (float(pull[labels == label].mean()) for label in (1, 0))
-        collapsed = float(towards.square().mean()) ** 0.5 < 1e-5  # then it is noise
+        collapsed = float(towards.norm()) < 1e-5 * towards.numel() ** 0.5  # then it is noise
         if not collapsed and same > 0 and math.isfinite(different / same):  # a batch may lack a label
             self._pull = different / same
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -18,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name that torch's own documentation gives it
 
 from trainable import losses
+from trainable.batch_loss import BatchLoss
 from trainable.identities import connected
 from trainable.pairs import PairTable
 from trainable.training import Training
@@ -48,27 +48,20 @@ class Fault:
 class BrokenLoss(Training):
     """The broken run's loss, mean of -log(exp(s / tau) + 1e-8) over positive pairs."""
 
-    def _train_epoch(self, epoch: int) -> dict[str, Tensor]:
-        def broken(front: Tensor, angle: Tensor, labels: Tensor, temperature: float, **more: Any) -> losses.Contrastive:
-            scores = (front * angle).sum(dim=1)[labels == 1]
-            found = -torch.log(torch.exp(scores / temperature) + 1e-8).mean()
-            return real(front, angle, labels, temperature, **more)._replace(loss=found)
-
-        real = losses.info_nce
-        with patch.object(losses, "info_nce", broken):
-            return super()._train_epoch(epoch)
+    def _loss(self, front: Tensor, angle: Tensor, positive: Tensor, labels: Tensor) -> BatchLoss:
+        config, loss = self.config, super()._loss(front, angle, positive, labels)
+        scores = (front * angle).sum(dim=1)[labels == 1]
+        found = -torch.log(torch.exp(scores / config.temperature) + 1e-8).mean()
+        rest = config.consistency_weight * losses.consistency(front, angle, labels)
+        rest = rest + config.negative_weight * losses.negative_pair_term(front, angle, labels, config.negative_margin)
+        return loss._replace(total=found + rest, contrastive=found.detach())
 
 
 class DiagonalPositives(Training):
     """InfoNCE with every pair's own cell as its positive, whatever its label, and no term for negative pairs."""
 
-    def _train_epoch(self, epoch: int) -> dict[str, Tensor]:
-        def diagonal(front: Tensor, angle: Tensor, labels: Tensor, temperature: float, **more: Any) -> Any:
-            return real(front, angle, torch.ones_like(labels), temperature)
-
-        real = losses.info_nce
-        with patch.object(losses, "info_nce", diagonal):
-            return super()._train_epoch(epoch)
+    def _loss(self, front: Tensor, angle: Tensor, positive: Tensor, labels: Tensor) -> BatchLoss:
+        return super()._loss(front, angle, torch.eye(len(labels), dtype=torch.bool), labels)
 
 
 class ArgmaxAccuracy(Training):

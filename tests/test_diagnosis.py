@@ -13,8 +13,10 @@ from torch import Tensor
 
 from tests import reference
 from tests.synthetic import pair_data
-from trainable import losses, pixels, turntable
+from trainable import pixels, turntable
+from trainable import training as training_module
 from trainable.backbones import BackboneSpec, create_backbone
+from trainable.batch_loss import BatchLoss
 from trainable.config import Settings, TrialConfig
 from trainable.course import FAIL, WARN, Course, Diagnosis
 from trainable.diagnosis import CHECKS, diagnose
@@ -269,11 +271,11 @@ FAULTY = TrialConfig(epochs=4, batch_size=16)
 def test_the_broken_loss_is_found(monkeypatch, backbone, data):
     """Trained with the broken run's formula, a trial says so in its first epoch."""
 
-    def broken(front: Tensor, angle: Tensor, labels: Tensor, temperature: float, **identities) -> losses.Contrastive:
-        loss, unknown = reference.broken_contrastive(front, angle, temperature), torch.tensor(2.77)
-        return losses.Contrastive(loss, torch.tensor(32), unknown, torch.tensor(0), unknown)
+    def broken(front: Tensor, angle: Tensor, positive: Tensor, labels: Tensor, config: TrialConfig) -> BatchLoss:
+        loss, nothing = reference.broken_contrastive(front, angle, config.temperature), torch.tensor(0.0)
+        return BatchLoss(loss, loss, torch.tensor(32), torch.tensor(2.77), nothing, nothing)
 
-    monkeypatch.setattr(losses, "info_nce", broken)
+    monkeypatch.setattr(training_module, "batch_loss", broken)
     (first, *_) = train(FAULTY, backbone, data)
     assert first.sick.startswith(("negative-contrastive-loss", "broken-contrastive-formula"))
 

@@ -18,7 +18,7 @@ from trainable import peak_memory, spread, vitals
 from trainable.backbones import Backbone, seeded
 from trainable.config import Settings, TrialConfig
 from trainable.pairs import PairData
-from trainable.training import Training
+from trainable.training import MEASURED, Training
 from trainable.verification import verify
 
 STEPS = 4
@@ -94,8 +94,8 @@ def take_first_steps(config: TrialConfig, backbone: Backbone, data: PairData, se
     moved = {name: not _same(tensor, before[name]) for name, tensor in {**trained, **kept}.items()}
     names = {id(p): name for name, p in trained.items()}
     groups = [_group(group, names, before, len(taken)) for group in training.optimizer.param_groups]
-    losses = [float(step["contrastive_loss"] / step["anchors"].clamp(min=1)) for step in taken]
-    numbers = [float(value) for step in taken for value in step.values()]
+    losses = [step["contrastive_loss"] / max(1, step["anchors"]) for step in taken]
+    numbers = [value for step in taken for value in step.values()]
     return FirstSteps(
         trainable_blocks=training.encoder.trainable_blocks,
         steps=len(taken),
@@ -106,7 +106,7 @@ def take_first_steps(config: TrialConfig, backbone: Backbone, data: PairData, se
         moved=tuple(name for name in kept if moved[name]),
         groups=tuple(groups),
         losses=tuple(losses),
-        chance=float(taken[0]["chance_loss"] / taken[0]["anchors"].clamp(min=1)),
+        chance=taken[0]["chance_loss"] / max(1, taken[0]["anchors"]),
         finite=all(map(math.isfinite, numbers)),
         **start,
         step_s=float(np.median(seconds[1:] or seconds)),
@@ -151,7 +151,7 @@ def _start(training: Training) -> tuple[dict[str, float], float]:
     if not np.isfinite(scores).all():
         nothing = dict.fromkeys(("mean_cosine", "feature_std", "rank", "auc"), math.nan)
         return nothing | {"rank_limit": 0}, image_s
-    signs = vitals.of_embeddings(scores, embeddings, ends, identities)
+    signs = vitals.of_embeddings(scores, embeddings, vitals.Sample(ends, identities))
     found = {
         "mean_cosine": signs["mean_cosine"],
         "feature_std": spread.feature_std(embeddings.cpu().numpy()),
@@ -170,7 +170,7 @@ def _kept(training: Training) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in every.items() if name not in changes}
 
 
-def _steps(training: Training) -> tuple[list[dict[str, Tensor]], list[float], int]:
+def _steps(training: Training) -> tuple[list[dict[str, float]], list[float], int]:
     """The steps' losses, the seconds of each, and the bytes that the first one kept for its backward pass."""
     taken, seconds, saved, began = [], [], {}, time.perf_counter()
     with seeded(training.config.seed):
@@ -181,7 +181,7 @@ def _steps(training: Training) -> tuple[list[dict[str, Tensor]], list[float], in
                 step = next(steps, None)
             if step is None:
                 break
-            taken.append({name: value.cpu() for name, value in step.items()})  # waits for an accelerator
+            taken.append(dict(zip(MEASURED, step.tolist(), strict=True)))  # waits for an accelerator
             seconds.append(time.perf_counter() - at)
     weights = {p.untyped_storage().data_ptr() for p in training.encoder.parameters()}
     return taken, seconds, sum(size for address, size in saved.items() if address not in weights)

@@ -44,6 +44,7 @@ class PairEncoder(nn.Module):
         self.trainable_blocks = resolve_trainable_blocks(backbone, trainable_blocks)
         self._trainable = self._trainable_names()
         self._frozen_modules = tuple(_frozen_modules(self, self._trainable))
+        self._starts_at_cut = self.can_start_at(self.trainable_blocks)
         for name, parameter in self.named_parameters():
             parameter.requires_grad_(name in self._trainable)
         self.train()
@@ -66,7 +67,7 @@ class PairEncoder(nn.Module):
     @property
     def cut_is_cacheable(self) -> bool:
         """Whether the prefix does work worth storing; if not, it passes pixels on, and the suffix starts from them."""
-        return self.can_start_at(self.trainable_blocks)
+        return self._starts_at_cut
 
     def prefix(self, pixels: Tensor) -> Tensor:
         """The activation at the cut, without a gradient.
@@ -119,6 +120,10 @@ class PairEncoder(nn.Module):
 
     def train(self, mode: bool = True) -> PairEncoder:
         """Train mode for the trained part only."""
+        if self.trainable_blocks == 0 and not self.backbone.training:  # hundreds of modules, all of them frozen
+            self.training = mode
+            self.head.train(mode)
+            return self
         super().train(mode)
         for module in self._frozen_modules:
             module.training = False

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainable import features, losses, vitals
+from trainable import features, vitals
 from trainable.backbones import Backbone
+from trainable.batch_loss import BatchLoss, batch_loss, positives
 from trainable.config import METRICS, Settings, TrialConfig
 from trainable.inputs import Inputs
 from trainable.model import PairEncoder, projection_head
@@ -22,6 +23,11 @@ from trainable.pairs import PairData
 from trainable.reports import EpochReport, diagnosed, measure, unmeasured
 
 _EMBED_BATCH = 256
+MEASURED = (
+    *("anchors", "stepped", "contrastive_loss", "chance_loss"),
+    *("consistency_loss", "negative_loss", "total_loss", "grad_norm"),
+)
+"""What a training step tells of its batch, in this order; what is an anchor's is times the number of anchors."""
 
 
 class Training:
@@ -56,6 +62,9 @@ class Training:
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.precision == "fp16")
         trained = {name: p for name, p in self.encoder.named_parameters() if p.requires_grad}
         self._probe = vitals.StepProbe(trained, self.encoder.frozen_state())
+        self._trained = list(trained.values())
+        names = ("front", "angle", "pair_label", "front_identity", "angle_identity")
+        self._columns = [torch.tensor(np.asarray(getattr(data, name))).to(self.device) for name in names]
         self._train_rows, rows = data.rows("train"), data.rows("val")
         ends, identities = ((data.front, data.angle), (data.front_identity, data.angle_identity))
         self._sample = vitals.Sample(*(np.concatenate([side[rows] for side in both]) for both in (ends, identities)))
@@ -85,9 +94,8 @@ class Training:
         started = time.perf_counter()
         epoch = self.epochs_done + 1
         with _seeded(self.config.seed, epoch, self.device):
-            sums = self._train_epoch(epoch)
+            means = self._train_epoch(epoch)
         trained = time.perf_counter()
-        means = _means(sums, self.steps_an_epoch)
         finite = all(math.isfinite(value) for value in means.values())
         self.sick = None if finite else "not finite: a loss or gradient is NaN or infinite"
         validation = self._validate()
@@ -111,29 +119,33 @@ class Training:
             self.score_history.append(torch.tensor(report.scores))
         return report
 
-    def _train_epoch(self, epoch: int) -> dict[str, Tensor]:
-        sums: dict[str, Tensor] = {}
-        for values in self.steps(epoch):
-            for name, value in values.items():
-                sums[name] = sums.get(name, 0) + value
-        return sums
+    def _train_epoch(self, epoch: int) -> dict[str, float]:
+        """Means of the epoch's losses and of the gradient's norm, over its batches."""
+        sums = torch.zeros(len(MEASURED), dtype=torch.float64, device=self.device)
+        for measured in self.steps(epoch):
+            sums += measured
+        return _means(dict(zip(MEASURED, sums.tolist(), strict=True)), self.steps_an_epoch)
 
-    def steps(self, epoch: int) -> Iterator[dict[str, Tensor]]:
-        """Train one epoch step by step, yielding each step's losses; `epoch` seeds them, and reports their means."""
+    def steps(self, epoch: int) -> Iterator[Tensor]:
+        """Train one epoch step by step, yielding the MEASURED of each; `epoch` seeds them, and reports their means."""
         self.encoder.train()
         random = np.random.default_rng([self.config.seed, epoch])
-        order = random.permutation(self._train_rows)
+        images, labels, positive = self._batches(random)
+        first, middle = (epoch - 1) * self.steps_an_epoch, self.steps_an_epoch // 2
+        for step in range(self.steps_an_epoch):
+            self._set_learning_rates(first + step)
+            with self._probe if step == middle else contextlib.nullcontext():
+                measured = self._train_step(images[step], labels[step], positive[step])
+            yield measured
+
+    def _batches(self, random: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """The epoch's batches: (steps, 2B) rows of the inputs, fronts first, (steps, B) labels and (steps, B, B) positives."""
+        rows = random.permutation(self._train_rows)
         shown = self._shown(random)
-        batches = [
-            torch.from_numpy(order[step * self.config.batch_size : (step + 1) * self.config.batch_size])
-            for step in range(self.steps_an_epoch)
-        ]
-        for step, rows in enumerate(batches, start=(epoch - 1) * self.steps_an_epoch):
-            self._set_learning_rates(step)
-            in_the_middle = step % self.steps_an_epoch == self.steps_an_epoch // 2
-            with self._probe if in_the_middle else contextlib.nullcontext():
-                values = self._train_step(rows, shown)
-            yield values
+        size = min(self.config.batch_size, len(rows))
+        rows = torch.from_numpy(rows[: self.steps_an_epoch * size]).view(-1, size).to(self.device)
+        front, angle, labels, *identities = (column[rows] for column in self._columns)
+        return shown[torch.cat([front, angle], dim=1)], labels, positives(labels, *identities)
 
     def _shown(self, random: np.random.Generator) -> Tensor:
         """(m,) row of the inputs in which each image is shown this epoch: that of one of its views."""
@@ -141,43 +153,33 @@ class Training:
         view = random.integers(self.data.views, size=images)
         return torch.from_numpy(view * images + np.arange(images)).to(self.device)
 
-    def _train_step(self, rows: Tensor, shown: Tensor) -> dict[str, Tensor]:
-        config, data = self.config, self._columns
-        rows = rows.to(self.device)
-        front, angle = self._embed(shown[torch.cat([data["front"][rows], data["angle"][rows]])]).chunk(2)
-        labels = data["pair_label"][rows]
+    def _train_step(self, images: Tensor, labels: Tensor, positive: Tensor) -> Tensor:
+        """One step on (2B,) images; the (8,) float64 MEASURED of its batch."""
+        front, angle = self._embed(images).chunk(2)
         self._probe.watch(front, angle, labels)
-        contrastive = losses.info_nce(
-            front,
-            angle,
-            labels,
-            config.temperature,
-            front_identity=data["front_identity"][rows],
-            angle_identity=data["angle_identity"][rows],
-        )
-        consistency = losses.consistency(front, angle, labels)
-        negative = losses.negative_pair_term(front, angle, labels, margin=config.negative_margin)
-        total = contrastive.loss + config.consistency_weight * consistency + config.negative_weight * negative
+        loss = self._loss(front, angle, positive, labels)
         self.optimizer.zero_grad(set_to_none=True)
-        self._scaler.scale(total).backward()
+        self._scaler.scale(loss.total).backward()
         self._scaler.unscale_(self.optimizer)
-        grads = [p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
-        grad_norm = torch.nn.utils.get_total_norm(grads)
+        grad_norm = torch.nn.utils.get_total_norm([p.grad for p in self._trained if p.grad is not None])
         # In fp16 the scaler skips a step whose gradient overflows and lowers its scale: no sickness, and no norm.
-        stepped = grad_norm.isfinite() | (not self._scaler.is_enabled())
+        stepped = grad_norm.isfinite() if self._scaler.is_enabled() else torch.ones_like(grad_norm)
         self._scaler.step(self.optimizer)
         self._scaler.update()
-        named = {
-            "anchors": contrastive.anchors,
+        measured = {
+            "anchors": loss.anchors,
             "stepped": stepped,
-            "contrastive_loss": contrastive.loss * contrastive.anchors,
-            "chance_loss": contrastive.chance * contrastive.anchors,
-            "consistency_loss": consistency,
-            "negative_loss": negative,
-            "total_loss": total,
-            "grad_norm": torch.where(stepped, grad_norm, 0),
+            "contrastive_loss": loss.contrastive * loss.anchors,
+            "chance_loss": loss.chance * loss.anchors,
+            "consistency_loss": loss.consistency,
+            "negative_loss": loss.negative,
+            "total_loss": loss.total,
+            "grad_norm": torch.where(stepped > 0, grad_norm, 0),
         }
-        return {name: value.detach().double() for name, value in named.items()}
+        return torch.stack([measured[name].detach().double() for name in MEASURED])
+
+    def _loss(self, front: Tensor, angle: Tensor, positive: Tensor, labels: Tensor) -> BatchLoss:
+        return batch_loss(front, angle, positive, labels, self.config)
 
     def _embed(self, images: Tensor) -> Tensor:
         """(B, E) embeddings of images by their rows (B,), from stored features where there are any."""
@@ -187,13 +189,6 @@ class Training:
             if self._cut is None:
                 return self.encoder(x).float()
             return self.encoder.suffix(self.encoder.advance(x, self._cut)).float()
-
-    @property
-    def _columns(self) -> dict[str, Tensor]:
-        if not hasattr(self, "_column_tensors"):
-            names = ("front", "angle", "pair_label", "front_identity", "angle_identity")
-            self._column_tensors = {n: torch.tensor(np.asarray(getattr(self.data, n))).to(self.device) for n in names}
-        return self._column_tensors
 
     def _autocast(self) -> contextlib.AbstractContextManager:
         dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.settings.precision)
@@ -240,14 +235,14 @@ class Training:
         sign = 1 if METRICS[self.settings.metric] == "max" else -1
         if not self.best_epoch or sign * report.objective > sign * self.best_objective:
             self.best_epoch, self.best_objective = report.epoch, report.objective
-            self.best_state = {k: v.detach().cpu().clone() for k, v in self.encoder.trainable_state().items()}
+            self.best_state = {k: v.cpu() for k, v in self.encoder.trainable_state().items()}
             self.best_scores, self.best_correct = torch.tensor(report.scores), torch.tensor(report.correct)
 
     def state(self) -> dict[str, Any]:
         """All that `restore` needs to go on exactly here; tensors on the CPU, small: frozen parts are not in it."""
         return {
             "epochs_done": self.epochs_done,
-            "encoder": {k: v.detach().cpu() for k, v in self.encoder.trainable_state().items()},
+            "encoder": {k: v.cpu() for k, v in self.encoder.trainable_state().items()},
             "optimizer": copy.deepcopy(self.optimizer.state_dict()),
             "scaler": self._scaler.state_dict(),
             "best_epoch": self.best_epoch,
@@ -301,17 +296,18 @@ def test_scores(
     return trained_to(config, backbone, data, settings, weights).score(data.rows("test"))[0]
 
 
-def _means(sums: dict[str, Tensor], steps: int) -> dict[str, float]:
+def _means(sums: dict[str, float], steps: int) -> dict[str, float]:
     """Means over an epoch's batches; what is an anchor's is weighted by the anchors, which a batch may have none of."""
-    anchors, stepped = (max(1.0, float(sums.pop(name))) for name in ("anchors", "stepped"))
+    anchors, stepped = (max(1.0, sums.pop(name)) for name in ("anchors", "stepped"))
     weights = {"contrastive_loss": anchors, "chance_loss": anchors, "grad_norm": stepped}
-    return {name: float(value) / weights.get(name, steps) for name, value in sums.items()}
+    return {name: value / weights.get(name, steps) for name, value in sums.items()}
 
 
 def new_encoder(backbone: Backbone, config: TrialConfig) -> PairEncoder:
-    """The encoder as a trial begins with it; the backbone is copied."""
+    """The trial's own encoder; a backbone of which nothing trains is not copied, and one trial's is another's."""
     head = projection_head(backbone.feature_size, config)
-    return PairEncoder(copy.deepcopy(backbone), head, config.trainable_blocks)
+    own = backbone if config.trainable_blocks == 0 else copy.deepcopy(backbone)
+    return PairEncoder(own, head, config.trainable_blocks)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,9 @@ from trainable.pairs import PairData
 from trainable.saved_state import STATE_FILE, load_state
 from trainable.training import Training, test_scores
 
+REPORT_S = 0.3
+"""A report costs about as much as a short epoch: epochs are reported together until so many seconds have passed."""
+
 _GAUGES = {
     "val_accuracy": "Validation accuracy of a trial, at its threshold",
     "val_auc": "Validation ROC-AUC of a trial",
@@ -34,8 +39,20 @@ class PairTrial(tune.Trainable):
     config: `values` (TrialConfig fields), `number`, `title`, and `resume_from`: a folder with a saved state, or None.
     """
 
-    def setup(self, config: dict[str, Any], data: PairData, backbone: Backbone, settings: Settings, run: str) -> None:
+    def setup(
+        self,
+        config: dict[str, Any],
+        data: PairData,
+        backbone: Backbone,
+        settings: Settings,
+        run: str,
+        rungs: Collection[int] = (),
+        report_s: float = REPORT_S,
+    ) -> None:
+        """rungs: the epochs after which the scheduler may stop a trial, which are always reported; report_s: epochs are
+        reported together until so many seconds have passed."""
         self._data, self._backbone, self._settings, self._run = data, backbone, settings, run
+        self._rungs, self._report_s = rungs, report_s
         torch.set_num_threads(settings.threads)
         self._inputs = Inputs(torch.device(settings.device), data)
         self._gauges = {
@@ -56,32 +73,39 @@ class PairTrial(tune.Trainable):
             self.load_checkpoint(config["resume_from"])
 
     def step(self) -> dict[str, Any]:
-        report = self._training.epoch()
+        """One epoch, or several that are short; the report is the last one's, with the others' numbers in it."""
+        training, started = self._training, time.monotonic()
+        reports = [training.epoch()]
+        while not (
+            training.finished or training.epochs_done in self._rungs or time.monotonic() - started >= self._report_s
+        ):
+            reports.append(training.epoch())
+        report = reports[-1]
         tags = {"run": self._run, "trial": self._title}
         for name, gauge in self._gauges.items():
             gauge.set(getattr(report, name), tags=tags)
         return report.numbers() | {
-            "arrays": self._arrays(report.epoch),
-            "epoch_scores": self._epoch_scores(),
+            "epochs_before": [earlier.numbers() for earlier in reports[:-1]],
+            "arrays": self._arrays(reports[0].epoch),
+            "epoch_scores": self._epoch_scores(reports[0].epoch),
             "history": self._history(),
-            "best_epoch": self._training.best_epoch,
+            "best_epoch": training.best_epoch,
             "node": node_name(),
-            "done": self._training.finished,
-            "finished": self._training.finished,
+            "done": training.finished,
+            "finished": training.finished,
         }
 
-    def _arrays(self, epoch: int) -> dict[str, np.ndarray] | None:
-        """The best epoch's scores where they are news to the driver: of this epoch, or after a restore."""
+    def _arrays(self, first: int) -> dict[str, np.ndarray] | None:
+        """The best epoch's scores where they are news to the driver: of one from `first` on, or after a restore."""
         training = self._training
-        if training.best_scores is None or not (epoch == training.best_epoch or self._restored_now):
+        if training.best_scores is None or not (training.best_epoch >= first or self._restored_now):
             return None
         return {"scores": training.best_scores.numpy(), "correct": training.best_correct.numpy()}
 
-    def _epoch_scores(self) -> dict[int, np.ndarray]:
-        """Scores by epoch, where they are kept: of this one, after a restore of all."""
+    def _epoch_scores(self, first: int) -> dict[int, np.ndarray]:
+        """Scores by epoch, where they are kept: from epoch `first` on, after a restore of all."""
         scores = scores_by_epoch(self._training.score_history)
-        newest = self._training.epochs_done
-        return scores if self._restored_now else {epoch: s for epoch, s in scores.items() if epoch == newest}
+        return {epoch: s for epoch, s in scores.items() if epoch >= first or self._restored_now}
 
     def _history(self) -> list[dict[str, Any]] | None:
         """Past epochs, once after a restore: the driver may be another than the one that saw them."""
@@ -116,12 +140,18 @@ def gpu_precision() -> str:
 
 
 def score_test_pairs(
-    values: dict[str, Any], backbone: Backbone, data: PairData, settings: Settings, state: dict[str, Any], epoch: int
+    values: dict[str, Any],
+    backbone: Backbone,
+    data: PairData,
+    settings: Settings,
+    state: dict[str, Any] | None,
+    epoch: int,
 ) -> np.ndarray:
     """(n_test,) cosines of the test pairs, from the weights of the trial's best epoch.
 
-    state: of a training that the trial shares; it has the weights of one epoch, and any other is trained again.
+    state: of a training that the trial shares, with the weights of one epoch, or None; those of any other epoch are
+    trained again.
     """
     torch.set_num_threads(settings.threads)
-    weights = state["best_encoder"] if state["best_epoch"] == epoch else epoch
+    weights = state["best_encoder"] if state and state["best_epoch"] == epoch else epoch
     return test_scores(TrialConfig.of(values), backbone, data, settings, weights)

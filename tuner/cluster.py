@@ -15,6 +15,13 @@ from trainable.config import InputError
 from tuner.options import HardwareOptions
 
 _CONNECT_TIMEOUT_S = 5.0
+_WORKERS_IN_ADVANCE = {
+    "enable_worker_prestart": True,
+    "preload_python_modules": ["torch", "timm", "ray.tune", "sklearn.metrics"],
+    "idle_worker_killing_time_threshold_ms": 600_000,
+}
+"""A Ray of our own starts its workers at once: they import what trials need, some seconds of work, while the driver goes
+on, and wait for the trials."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +117,7 @@ def connect(options: HardwareOptions) -> Cluster:
             include_dashboard=True,
             dashboard_port=options.dashboard_port,
             **quiet,
-            runtime_env=_packages(),
+            _system_config=_WORKERS_IN_ADVANCE,
         )
     else:
         check_address(options.address)

@@ -96,6 +96,8 @@ class ResultOptions:
     """Run to go on with, by its name, with its options; finished trials are kept, a larger --trials adds more."""
     max_failures: int = 1
     """How often a trial that fails is started again from its last checkpoint before it is given up."""
+    checkpoint_s: float = 10.0
+    """A trial is saved at its end, and before at most every so many seconds; 0: after every epoch."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,7 @@ class RunOptions:
             ("--gpus-per-trial", self.hardware.gpus_per_trial, 0, None),
             ("--feature-memory-gb", self.hardware.feature_memory_gb, 0, None),
             ("--max-failures", self.output.max_failures, 0, None),
+            ("--checkpoint-s", self.output.checkpoint_s, 0, None),
             ("--cache-gb", self.data.cache_gb, 0, None),
             ("--image-size-px", self.data.image_size_px, 8, 4096),
             ("--views", self.data.views, 1, 1000),

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from ray.exceptions import RayActorError
 from ray.tune import Callback
+from ray.tune.result import SHOULD_CHECKPOINT
 
 from trainable import verification
 from trainable.config import METRICS, Settings, TrialConfig
@@ -34,7 +35,8 @@ _ROW_NUMBERS = {*SCHEMAS["trials"].names} & {*SCHEMAS["epochs"].names, "objectiv
 class Recorder(Callback):
     """A Tune callback that keeps the records and writes the tables.
 
-    records: by trial number, shared with the display; changed: called with a record whenever something happened to it.
+    records: by trial number, shared with the display; changed: called with a record whenever something happened to it;
+    checkpoint_s: a running trial is saved when so many seconds have passed since it was saved or started.
     """
 
     def __init__(
@@ -44,9 +46,11 @@ class Recorder(Callback):
         blocks: int,
         settings: Settings,
         changed: Callable[[TrialRecord], None] = lambda record: None,
+        checkpoint_s: float = 0.0,
     ) -> None:
         self.records: dict[int, TrialRecord] = {}
         self._tables, self._settings, self._blocks, self._changed = tables, settings, blocks, changed
+        self._checkpoint_s = checkpoint_s
         rows = data.rows("val")
         self._val_rows = rows
         self._labels = np.asarray(data.pair_label)[rows]
@@ -90,7 +94,7 @@ class Recorder(Callback):
 
     def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         record = self._record(trial)
-        record.state = RUNNING
+        record.state, record.saved = RUNNING, time.time()
         _name_tasks(trial, record.title)
         self._changed(record)
 
@@ -98,11 +102,15 @@ class Recorder(Callback):
         record = self._record(trial)
         for past in result.pop("history", None) or []:
             record.epochs.setdefault(past["epoch"], past)
+        for earlier in result.pop("epochs_before", []):
+            record.epochs[earlier["epoch"]] = _only(earlier, _EPOCH_NUMBERS)
         arrays = result.pop("arrays", None)  # popped so that Tune does not write them into its own state
         record.epoch_scores |= result.pop("epoch_scores", None) or {}
         record.epochs[result["epoch"]] = _only(result, _EPOCH_NUMBERS)
         record.node, record.best_epoch = result["node"], result["best_epoch"]
         record.best_arrays = arrays or record.best_arrays
+        if time.time() - record.saved >= self._checkpoint_s:
+            record.saved, result[SHOULD_CHECKPOINT] = time.time(), True
         self._changed(record)
 
     def on_trial_recover(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:

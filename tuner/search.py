@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 from ray import tune
+from ray.tune.execution import class_cache
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 
 from trainable.config import METRICS
@@ -16,6 +17,8 @@ from tuner.cluster import Share
 from tuner.options import SearchOptions
 from tuner.recording import Recorder
 from tuner.study import StudySearch
+
+_REDUCTION = 3
 
 
 class FairASHA(AsyncHyperBandScheduler):
@@ -46,9 +49,15 @@ def make_scheduler(name: str, metric: str, epochs: int) -> TrialScheduler:
         metric="training_objective",
         mode=METRICS[metric],
         max_t=epochs,
-        grace_period=max(1, round(epochs / 4)),
-        reduction_factor=3,
+        grace_period=rungs(epochs)[0],
+        reduction_factor=_REDUCTION,
     )
+
+
+def rungs(epochs: int) -> list[int]:
+    """The epochs after which ASHA may stop a trial: a quarter of them, three quarters."""
+    first = max(1, round(epochs / 4))
+    return [first * _REDUCTION**k for k in range(epochs) if k == 0 or first * _REDUCTION**k < epochs]
 
 
 class Stop(tune.Stopper):
@@ -88,6 +97,7 @@ def run_experiment(
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # its banner is printed whatever the verbosity
     os.environ["TUNE_PRINT_ALL_TRIAL_ERRORS"] = "0"  # they go into the tables
     os.environ["TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S"] = "0"
+    class_cache.DEFAULT_ENV_VARS.clear()  # workers started in advance, which have no such variables, serve trials too
     for name in ("ray.tune", "ray.train"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     path, filesystem = storage
@@ -110,7 +120,7 @@ def run_experiment(
             stop=stop,
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=max_failures),
-            checkpoint_config=tune.CheckpointConfig(num_to_keep=1, checkpoint_frequency=1),
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=1, checkpoint_at_end=True),
         ),
     )
     tuner.fit()

@@ -19,7 +19,7 @@ from rich.markup import escape
 from trainable.config import Settings
 from trainable.pairs import PairData
 from trainable.saved_state import load_state
-from trainable.trial import PairTrial, gpu_precision, score_test_pairs
+from trainable.trial import REPORT_S, PairTrial, gpu_precision, score_test_pairs
 from tuner import provenance, results, search, symptoms, verdict
 from tuner.checkpoints import readable_checkpoint
 from tuner.cluster import Cluster, Share, connect, share
@@ -95,7 +95,12 @@ class Session:
             self.plan.suggested.searched,
         )
         recorder = Recorder(
-            self.tables, self.plan.data, self.plan.suggested.blocks, self.settings, changed=display.changed
+            self.tables,
+            self.plan.data,
+            self.plan.suggested.blocks,
+            self.settings,
+            changed=display.changed,
+            checkpoint_s=self.plan.options.output.checkpoint_s,
         )
         searcher, to_go = self._searcher(recorder)
         display.show(recorder.records)
@@ -123,6 +128,7 @@ class Session:
             precision=options.hardware.feature_precision,
             cache=FeatureCache(cache_folder(options.data.cache) / "features", options.data.cache_gb),
             console=self.console,
+            here=self.cluster.address is None,
         )
 
     def _searcher(self, recorder: Recorder) -> tuple[StudySearch, int]:
@@ -141,15 +147,21 @@ class Session:
             load=load_state,
         )
         for record in searcher.ended_before():
-            if not recorder.adopt(record) and (checkpoint := self._checkpoint_of(record.number)):
-                recorder.recover(record, load_state(checkpoint))
+            if not recorder.adopt(record) and (state := self._state_of(record.number)):
+                recorder.recover(record, state)
         searcher.close_finished()
         return searcher, options.search.trials - _count(not r.is_extra for r in recorder.records.values())
 
     def _search(self, searcher: StudySearch, recorder: Recorder, to_go: int, stop: search.Stop) -> None:
         plan = self.plan
         trainable = tune.with_parameters(
-            PairTrial, data=self.data, backbone=plan.backbone, settings=self.settings, run=plan.run
+            PairTrial,
+            data=self.data,
+            backbone=plan.backbone,
+            settings=self.settings,
+            run=plan.run,
+            rungs=search.rungs(plan.options.configuration.epochs),
+            report_s=min(REPORT_S, plan.options.output.checkpoint_s),
         )
         search.run_experiment(
             trainable,
@@ -223,7 +235,7 @@ class Session:
     def _test_scores(self, records: list[TrialRecord]) -> dict[int, Any]:
         plan, settings = self.plan, self.settings
         trained = {r.number: r.number if r.replay_of is None else r.replay_of for r in records}
-        work = {r.number: (r.values, load_state(self._checkpoint_of(trained[r.number])), r.best_epoch) for r in records}
+        work = {r.number: (r.values, self._state_of(trained[r.number]), r.best_epoch) for r in records}
         if settings.device == "cpu":  # here, as a new worker would take seconds to start
             return {
                 number: score_test_pairs(values, plan.backbone, self.data, settings, state, epoch)
@@ -238,6 +250,11 @@ class Session:
             for number, (values, state, epoch) in work.items()
         }
         return {number: ray.get(future) for number, future in futures.items()}
+
+    def _state_of(self, number: int) -> dict[str, Any] | None:
+        """The trial's newest saved state; None if there is none, as of one that the time budget cut off early."""
+        checkpoint = self._checkpoint_of(number)
+        return load_state(checkpoint) if checkpoint else None
 
     def _checkpoint_of(self, number: int) -> str | None:
         """Where the trial's newest state lies that can be read."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import numpy as np
 import ray
@@ -24,6 +25,9 @@ from tuner.display import file_progress
 from tuner.feature_cache import FeatureCache
 
 _IMAGES_A_TASK = 256
+_IMAGES_A_THREAD = 2 * IMAGES_AT_ONCE
+_Part = tuple[slice, dict[int, np.ndarray | None]]
+"""Images, and their activations at each cut; None where the precision cannot hold them."""
 _VERSION = 1
 """Raise it when the same backbone would give other numbers: a change of how prefixes are run."""
 
@@ -38,11 +42,12 @@ def with_features(
     precision: str = "fp32",
     cache: FeatureCache,
     console: Console,
+    here: bool = False,
 ) -> PairData:
     """The data with the activations at every wanted cut that fits the memory; a trial starts from the nearest one.
 
     wanted: values of trainable_blocks that trials can have; precision: fp32, fp16, or auto (fp16 where fp32 does not
-    fit); fp16 only where it is harmless. Reads from the cache what it has.
+    fit); fp16 only where it is harmless. here: this machine is the whole cluster. Reads from the cache what it has.
     """
     cuts = features.cacheable_cuts(backbone, wanted)
     sizes = features.sizes_gb(backbone, cuts, len(data.pixels))
@@ -56,7 +61,7 @@ def with_features(
     found = {cut: array for cut, key in keys.items() if (array := cache.get(key)) is not None}
     missing = {cut: stored for cut, stored in chosen.items() if cut not in found}
     if missing:
-        computed = _compute(data, backbone, missing, share, console)
+        computed = _compute(data, backbone, missing, share, console, here)
         for cut, array in computed.items():
             cache.put(keys[cut], array)
         found |= computed
@@ -86,37 +91,57 @@ def _not_halved(cuts: list[int], halves: set[int]) -> str:
 
 
 def _compute(
-    data: PairData, backbone: Backbone, stored: dict[int, str], share: Share, console: Console
+    data: PairData, backbone: Backbone, stored: dict[int, str], share: Share, console: Console, here: bool
 ) -> dict[int, np.ndarray]:
-    """One pass over the images, split over all workers; what a lost node had is computed again by Ray.
+    """One pass over the images, split over all workers; stored: the precision of each cut.
 
-    stored: the precision of each cut; one that cannot be stored in it is left out.
+    A cut that cannot be stored in its precision is left out.
     """
-    pixels, shared_backbone = ray.put(data.pixels), ray.put(backbone)
-    task = ray.remote(features.extract_range).options(num_cpus=share.cpus, num_gpus=share.gpus, name="features")
-    starts = range(0, len(data.pixels), _IMAGES_A_TASK)
-    where = {"device": share.device, "threads": share.cpus}
-    waiting = {
-        task.remote(shared_backbone, pixels, slice(start, start + _IMAGES_A_TASK), stored, **where): start
-        for start in starts
-    }
     arrays: dict[int, np.ndarray] = {}
     lost: set[int] = set()
+    parts = _parts_here if here and share.device == "cpu" else _parts_on_cluster
     with file_progress(console, "computing features") as progress:
         done = 0
-        while waiting:
-            [ready], _ = ray.wait(list(waiting), num_returns=1)
-            start = waiting.pop(ready)
-            for cut, part in ray.get(ready).items():
+        for images, found in parts(data.pixels, backbone, stored, share):
+            for cut, part in found.items():
                 if part is None:
                     lost.add(cut)
                     continue
                 if cut not in arrays:
                     arrays[cut] = np.empty((len(data.pixels), *part.shape[1:]), dtype=part.dtype)
-                arrays[cut][start : start + len(part)] = part
-            done += min(_IMAGES_A_TASK, len(data.pixels) - start)
+                arrays[cut][images] = part
+            done += images.stop - images.start
             progress(done, len(data.pixels))
     return {cut: array for cut, array in arrays.items() if cut not in lost}
+
+
+def _parts_here(pixels: np.ndarray, backbone: Backbone, stored: dict[int, str], share: Share) -> Iterator[_Part]:
+    """Computed in threads of this process, a trial's share of cores each, while the workers of this machine start."""
+    ranges = _ranges(len(pixels), _IMAGES_A_THREAD)
+    with ThreadPoolExecutor(share.concurrent) as pool:
+        work = {
+            pool.submit(features.extract_range, backbone, pixels, images, stored, share.device, share.cpus): images
+            for images in ranges
+        }
+        for done in as_completed(work):
+            yield work[done], done.result()
+
+
+def _parts_on_cluster(pixels: np.ndarray, backbone: Backbone, stored: dict[int, str], share: Share) -> Iterator[_Part]:
+    """Computed by Ray tasks on all nodes; what a lost node had is computed again by Ray."""
+    shared_pixels, shared_backbone = ray.put(pixels), ray.put(backbone)
+    task = ray.remote(features.extract_range).options(num_cpus=share.cpus, num_gpus=share.gpus, name="features")
+    waiting = {
+        task.remote(shared_backbone, shared_pixels, images, stored, share.device, share.cpus): images
+        for images in _ranges(len(pixels), _IMAGES_A_TASK)
+    }
+    while waiting:
+        [ready], _ = ray.wait(list(waiting), num_returns=1)
+        yield waiting.pop(ready), ray.get(ready)
+
+
+def _ranges(images: int, at_once: int) -> list[slice]:
+    return [slice(start, min(start + at_once, images)) for start in range(0, images, at_once)]
 
 
 def _keys(data: PairData, backbone: Backbone, stored: dict[int, str], share: Share) -> dict[int, str]:

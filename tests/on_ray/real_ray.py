@@ -31,6 +31,7 @@ from tuner.run import main
 ROOT = Path(__file__).parents[2]
 BACKBONE = BackboneSpec("test_byobnet", "none", 16)
 SMALL = ("--backbone", BACKBONE.name, "--image-size-px", BACKBONE.image_size_px, "--batch-size", 16, "--keep-sick")
+SMALL += ("--checkpoint-s", 0)
 """Of so few and small images little can be learnt: what a trial's diagnosis is there is not what these tests are about."""
 _TIMEOUT_S = 150.0
 

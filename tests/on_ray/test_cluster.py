@@ -84,7 +84,10 @@ class Rough:
             self.gauges = command.until(lambda: self.gauges_of(command), "the gauges appeared")
             ended = re.compile(rf"trial {number:03d} .* completed at")
             command.until(lambda: ended.search(command.output), "the first trial on the mortal node had ended")
-            self.moved, *_ = command.until(lambda: self.busy(command, {False}), "it was in its next trial")
+            self.moved, pid, _ = command.until(lambda: self.busy(command, {False}), "it was in its next trial")
+            os.kill(
+                pid, signal.SIGSTOP
+            )  # to lose it there: removing a node takes longer than a trial's last epochs may
             self.cluster.remove_node(self.mortal)
         finally:  # whatever happened: a stopped worker would keep the run from its end
             for _, pid in held.values():

@@ -9,6 +9,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+_LEAST = 1e-200
 _LOG_FROM = 8.0
 """Positive values whose largest is so many times the smallest get a logarithmic axis."""
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 12, 44
@@ -52,8 +53,8 @@ class Axis:
         low, high = min(finite), max(finite)
         whole = all(v.is_integer() for v in finite) and high - low <= 100
         if log is None:
-            log = not whole and low > 0 and high / low > _LOG_FROM
-        if log and low > 0:
+            log = not whole and low > _LEAST and high / low > _LOG_FROM
+        if log and low > _LEAST:  # below it a wider axis would reach 0
             wider = (high / low) ** margin if high > low else 2.0
             return cls(label, low / wider, high * wider, log=True)
         wider = (high - low) * margin if high > low else max(abs(low) * 0.1, 0.5 if whole else 0.01)

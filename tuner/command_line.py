@@ -9,10 +9,13 @@ import typing
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any, TypeVar
 
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+
+from trainable.config import InputError
 
 Options = TypeVar("Options")
 
@@ -30,6 +33,23 @@ def parse(cls: type[Options], arguments: Sequence[str] | None, prog: str) -> Opt
         config=(tyro.conf.FlagCreatePairsOff,),
         registry=_registry(),
     )
+
+
+def exit_code(work: Callable[[Sequence[str] | None], int]) -> Callable[[Sequence[str] | None], int]:
+    """A verb's main: what `work` returns; 2, after a message, for a mistake in the input; 130 when it is interrupted."""
+
+    @wraps(work)
+    def main(arguments: Sequence[str] | None = None) -> int:
+        try:
+            return work(arguments)
+        except InputError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            return 130
+
+    return main
 
 
 @contextmanager

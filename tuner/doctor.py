@@ -6,31 +6,24 @@ import sys
 import time
 from collections.abc import Sequence
 
-from trainable.config import InputError
-from tuner.command_line import parse
+from tuner.command_line import exit_code, parse
 from tuner.doctor_options import DoctorOptions, LogOptions
 
 
+@exit_code
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     started = time.perf_counter()
-    try:
-        words = sys.argv[1:] if arguments is None else list(arguments)
-        if any(word.partition("=")[0] == "--log" for word in words):
-            return _explain_log(parse(LogOptions, words, prog="python -m tuner.doctor"), started)
-        options = parse(DoctorOptions, words, prog="python -m tuner.doctor")
-        options.check()
-        if sys.stderr.isatty():
-            print("loading PyTorch …", file=sys.stderr)
-        from tuner.examination import examine  # here, so that --help and a mistyped option answer at once
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if any(word.partition("=")[0] == "--log" for word in words):
+        return _explain_log(parse(LogOptions, words, prog="python -m tuner.doctor"), started)
+    options = parse(DoctorOptions, words, prog="python -m tuner.doctor")
+    options.check()
+    if sys.stderr.isatty():
+        print("loading PyTorch …", file=sys.stderr)
+    from tuner.examination import examine  # here, so that --help and a mistyped option answer at once
 
-        return examine(options, started)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    return examine(options, started)
 
 
 def _explain_log(options: LogOptions, started: float) -> int:

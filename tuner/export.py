@@ -5,25 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from trainable.config import InputError
-from tuner.command_line import parse
+from tuner.command_line import exit_code, parse
 from tuner.trial_options import ExportOptions
 
 
+@exit_code
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code: 0 done, 1 not the search's scores, 2 a mistake in the input."""
-    try:
-        options = parse(ExportOptions, arguments, prog="python -m tuner.export")
-        options.source.check()
-        from tuner.exporting import export  # here, so that --help and a mistyped option answer at once
+    options = parse(ExportOptions, arguments, prog="python -m tuner.export")
+    options.source.check()
+    from tuner.exporting import export  # here, so that --help and a mistyped option answer at once
 
-        return export(options)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    return export(options)
 
 
 if __name__ == "__main__":

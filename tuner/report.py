@@ -10,8 +10,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from trainable.config import InputError
-from tuner.command_line import parse
+from tuner.command_line import exit_code, parse
 
 
 @dataclass(frozen=True)
@@ -34,23 +33,17 @@ class ReportOptions:
     """Folder for rendered images; none: the user's cache folder."""
 
 
+@exit_code
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code: 0 done, 2 a mistake in the input."""
-    try:
-        options = parse(ReportOptions, arguments, prog="python -m tuner.report")
-        from tuner.display import make_console  # here, so that --help and a mistyped option answer at once
-        from tuner.page import write_page
-        from tuner.worst_pairs import images_of
+    options = parse(ReportOptions, arguments, prog="python -m tuner.report")
+    from tuner.display import make_console  # here, so that --help and a mistyped option answer at once
+    from tuner.page import write_page
+    from tuner.worst_pairs import images_of
 
-        found = partial(images_of, console=make_console(), data=options.data, cache=options.cache)
-        print(write_page(options.results, options.run, found, options.to))
-        return 0
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    found = partial(images_of, console=make_console(), data=options.data, cache=options.cache)
+    print(write_page(options.results, options.run, found, options.to))
+    return 0
 
 
 if __name__ == "__main__":

@@ -6,31 +6,24 @@ import sys
 import time
 from collections.abc import Sequence
 
-from trainable.config import InputError
-from tuner.command_line import parse
+from tuner.command_line import exit_code, parse
 from tuner.options import RunOptions
 
 
+@exit_code
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code: 0 done, 1 no trial can win, 2 a mistake in the input, 130 interrupted."""
     started = time.time()
-    try:
-        options = parse(RunOptions, arguments, prog="python -m tuner.run")
-        options.check()
-        if options.list_spaces:
-            return _list_spaces()
-        if sys.stderr.isatty():
-            print("loading PyTorch and Ray …", file=sys.stderr)
-        from tuner.session import run_session  # here, so that --help and a mistyped option answer at once
+    options = parse(RunOptions, arguments, prog="python -m tuner.run")
+    options.check()
+    if options.list_spaces:
+        return _list_spaces()
+    if sys.stderr.isatty():
+        print("loading PyTorch and Ray …", file=sys.stderr)
+    from tuner.session import run_session  # here, so that --help and a mistyped option answer at once
 
-        command = ["python", "-m", "tuner.run", *(sys.argv[1:] if arguments is None else arguments)]
-        return run_session(options, command, started)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:  # while the search runs it is heard there, and ends it in order
-        print("interrupted", file=sys.stderr)
-        return 130
+    command = ["python", "-m", "tuner.run", *(sys.argv[1:] if arguments is None else arguments)]
+    return run_session(options, command, started)
 
 
 def _list_spaces() -> int:

@@ -186,13 +186,17 @@ def _gains(rows: pd.DataFrame, sign: int) -> tuple[list[float], list[bool]]:
 
 
 def _configuration(row: dict, searched: list[str]) -> str:
-    """What the trial had of the searched parameters, and its threshold with where it is from."""
+    """What the trial had of the searched parameters, and its threshold with where it is from.
+
+    A threshold that was fixed, not searched, is not what trials rank by and a winner is tested at: that is solved.
+    """
     names = [name for name in searched if name != "threshold" and pd.notna(row[name])]
     if row["trainable_blocks"] == 0:
         names = [name for name in names if name != "backbone_lr_ratio"]
     texts = [f"{name} {row[name]:.3g}" for name in names]
-    threshold = [] if pd.isna(row["threshold"]) else [f"threshold {row['threshold']:.3f} {row['threshold_source']}"]
-    return ", ".join(texts + threshold)
+    fixed = row["threshold_source"] == "fixed"
+    value, source = (None, "solved") if fixed else (row["threshold"], row["threshold_source"])
+    return ", ".join([*texts, f"threshold {source}" if pd.isna(value) else f"threshold {value:.3f} {source}"])
 
 
 def _sign(metric: str) -> int:

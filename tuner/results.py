@@ -200,6 +200,7 @@ def _read(
 ) -> pd.DataFrame:
     store = Store.at(root)
     if wanted is not None:
+        wanted = [wanted] if isinstance(wanted, str) else wanted
         _check_runs(store, wanted)
     if columns is not None:
         columns = [name for name in columns if name not in PARTITIONS.names]

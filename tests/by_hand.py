@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import pickle
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 import search_spaces
 from tests.synthetic import pair_data
 from trainable.config import Settings, TrialConfig
+from tuner.checkpoints import Saved
 from tuner.prepare import examine
 from tuner.recording import Recorder
 from tuner.results import RunTables
@@ -95,8 +95,7 @@ class Search:
         seed: int = 0,
         attempt: int = 1,
         fixed: TrialConfig = FIXED,
-        checkpoints: dict[int, str] | None = None,
-        load: Callable[[str], dict[str, Any]] = lambda checkpoint: {},
+        saved: dict[int, Saved] | None = None,
         trials: int = 10**6,
     ) -> None:
         self.study_file = folder / "study.log"
@@ -120,8 +119,7 @@ class Search:
             run_seed=seed,
             trials=trials,
             parallel=2,
-            checkpoint_of=(checkpoints or {}).get,
-            load=load,
+            saved=(saved or {}).get,
         )
         self._attempt, self._count = attempt, 0
 

@@ -17,6 +17,7 @@ from trainable.config import Settings, TrialConfig
 from trainable.reports import rejudged
 from trainable.training import Training, train
 from trainable.trial import score_test_pairs
+from tuner.checkpoints import Saved
 
 pytestmark = pytest.mark.usefixtures("quiet_optuna", "one_thread")
 
@@ -126,8 +127,8 @@ def test_a_resumed_run_reads_the_scores_of_its_trainings_from_their_saved_states
     first = Search(tmp_path, space, trials=2)
     first.run(first.start(), 0.5, 0.9, 0.7)
     assert first.start() is None and first.answer == "FINISHED"
-    saved = {"saved": {"score_history": [torch.from_numpy(arrays(epoch)["scores"]) for epoch in (1, 2, 3)]}}
-    second = Search(tmp_path, space, trials=5, attempt=2, checkpoints={0: "saved"}, load=saved.__getitem__)
+    state = {"score_history": [torch.from_numpy(arrays(epoch)["scores"]) for epoch in (1, 2, 3)]}
+    second = Search(tmp_path, space, trials=5, attempt=2, saved={0: Saved("where it was saved", state)})
     for record in second.searcher.ended_before():
         assert second.recorder.adopt(record)
     before = len(second.tables.trial_rows())

@@ -16,6 +16,7 @@ import search_spaces
 from tests.by_hand import BLOCKS, FIXED, Search, arrays, numbers, space_of
 from trainable.config import TrialConfig
 from tuner import search, suggested
+from tuner.checkpoints import Saved
 from tuner.options import SAMPLERS
 from tuner.prepare import examine
 
@@ -205,7 +206,7 @@ def test_a_resumed_run_hands_out_its_unfinished_trials_first(tmp_path, space):
     first.run(trials[0], 0.5, 0.6, 0.7)
     first.run(trials[1], 0.5, stop=True)
     first.run(trials[2], 0.5)
-    second = Search(tmp_path, space, attempt=2, checkpoints={2: "where trial 2 was saved"})
+    second = Search(tmp_path, space, attempt=2, saved={2: Saved("where trial 2 was saved", {})})
     assert [record.number for record in second.searcher.ended_before()] == [0, 1]
     resumed = [second.start() for _ in range(3)]
     assert [trial.config["number"] for trial in resumed] == [2, 3, 4]
@@ -249,8 +250,7 @@ def test_a_trial_that_had_ended_when_the_driver_was_killed_is_closed(tmp_path, s
     saved |= {"best_scores": best["scores"], "best_correct": best["correct"]}
     if sick:
         history[-1]["sick"] = sick
-    files = {"where trial 0 was saved": saved | {"sick": sick}}
-    second = Search(tmp_path, space, attempt=2, checkpoints={0: "where trial 0 was saved"}, load=files.__getitem__)
+    second = Search(tmp_path, space, attempt=2, saved={0: Saved("where it was saved", saved | {"sick": sick})})
     second.searcher.close_finished()
     assert second.frozen(0).state == told
     assert second.start().config["number"] == (0 if told == TrialState.RUNNING else 1)

@@ -106,6 +106,11 @@ METRICS = {
 """What trials can be ranked by, and the direction that is better. No loss: its floor moves with the temperature."""
 
 
+def sign(metric: str | None) -> int:
+    """1 where more of the metric is better, as of one that is unknown; -1 where less is."""
+    return -1 if METRICS.get(metric or "") == "min" else 1
+
+
 @dataclass(frozen=True)
 class Settings:
     """What all trials of a run share: how they are ranked and on what hardware they train."""

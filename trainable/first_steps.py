@@ -146,12 +146,10 @@ def _start(training: Training) -> tuple[dict[str, float], float]:
     began = time.perf_counter()
     scores, embeddings = training.score(rows)
     image_s = (time.perf_counter() - began) / len(embeddings)
-    ends = np.concatenate([data.front[rows], data.angle[rows]])
-    identities = np.concatenate([data.front_identity[rows], data.angle_identity[rows]])
     if not np.isfinite(scores).all():
         nothing = dict.fromkeys(("mean_cosine", "feature_std", "rank", "auc"), math.nan)
         return nothing | {"rank_limit": 0}, image_s
-    signs = vitals.of_embeddings(scores, embeddings, vitals.Sample(ends, identities))
+    signs = vitals.of_embeddings(scores, embeddings, vitals.Sample.of(data, rows))
     found = {
         "mean_cosine": signs["mean_cosine"],
         "feature_std": spread.feature_std(embeddings.cpu().numpy()),

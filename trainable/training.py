@@ -16,7 +16,7 @@ from torch import Tensor
 from trainable import features, vitals
 from trainable.backbones import Backbone
 from trainable.batch_loss import BatchLoss, batch_loss, positives
-from trainable.config import METRICS, Settings, TrialConfig
+from trainable.config import Settings, TrialConfig, sign
 from trainable.inputs import Inputs
 from trainable.model import PairEncoder, projection_head
 from trainable.pairs import PairData
@@ -65,9 +65,7 @@ class Training:
         self._trained = list(trained.values())
         names = ("front", "angle", "pair_label", "front_identity", "angle_identity")
         self._columns = [torch.tensor(np.asarray(getattr(data, name))).to(self.device) for name in names]
-        self._train_rows, rows = data.rows("train"), data.rows("val")
-        ends, identities = ((data.front, data.angle), (data.front_identity, data.angle_identity))
-        self._sample = vitals.Sample(*(np.concatenate([side[rows] for side in both]) for both in (ends, identities)))
+        self._train_rows, self._sample = data.rows("train"), vitals.Sample.of(data, data.rows("val"))
         self.epochs_done = 0
         self.sick: str | None = None
         self.best_epoch = 0
@@ -232,8 +230,8 @@ class Training:
     def _keep_best(self, report: EpochReport) -> None:
         if self.sick or not math.isfinite(report.objective):
             return
-        sign = 1 if METRICS[self.settings.metric] == "max" else -1
-        if not self.best_epoch or sign * report.objective > sign * self.best_objective:
+        better = sign(self.settings.metric)
+        if not self.best_epoch or better * report.objective > better * self.best_objective:
             self.best_epoch, self.best_objective = report.epoch, report.objective
             self.best_state = {k: v.cpu() for k, v in self.encoder.trainable_state().items()}
             self.best_scores, self.best_correct = torch.tensor(report.scores), torch.tensor(report.correct)

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
+from trainable.pairs import PairData
+
 ROWS = 64
 """Embeddings that the spread is measured on; enough for a rank up to 64, and half a millisecond of work."""
 _WATCHED = 16  # numbers of every frozen tensor that are compared: whatever moves a tensor moves all of it
@@ -77,6 +79,12 @@ class Sample:
         codes = identities[first][chosen]
         self.rows = torch.from_numpy(chosen)
         self.strangers = codes[:, None] != codes
+
+    @classmethod
+    def of(cls, data: PairData, rows: np.ndarray) -> Sample:
+        """That of these pairs (n,) of the data."""
+        ends, identities = (data.front, data.angle), (data.front_identity, data.angle_identity)
+        return cls(*(np.concatenate([side[rows] for side in both]) for both in (ends, identities)))
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from typing import Any, NamedTuple
 
 from pyarrow import fs as pafs
 
@@ -10,14 +11,20 @@ from trainable.saved_state import STATE_FILE, load_state
 from tuner.store import Store
 
 
-def readable_checkpoint(store: Store, number: int) -> str | None:
-    """Where the trial's newest state lies that can be read: a killed run may have left half of one."""
+class Saved(NamedTuple):
+    """A training's state, and the folder (a path or URI) where it lies."""
+
+    folder: str
+    state: dict[str, Any]
+
+
+def newest_state(store: Store, number: int) -> Saved | None:
+    """The trial's newest state that can be read: a killed run may have left half of one. None if there is none."""
     for folder in checkpoints(store, number):
         try:
-            load_state(folder)
+            return Saved(folder, load_state(folder))
         except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):
             continue
-        return folder
     return None
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 import numpy as np
 import pandas as pd
 
-from trainable.config import METRICS, TrialConfig
+from trainable.config import METRICS, TrialConfig, sign
 from tuner.effects import Effect, effects, searched_in
 from tuner.prices import prices
 
@@ -96,9 +96,9 @@ def _leaderboard(runs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     columns = ["run", "trial", "objective", "objective_low", "objective_high", "configuration"]
     rows = runs[shown].merge(counts, how="left", on="run").merge(winners[columns], how="left", on="run")
     rows = rows.fillna({"trials": 0, "sick": 0, "failed": 0}).astype({"trials": int, "sick": int, "failed": int})
-    sign = _sign(metric)
-    rows = rows.iloc[np.argsort(-(sign * rows.objective).fillna(-np.inf), kind="stable")]
-    low, high = _places(rows, sign)
+    better = sign(metric)
+    rows = rows.iloc[np.argsort(-(better * rows.objective).fillna(-np.inf), kind="stable")]
+    low, high = _places(rows, better)
     return rows.assign(rank_low=low, rank_high=high)
 
 
@@ -116,9 +116,9 @@ def _with_interval(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
     return rows.assign(objective_low=low.clip(lower=0), objective_high=high.clip(upper=1))
 
 
-def _places(rows: pd.DataFrame, sign: int) -> tuple[list[int | None], list[int | None]]:
+def _places(rows: pd.DataFrame, better: int) -> tuple[list[int | None], list[int | None]]:
     """The first and last place of each row that noise could give it; rows without an objective have none."""
-    apart = _told_apart(rows, sign)
+    apart = _told_apart(rows, better)
     known = rows.objective.notna().to_numpy()
     better, worse = apart[:, known].sum(1), apart.T[:, known].sum(1)
     low = [1 + int(count) if ok else None for count, ok in zip(better, known, strict=True)]
@@ -126,14 +126,14 @@ def _places(rows: pd.DataFrame, sign: int) -> tuple[list[int | None], list[int |
     return low, high
 
 
-def _told_apart(rows: pd.DataFrame, sign: int) -> np.ndarray:
+def _told_apart(rows: pd.DataFrame, better: int) -> np.ndarray:
     """(n, n) whether the second trial is better than the first by more than their intervals, taken as independent.
 
     On the same pairs the truth is narrower: what is told apart here is.
     """
-    value = (sign * rows.objective).to_numpy(dtype=float)
+    value = (better * rows.objective).to_numpy(dtype=float)
     down, up = rows.objective - rows.objective_low, rows.objective_high - rows.objective
-    toward_worse, toward_better = (down, up) if sign > 0 else (up, down)
+    toward_worse, toward_better = (down, up) if better > 0 else (up, down)
     margin = np.hypot(toward_better.to_numpy(float)[:, None], toward_worse.to_numpy(float)[None, :])
     return value[None, :] - value[:, None] > np.where(np.isnan(margin), np.inf, margin)
 
@@ -151,13 +151,13 @@ def _effects(runs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def _prices(runs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
-    metric, sign = runs.metric.iloc[0], _sign(runs.metric.iloc[0])
+    metric, better = runs.metric.iloc[0], sign(runs.metric.iloc[0])
     about = runs.set_index("run")[[*GROUP, "backbone", "hostname", "device", "searched"]]
     found = []
     for _, same_machine in runs.groupby(["hostname", "device"], dropna=False):
         rows = prices(trials[trials.run.isin(same_machine.run)], metric=metric)
         rows = _with_interval(rows[rows.pareto], metric).join(about, on="run")
-        rows["gain"], rows["gain_certain"] = _gains(rows, sign)
+        rows["gain"], rows["gain_certain"] = _gains(rows, better)
         rows["configuration"] = [_configuration(row, row["searched"]) for row in rows.to_dict("records")]
         found.append(rows)
     columns = [
@@ -174,9 +174,9 @@ def _prices(runs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     return _joined(found)[[*columns, "space", "run", "trial", "backbone", "configuration"]]
 
 
-def _gains(rows: pd.DataFrame, sign: int) -> tuple[list[float], list[bool]]:
+def _gains(rows: pd.DataFrame, better: int) -> tuple[list[float], list[bool]]:
     """What each price buys over the last one before it that surely bought something, and whether it surely does."""
-    value, apart = (sign * rows.objective).to_list(), _told_apart(rows, sign)
+    value, apart = (better * rows.objective).to_list(), _told_apart(rows, better)
     base, gains, certain = 0, [], []
     for place in range(len(rows)):
         gains.append(value[place] - value[base] if place else np.nan)
@@ -197,10 +197,6 @@ def _configuration(row: dict, searched: list[str]) -> str:
     fixed = row["threshold_source"] == "fixed"
     value, source = (None, "solved") if fixed else (row["threshold"], row["threshold_source"])
     return ", ".join([*texts, f"threshold {source}" if pd.isna(value) else f"threshold {value:.3f} {source}"])
-
-
-def _sign(metric: str) -> int:
-    return 1 if METRICS[metric] == "max" else -1
 
 
 def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from trainable.config import METRICS, InputError, TrialConfig
+from trainable.config import METRICS, InputError, TrialConfig, sign
 
 HIGHER, LOWER, BETWEEN, NONE = "higher is better", "lower is better", "best in between", "no effect seen"
 MIN_TRIALS = 8
@@ -110,7 +110,7 @@ def _ranked(trials: pd.DataFrame, metric: str, names: list[str]) -> pd.DataFrame
     def numbers(name: str) -> np.ndarray:
         return trials[name].to_numpy(dtype=float, na_value=np.nan)
 
-    value = numbers("objective") * (1 if METRICS[metric] == "max" else -1)
+    value = numbers("objective") * sign(metric)
     at_best = value
     if metric == "val_accuracy" and "threshold" in names:  # judged there, a misplaced threshold hides no good training
         solved = numbers("val_accuracy_solved")

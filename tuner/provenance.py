@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trainable.features import fingerprint, stored_as
+from trainable.identities import SPLITS
 from tuner.data_source import resolved
 
 if TYPE_CHECKING:
@@ -20,13 +21,12 @@ if TYPE_CHECKING:
     from tuner.prepare import Plan
 
 _PACKAGES = ("torch", "timm", "ray", "optuna", "numpy", "pandas", "pyarrow", "scikit-learn")
-_SPLITS = ("train", "val", "test")
 
 
 def introduction(plan: Plan, cluster: Cluster, share: Share, precision: str) -> dict[str, str]:
     """What a person reads first: name and text of each line."""
     options, search = plan.options, plan.options.search
-    counts = " / ".join(f"{len(plan.data.rows(split)):,}" for split in _SPLITS)
+    counts = " / ".join(f"{len(plan.data.rows(split)):,}" for split in SPLITS)
     views = f" in {plan.data.views} views" if plan.data.views > 1 else ""
     size, blocks = plan.backbone_spec.image_size_px, plan.suggested.blocks
     return {
@@ -52,7 +52,7 @@ def _plural(count: int, noun: str) -> str:
 def of_plan(plan: Plan) -> dict[str, Any]:
     """The columns of the `runs` table that the plan fixes."""
     options = plan.options
-    return {f"{split}_pairs": len(plan.data.rows(split)) for split in _SPLITS} | {
+    return {f"{split}_pairs": len(plan.data.rows(split)) for split in SPLITS} | {
         "question": plan.space.question,
         "space_source": plan.space.source,
         "searched": list(plan.suggested.searched),

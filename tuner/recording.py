@@ -16,7 +16,7 @@ from ray.tune import Callback
 from ray.tune.result import SHOULD_CHECKPOINT
 
 from trainable import verification
-from trainable.config import METRICS, Settings, TrialConfig
+from trainable.config import Settings, TrialConfig, sign
 from trainable.pairs import PairData
 from trainable.reports import rejudged
 from trainable.trial import scores_by_epoch
@@ -132,14 +132,14 @@ class Recorder(Callback):
         """Write down a trial that differs from an ended one in its threshold only: the source's epochs, judged anew."""
         record.replay_of, record.node = source.number, source.node
         config = TrialConfig.of(record.values)
-        sign, best = 1 if METRICS[self._settings.metric] == "max" else -1, -math.inf
+        better, best = sign(self._settings.metric), -math.inf
         for epoch, numbers in sorted(source.epochs.items()):
             scores = source.epoch_scores[epoch]
             again = rejudged(numbers, scores, self._labels, self._identities, config, self._settings)
             record.epochs[epoch] = _only(again, _EPOCH_NUMBERS) | {"epoch_s": 0.0, "validation_s": 0.0}
             objective = record.epochs[epoch]["objective"]
-            if not again.get("sick") and objective is not None and sign * objective > best:
-                best, record.best_epoch = sign * objective, epoch
+            if not again.get("sick") and objective is not None and better * objective > best:
+                best, record.best_epoch = better * objective, epoch
                 record.best_arrays = {"scores": scores, "correct": again["correct"]}
         self.end(record, source.state)
 

@@ -252,3 +252,19 @@ def _cell(field: pa.Field, value: Any) -> Any:
     if value is not None and real and pa.types.is_integer(field.type) and value != int(value):
         raise ValueError(f"{field.name} is {value!r}; valid is a whole number")
     return value
+
+
+def plain_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows as dictionaries of Python's own values, None where one is missing."""
+    from pandas import isna  # here, as `to_pandas` loads pandas only where a table is asked for
+
+    def plain(value: Any) -> Any:
+        if value is None or isinstance(value, dict):
+            return value
+        if isinstance(value, list | np.ndarray):
+            return list(value)
+        if isna(value):
+            return None
+        return value.item() if isinstance(value, np.generic) else value
+
+    return [{name: plain(value) for name, value in row.items()} for row in table.to_dict("records")]

@@ -8,19 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from rich.console import Console
 
 from trainable import features
 from trainable.backbones import Backbone, BackboneSpec, create_backbone
-from trainable.config import METRICS, InputError, Settings, TrialConfig
+from trainable.config import InputError, Settings, TrialConfig, sign
 from trainable.pairs import PairData, read_pairs
-from trainable.saved_state import load_state
 from trainable.training import Training, trained_to
 from tuner import provenance, results
-from tuner.checkpoints import readable_checkpoint
+from tuner.checkpoints import newest_state
 from tuner.data_source import check_memory, data_path, decoded, fingerprint_of
 from tuner.options import DataOptions
 from tuner.store import Store
@@ -73,7 +71,7 @@ class StoredTrial:
     def epochs(self) -> list[dict[str, Any]]:
         """Its rows of `epochs`, in order."""
         found = results.epochs(self.root, [self.name])
-        return [_plain(row) for _, row in found[found.trial == self.number].sort_values("epoch").iterrows()]
+        return results.plain_rows(found[found.trial == self.number].sort_values("epoch"))
 
 
 def find(source: TrialSource, name: str, number: int | None) -> StoredTrial:
@@ -84,7 +82,7 @@ def find(source: TrialSource, name: str, number: int | None) -> StoredTrial:
         raise InputError(
             f"the row of the run {name} in {root} cannot be read; valid is the file as it was written. Restore it."
         )
-    run = _plain(runs.iloc[0])
+    (run,) = results.plain_rows(runs)
     rows = results.trials(root, [name]).sort_values("trial")
     number = _winner(name, run, rows) if number is None else number
     if number not in set(rows.trial):
@@ -92,7 +90,7 @@ def find(source: TrialSource, name: str, number: int | None) -> StoredTrial:
             f"the run {name} has no trial {number}; valid are the trials that have ended: "
             f"{_ranges(rows.trial.tolist()) or 'none yet'}. Name one of them."
         )
-    row = _plain(rows[rows.trial == number].iloc[0])
+    (row,) = results.plain_rows(rows[rows.trial == number])
     settings = Settings(
         metric=run["metric"],
         threshold_is_searched=_threshold_is_searched(run, rows),
@@ -117,7 +115,7 @@ def _winner(name: str, run: dict[str, Any], rows: pd.DataFrame) -> int:
     ranked = rows[rows.state.isin([COMPLETED, PRUNED]) & rows.objective.notna()]
     best = "none of its trials was ranked"
     if len(ranked):
-        at = ranked.objective.idxmax() if METRICS[run["metric"]] == "max" else ranked.objective.idxmin()
+        at = (sign(run["metric"]) * ranked.objective).idxmax()
         best = f"its best trial so far is {ranked.trial[at]} ({run['metric']} {ranked.objective[at]:.4g})"
     raise InputError(
         f"the run {name} is {run['state']} and has no winner yet; {best}. Name a trial, or go on with the run: "
@@ -202,9 +200,8 @@ def kept_weights(trial: StoredTrial) -> dict[str, torch.Tensor] | None:
     """The weights of the trial's best epoch, if a checkpoint has them; of a replayed trial those of the one it replays."""
     store = Store.at(results.state_dir(trial.root, trial.name))
     number = trial.number if trial.row["replay_of"] is None else trial.row["replay_of"]
-    folder = readable_checkpoint(store, number)
-    state = None if folder is None else load_state(folder)
-    return state["best_encoder"] if state is not None and state["best_epoch"] == trial.row["best_epoch"] else None
+    saved = newest_state(store, number)
+    return saved.state["best_encoder"] if saved and saved.state["best_epoch"] == trial.row["best_epoch"] else None
 
 
 def retrained(trial: StoredTrial, backbone: Backbone, data: PairData) -> Training:
@@ -232,21 +229,6 @@ def circumstances(trial: StoredTrial, backbone: Backbone) -> list[str]:
 
 def _commit(commit: str | None, dirty: bool | None) -> str | None:
     return None if commit is None else commit[:10] + (" with changes" if dirty else "")
-
-
-def _plain(row: pd.Series) -> dict[str, Any]:
-    """A row in Python's own types, None where something is missing."""
-    return {name: _value(value) for name, value in row.items()}
-
-
-def _value(value: Any) -> Any:
-    if isinstance(value, np.ndarray | list):
-        return list(value)
-    if isinstance(value, dict):
-        return value
-    if pd.isna(value):
-        return None
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _ranges(numbers: list[int]) -> str:

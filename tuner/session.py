@@ -18,10 +18,9 @@ from rich.markup import escape
 
 from trainable.config import Settings
 from trainable.pairs import PairData
-from trainable.saved_state import load_state
 from trainable.trial import REPORT_S, PairTrial, gpu_precision, score_test_pairs
 from tuner import provenance, results, search, symptoms, verdict
-from tuner.checkpoints import readable_checkpoint
+from tuner.checkpoints import Saved, newest_state
 from tuner.cluster import Cluster, Share, connect, share
 from tuner.data_source import cache_folder
 from tuner.display import Display, make_console
@@ -143,12 +142,11 @@ class Session:
             run_seed=options.configuration.seed,
             trials=options.search.trials,
             parallel=self.share.concurrent,
-            checkpoint_of=self._checkpoint_of,
-            load=load_state,
+            saved=self._saved,
         )
         for record in searcher.ended_before():
-            if not recorder.adopt(record) and (state := self._state_of(record.number)):
-                recorder.recover(record, state)
+            if not recorder.adopt(record) and (saved := self._saved(record.number)):
+                recorder.recover(record, saved.state)
         searcher.close_finished()
         return searcher, options.search.trials - _count(not r.is_extra for r in recorder.records.values())
 
@@ -253,12 +251,11 @@ class Session:
 
     def _state_of(self, number: int) -> dict[str, Any] | None:
         """The trial's newest saved state; None if there is none, as of one that the time budget cut off early."""
-        checkpoint = self._checkpoint_of(number)
-        return load_state(checkpoint) if checkpoint else None
+        saved = self._saved(number)
+        return saved.state if saved else None
 
-    def _checkpoint_of(self, number: int) -> str | None:
-        """Where the trial's newest state lies that can be read."""
-        return readable_checkpoint(self.store, number)
+    def _saved(self, number: int) -> Saved | None:
+        return newest_state(self.store, number)
 
     def _complain(self, records: list[TrialRecord]) -> str:
         reasons: dict[str, list[int]] = {}

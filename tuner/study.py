@@ -17,6 +17,7 @@ from ray.tune.search.optuna import OptunaSearch
 
 from trainable.config import METRICS, TrialConfig
 from trainable.trial import scores_by_epoch
+from tuner.checkpoints import Saved
 from tuner.recording import Recorder, ending_state
 from tuner.suggested import Suggested, can_hold
 from tuner.trial_record import COMPLETED, FAILED, PRUNED, RUNNING, SICK, WAITING, TrialRecord
@@ -55,8 +56,7 @@ class StudySearch(OptunaSearch):
         run_seed: int,
         trials: int,
         parallel: int,
-        checkpoint_of: Callable[[int], str | None],
-        load: Callable[[str], dict[str, Any]],
+        saved: Callable[[int], Saved | None],
     ) -> None:
         super().__init__(
             space=lambda trial: suggested.configure(trial, run_seed),
@@ -67,7 +67,7 @@ class StudySearch(OptunaSearch):
             study_name=study_name,
         )
         self._suggested, self._recorder, self._run_seed = suggested, recorder, run_seed
-        self._trials, self._parallel, self._checkpoint_of, self._load = trials, parallel, checkpoint_of, load
+        self._trials, self._parallel, self._saved = trials, parallel, saved
         self._numbers: dict[str, int] = {}
         self._seen: set[str] = set()
         self._unfinished: deque[Trial] = deque()
@@ -84,7 +84,7 @@ class StudySearch(OptunaSearch):
                     self._unfinished.append(Trial(self._ot_study, frozen._trial_id))
             elif frozen.state == TrialState.RUNNING:  # the driver was killed before it had a number: nobody trains it
                 self._ot_study.tell(frozen.number, state=TrialState.FAIL)
-        self._next_number = len(self._seen)
+        self._next_number = self._first_new = len(self._seen)
         self.exhausted = False
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
@@ -96,7 +96,7 @@ class StudySearch(OptunaSearch):
                 return None if self._waiting else Searcher.FINISHED
             source = self._source_of(trial)
             if source is None:
-                return self._hand_out(trial_id, trial, self._checkpoint_of(trial.user_attrs["number"]))
+                return self._hand_out(trial_id, trial)
             if source.ended is None:
                 self._waiting.append(trial)
             else:
@@ -118,12 +118,14 @@ class StudySearch(OptunaSearch):
         self.exhausted = trial is None
         return trial
 
-    def _hand_out(self, trial_id: str, trial: Trial, checkpoint: str | None) -> dict[str, Any]:
+    def _hand_out(self, trial_id: str, trial: Trial) -> dict[str, Any]:
         self._ot_trials[trial_id] = trial
         record = self._record(trial.user_attrs)
+        saved = self._saved(record.number) if record.number < self._first_new else None
         self._numbers[trial_id] = record.number
         self._recorder.suggested(record)
-        return {"number": record.number, "values": record.values, "title": record.title, "resume_from": checkpoint}
+        folder = saved.folder if saved else None
+        return {"number": record.number, "values": record.values, "title": record.title, "resume_from": folder}
 
     def _record(self, attributes: dict[str, Any]) -> TrialRecord:
         number, values = attributes["number"], attributes["values"]
@@ -142,8 +144,8 @@ class StudySearch(OptunaSearch):
         """End the unfinished trials whose saved state has no epoch to come: the driver was killed before it heard so."""
         for trial in list(self._unfinished):
             record = self._record(trial.user_attrs)
-            checkpoint = self._checkpoint_of(record.number)
-            state = self._load(checkpoint) if checkpoint else {"history": [], "sick": None}
+            saved = self._saved(record.number)
+            state = saved.state if saved else {"history": [], "sick": None}
             if not state["sick"] and len(state["history"]) < record.values["epochs"]:
                 continue
             self._unfinished.remove(trial)
@@ -216,9 +218,8 @@ class StudySearch(OptunaSearch):
 
     def _has_scores(self, record: TrialRecord) -> bool:
         """Whether the scores of all its epochs are there, or can be read from its saved state."""
-        checkpoint = None if record.epoch_scores else self._checkpoint_of(record.number)
-        if checkpoint:
-            record.epoch_scores = scores_by_epoch(self._load(checkpoint)["score_history"])
+        if not record.epoch_scores and (saved := self._saved(record.number)):
+            record.epoch_scores = scores_by_epoch(saved.state["score_history"])
         return record.epoch_scores.keys() >= record.epochs.keys()
 
     def _replay(self, trial: Trial, source: TrialRecord) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from trainable.config import METRICS
+from trainable.config import sign
 
 COMPLETED, PRUNED, SICK, FAILED, RUNNING, WAITING = "completed", "pruned", "sick", "failed", "running", "waiting"
 
@@ -65,6 +65,6 @@ class TrialRecord:
 
 def best_of(records: list[TrialRecord], metric: str) -> TrialRecord | None:
     """The winner: the best objective at its best epoch, the earlier trial among equals; None if no trial is eligible."""
-    sign = 1 if METRICS[metric] == "max" else -1
+    better = sign(metric)
     eligible = [record for record in records if record.eligible]
-    return max(eligible, key=lambda r: (sign * r.best["objective"], -r.number), default=None)
+    return max(eligible, key=lambda r: (better * r.best["objective"], -r.number), default=None)

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from trainable.config import METRICS, InputError, TrialConfig
+from trainable.config import InputError, TrialConfig, sign
 from tuner import results
 from tuner.effects import searched_in
 from tuner.reading import SkippedFileWarning
@@ -57,7 +56,7 @@ class WholeRun:
 
     @classmethod
     def _read(cls, root: str, name: str) -> WholeRun:
-        (row,) = _plain(results.runs(root, [name]))
+        (row,) = results.plain_rows(results.runs(root, [name]))
         trials = results.trials(root, [name]).sort_values("trial").set_index("trial", drop=False)
         epochs = results.epochs(root, [name]).sort_values(["trial", "epoch"])
         epochs = epochs[epochs.trial.isin(trials.index)]  # of a run that goes on one more trial may have ended just now
@@ -85,7 +84,7 @@ class WholeRun:
     @property
     def sign(self) -> int:
         """1 where more of the metric is better, -1 where less is."""
-        return 1 if METRICS.get(self.metric, "max") == "max" else -1
+        return sign(self.metric)
 
     @property
     def threshold(self) -> float | None:
@@ -101,7 +100,7 @@ class WholeRun:
 
     @cached_property
     def _rows(self) -> dict[int, dict[str, Any]]:
-        return {row["trial"]: row for row in _plain(self.trials)}
+        return {row["trial"]: row for row in results.plain_rows(self.trials)}
 
     def has(self, trial: int, parameter: str) -> bool:
         """Whether the parameter does anything in the trial: without trained blocks their learning rate does not."""
@@ -129,7 +128,7 @@ class WholeRun:
     def records(self) -> list[TrialRecord]:
         """The trials as the driver had them, for what it says of them."""
         epochs: dict[int, dict[int, dict[str, Any]]] = {number: {} for number in self._rows}
-        for epoch in _plain(self.epochs[list(_TOLD)]):
+        for epoch in results.plain_rows(self.epochs[list(_TOLD)]):
             epochs[epoch["trial"]][epoch["epoch"]] = epoch
         return [_record(self, number, epochs[number]) for number in self._rows]
 
@@ -148,7 +147,7 @@ def _leader(row: dict[str, Any], trials: pd.DataFrame) -> int | None:
     if row["winner_trial"] is not None and row["winner_trial"] in trials.index:
         return int(row["winner_trial"])
     able = trials[trials.state.isin([COMPLETED, PRUNED]) & trials.best_epoch.notna()]
-    objective = able.objective.dropna() * (1 if METRICS.get(row["metric"], "max") == "max" else -1)
+    objective = able.objective.dropna() * sign(row["metric"])
     return int(objective.idxmax()) if len(objective) else None
 
 
@@ -165,18 +164,3 @@ def _record(run: WholeRun, number: int, epochs: dict[int, dict[str, Any]]) -> Tr
         error=run.value(number, "error"),
         replay_of=run.value(number, "replay_of"),
     )
-
-
-def _plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows as dictionaries of plain values, None where one is missing."""
-    return [{name: _or_none(value) for name, value in row.items()} for row in frame.to_dict("records")]
-
-
-def _or_none(value: Any) -> Any:
-    if value is None or isinstance(value, dict):
-        return value
-    if isinstance(value, list | np.ndarray):
-        return list(value)
-    if pd.isna(value):
-        return None
-    return value.item() if isinstance(value, np.generic) else value

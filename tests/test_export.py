@@ -8,6 +8,7 @@ import importlib.util
 import io
 import json
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -23,7 +24,7 @@ from trainable.backbones import BackboneSpec, create_backbone
 from trainable.pairs import PairTable, read_pairs
 from trainable.pixels import decode
 from trainable.training import new_encoder
-from tuner import exported_score, exporting, onnx_model, retraining
+from tuner import export_folder, exported_score, exporting, onnx_model, retraining
 from tuner.export import main
 from tuner.results import RunTables
 from tuner.trial_options import TrialSource
@@ -77,6 +78,29 @@ def test_image_files_get_the_search_s_own_scores(run: FinishedRun, export, trial
         assert cosine == pytest.approx(expected, abs=1e-5)
         assert threshold == run.rows(trial)["threshold"]
     assert sorted(file.name for file in folder.iterdir()) == MODEL_FILES
+
+
+def by_hand(folder: Path, front: Path, angle: Path) -> float:
+    """What the dozen lines in the folder's README print, as a person runs them there."""
+    lines = (folder / "README.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    command = [sys.executable, "-W", "error", "-c", lines, str(front), str(angle)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return float(done.stdout)
+
+
+def test_a_dozen_lines_of_plain_timm_and_torch_give_the_search_s_own_score(run: FinishedRun, export) -> None:
+    """Those in the folder's README; and score.py says in a line which file it cannot read."""
+    _, _, folder = export(RUN, COMPLETE)
+    table = read_pairs(run.pairs, seed=0)
+    known = RunTables(run.root, SPACE, RUN).read_scores(COMPLETE)
+    pair = known["pair"][3]
+    files = [table.images[side[pair]] for side in (table.front, table.angle)]
+    assert by_hand(folder, *files) == pytest.approx(known["score"][3], abs=1e-5)
+    wrong = [sys.executable, str(folder / "score.py"), str(files[0]), "nowhere.png"]
+    done = subprocess.run(wrong, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and done.stderr.startswith("error: ") and "nowhere.png" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_score_py_imports_nothing_of_the_project(export) -> None:
@@ -212,18 +236,27 @@ def test_a_run_without_a_winner_names_its_best_trial(export, copied: Path) -> No
 @pytest.mark.parametrize(
     "backbone", ["test_vit", "test_vit4", "test_resnet", "test_convnext", "test_efficientnet", "test_mambaout"]
 )
-def test_every_family_of_backbones_is_exported(run: FinishedRun, backbone: str, tmp_path: Path) -> None:
+def test_every_family_of_backbones_is_exported(
+    run: FinishedRun, backbone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
     """Also one that is built for one size of images, and one that cannot be cut; with own normalisation."""
     stored = retraining.find(TrialSource(results=str(run.root)), RUN, COMPLETE)
     spec = BackboneSpec(backbone, "none", 64, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
     stored = dataclasses.replace(stored, spec=spec, config=dataclasses.replace(stored.config, hidden_size=0))
     created = create_backbone(spec)
     encoder = new_encoder(created, stored.config).eval()
-    exporting._write_model(tmp_path, encoder, exporting._config(stored, created, 0.5))
+    config = exporting._config(stored, created, 0.5)
+    exporting._write_model(tmp_path, encoder, config)
     pixels = torch.randint(0, 256, (5, 64, 64, 3), dtype=torch.uint8, generator=torch.manual_seed(0))
     with torch.inference_mode():
         expected, found = encoder(pixels), exported_score.load(tmp_path)[0](pixels)
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+    for at, image in enumerate(pixels[:2]):
+        Image.fromarray(image.numpy()).save(tmp_path / f"{at}.png")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["-c", "0.png", "1.png"])
+    exec(export_folder.in_a_dozen_lines(config), {})
+    assert float(capsys.readouterr().out) == pytest.approx(float(expected[0] @ expected[1]), abs=1e-6)
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:

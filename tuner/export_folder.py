@@ -98,6 +98,12 @@ Written with {libraries}.
 |---|---|
 {chr(10).join(rows)}
 
+The same by hand, for images whose pixels are plain RGB:
+
+```python
+{in_a_dozen_lines(config)}
+```
+
 Images are turned upright by their EXIF data, put on white where transparent, and squashed to a square of
 {pre["image_size_px"]} px, bicubic with antialiasing; `read()` in `score.py` is exact about it. Scores are computed in fp32.
 
@@ -105,6 +111,33 @@ From trial {source["trial"]} of the run {source["run"]}, after epoch {source["ep
 
 {chr(10).join(f"- {line}" for line in _evidence(config))}
 """
+
+
+def in_a_dozen_lines(config: dict[str, Any]) -> str:
+    """Plain timm and torch that load the model and print the cosine of two image files."""
+    pre, head, arguments = config["preprocessing"], config["head"], config["backbone_arguments"]
+    features, hidden, size = head["feature_size"], head["hidden_size"], head["embedding_size"]
+    layers = f"nn.Linear({features}, {size})"
+    if hidden:
+        first = f"nn.Linear({features}, {hidden}), nn.LayerNorm({hidden}), nn.GELU()"
+        layers = f"nn.Sequential({first}, nn.Linear({hidden}, {size}))"
+    given = "".join(f", {name}={value!r}" for name, value in arguments.items())
+    side = pre["image_size_px"]
+    return f"""import sys, numpy as np, timm, torch
+from PIL import Image, ImageOps
+from safetensors.torch import load_file
+from torch import nn
+model = nn.ModuleDict({{"backbone": timm.create_model("{config["backbone"]}"{given}), "head": {layers}}}).eval()
+model.load_state_dict(load_file("model.safetensors"))
+mean, std = torch.tensor({pre["mean"]}), torch.tensor({pre["std"]})
+def embed(path):
+    image = Image.open(path)
+    image.draft(None, ({2 * side}, {2 * side}))
+    image = ImageOps.exif_transpose(image).convert("RGB").resize(({side}, {side}), Image.Resampling.BICUBIC)
+    pixels = ((torch.tensor(np.asarray(image)) / 255 - mean) / std).permute(2, 0, 1)
+    return nn.functional.normalize(model["head"](model["backbone"](pixels[None])))[0]
+with torch.inference_mode():
+    print(float(embed(sys.argv[1]) @ embed(sys.argv[2])))"""
 
 
 def _evidence(config: dict[str, Any]) -> list[str]:

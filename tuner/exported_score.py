@@ -85,5 +85,8 @@ def score(front, angle):
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit("usage: python score.py FRONT ANGLE")
-    cosine, threshold = score(*sys.argv[1:])
+    try:
+        cosine, threshold = score(*sys.argv[1:])
+    except OSError as error:
+        sys.exit(f"error: {error}; valid are two image files that can be read")
     print(f"cosine {cosine:.6f}  {'same' if cosine >= threshold else 'different'} (threshold {threshold:.6f})")

@@ -123,6 +123,18 @@ def test_the_interval_of_a_winner_that_ranks_at_a_solved_threshold_is_moved_ther
     assert (board.objective_low, board.objective_high) == pytest.approx((0.87, 0.92))
 
 
+@pytest.mark.parametrize(("low", "said"), [(0.01, False), (-0.01, True)])
+def test_a_winner_is_shown_beside_the_default_of_its_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], low: float, said: bool
+) -> None:
+    """With what it gains on test pairs, and a warning in the verdict where that may be noise, as the run's page says."""
+    tested = {"test_accuracy_winner": 0.9, "test_accuracy_default": 0.87, "test_difference": 0.03}
+    write(tmp_path, "r1", [0.8, 0.9], **tested, test_difference_low=low, test_difference_high=0.05)
+    _, out, _ = run(capsys, "--results", str(tmp_path))
+    assert "default 0.870" in out and f"{low:+.3f} to +0.050" in out
+    assert ("not better than its run's default configuration, beyond noise" in " ".join(out.split())) is said
+
+
 # What parameters do, and what accuracy costs
 
 
@@ -189,13 +201,13 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_text_fits_the_terminal_and_says_everything(made: Path, width: int) -> None:
-    """No line is wider than the terminal, apart from the first and the verdict, which are one line to be copied."""
+    """No line is wider than the terminal, apart from the first, whose path may be copied."""
     console = Console(width=width, file=io.StringIO(), highlight=False)
     comparison = compared(results.runs(made, columns=RUN_COLUMNS), results.trials(made, columns=TRIAL_COLUMNS))
     print_comparison(console, comparison, "results", top=3)
     text = console.file.getvalue()
     lines = text.splitlines()[1:]
-    assert max(len(line) for line in lines if not line.startswith("best:")) <= width
+    assert max(map(len, lines)) <= width
     assert "2 groups: runs on other data or splits" in text and "… and 2 more runs, with --top 5" in text
     words = (
         "best: ",
@@ -255,7 +267,7 @@ def test_a_damaged_file_is_one_line_on_the_standard_error(made: Path, tmp_path: 
     ("arguments", "message"),
     [
         (["nonsense"], r"there is no run 'nonsense' in .*; runs are: freezing-made-0003, .* Name one of them"),
-        (["--results", "nowhere"], r"there is no run in '.*nowhere'; valid is a folder that python -m tuner.run"),
+        (["--results", "nowhere"], r"there is no '.*nowhere'; valid is a folder that python -m tuner.run"),
         (["--json", "--csv"], r"got --json and --csv; valid is one format at a time"),
         (["--to", "x"], r"--to is 'x', but the text goes to the terminal; add --json"),
         (["--csv", "--table", "price"], r"--table is 'price'; valid are: leaderboard, effects, prices.*perhaps prices"),

@@ -139,7 +139,7 @@ def test_a_run_without_a_trial_has_a_page(copy: Path) -> None:
     """It was killed before the first trial ended."""
     for table in ("trials", "epochs", "scores"):
         shutil.rmtree(copy / table)
-    text = text_of(changed(copy, state="running", winner_trial=None, **dict.fromkeys(TESTED)))
+    text = text_of(changed(copy, state="running", winner_trial=None, trials_done=0, **dict.fromkeys(TESTED)))
     assert "None of these." in text and "0 trials" in text and "No trial has ended." in text
 
 
@@ -147,13 +147,6 @@ def test_a_trial_that_ends_while_the_tables_are_read_does_no_harm(copy: Path) ->
     """Its epochs are written before its row is."""
     RunTables(copy, "joint", RUN).append_epochs([{"trial": 900, "epoch": 1, "objective": 0.5, "diagnoses": []}])
     assert "24 trials" in text_of(changed(copy, state="running"))
-
-
-def test_a_winner_that_is_in_no_table_is_no_winner(copy: Path) -> None:
-    """Someone removed the trials of a finished run."""
-    for table in ("trials", "epochs", "scores"):
-        shutil.rmtree(copy / table)
-    assert "None of these." in text_of(changed(copy, state="finished"))
 
 
 def test_a_run_of_one_trial_has_a_page(tmp_path: Path) -> None:
@@ -227,6 +220,20 @@ def test_tables_that_cannot_be_read_are_told_with_exit_code_2(copy: Path, capsys
     assert report.main([RUN, "--results", str(copy)]) == 2
     assert re.search(f"cannot be read: {file} is damaged or no Parquet file .*: remove it", capsys.readouterr().err)
     assert not (copy / "reports").exists()
+
+
+def test_a_table_that_is_gone_is_told_and_a_foreign_file_beside_it_is_skipped(
+    copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A page without the trials would say that there was none; a stray file hides nothing of a run."""
+    (file,) = (copy / "trials").rglob("*.parquet")
+    (file.parent / "notes.parquet").write_bytes(b"no Parquet")
+    assert report.main([RUN, "--results", str(copy)]) == 0
+    told = capsys.readouterr().err
+    assert re.fullmatch(r"warning: .*/notes.parquet is damaged or no Parquet file .*It is skipped.\n", told)
+    file.unlink()
+    assert report.main([RUN, "--results", str(copy)]) == 2
+    assert re.search(r"has ended \d+ trials, and their table is not in", capsys.readouterr().err)
 
 
 def test_a_page_that_cannot_be_made_costs_the_run_nothing(copy: Path) -> None:

@@ -138,7 +138,10 @@ def test_tidy_tables_keep_integers_and_booleans_with_gaps(root: str) -> None:
 
 
 def test_tidy_tables_are_empty_where_nothing_was_written(root: str) -> None:
-    """Reading an empty results folder gives the columns and no rows."""
+    """An empty folder gives the columns and no rows; one that is not there is a mistake in its name."""
+    with pytest.raises(InputError, match=r"there is no '.*'; valid is a folder that python -m tuner.run"):
+        results.trials(root)
+    Store.at(root).fs.create_dir(Store.at(root).root)
     for read in (results.runs, results.trials, results.epochs, results.scores):
         assert len(read(root)) == 0 and {"space", "run"} <= set(read(root).columns)
 

@@ -35,19 +35,25 @@ class CompareOptions:
     """Write one table as CSV."""
     parquet: bool = False
     """Write one table as Parquet."""
-    table: str = "leaderboard"
-    """Which table --csv and --parquet write: leaderboard (a row a run), effects (a row a parameter), prices (a row a trial)."""
+    table: str | None = None
+    """Which table --csv and --parquet write: leaderboard (a row a run; none: this one), effects (a row a parameter), prices
+    (a row a trial)."""
     to: str | None = None
     """File for JSON, CSV or Parquet; none: the standard output."""
 
     def check(self) -> None:
         """Raise InputError for values that do not go together, or that no comparison can have."""
-        check_choice("--table", self.table, TABLES)
+        if self.table is not None:
+            check_choice("--table", self.table, TABLES)
         check_range("--top", self.top, 1)
         wanted = [name for name in ("json", "csv", "parquet") if getattr(self, name)]
         if len(wanted) > 1:
             given = " and ".join(f"--{name}" for name in wanted)
             raise InputError(f"got {given}; valid is one format at a time. Leave out all but one.")
+        if self.table is not None and wanted not in (["csv"], ["parquet"]):
+            raise InputError(
+                f"--table is {self.table!r}; it is for --csv and --parquet, which write one table. Add one of them."
+            )
         if self.to is not None and not wanted:
             raise InputError(f"--to is {self.to!r}, but the text goes to the terminal; add --json, --csv or --parquet.")
         if self.parquet and self.to is None and sys.stdout.isatty():

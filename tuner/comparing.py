@@ -16,7 +16,11 @@ from tuner.prices import prices
 GROUP = ["data", "data_fingerprint", "metric"]
 """Runs that agree in these are ranked against each other, and no others. `data` is where the first of them found the pairs."""
 _SETTING = ["backbone", "weights", "image_size_px", "views"]
-_TEST = ["test_accuracy_winner", "test_accuracy_winner_low", "test_accuracy_winner_high"]
+_TEST = [
+    f"test_{what}{end}"
+    for what in ("accuracy_winner", "accuracy_default", "difference", "difference_solved")
+    for end in ("", "_low", "_high")
+]
 _PARAMETERS = [name for name in TrialConfig.names() if name not in ("seed", "epochs")]
 _FIXED = ["max_epochs", *(name for name in _PARAMETERS if name != "threshold")]
 _ACCURACY = ["val_accuracy", "val_accuracy_low", "val_accuracy_high", "val_accuracy_solved"]
@@ -120,9 +124,9 @@ def _places(rows: pd.DataFrame, better: int) -> tuple[list[int | None], list[int
     """The first and last place of each row that noise could give it; rows without an objective have none."""
     apart = _told_apart(rows, better)
     known = rows.objective.notna().to_numpy()
-    better, worse = apart[:, known].sum(1), apart.T[:, known].sum(1)
-    low = [1 + int(count) if ok else None for count, ok in zip(better, known, strict=True)]
-    high = [int(known.sum()) - int(count) if ok else None for count, ok in zip(worse, known, strict=True)]
+    above, below = apart[:, known].sum(1), apart.T[:, known].sum(1)
+    low = [1 + int(count) if ok else None for count, ok in zip(above, known, strict=True)]
+    high = [int(known.sum()) - int(count) if ok else None for count, ok in zip(below, known, strict=True)]
     return low, high
 
 

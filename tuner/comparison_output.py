@@ -15,7 +15,7 @@ from rich.text import Text
 
 from trainable.config import InputError
 from tuner import results
-from tuner.compare_options import CompareOptions
+from tuner.compare_options import TABLES, CompareOptions
 from tuner.comparing import RUN_COLUMNS, TRIAL_COLUMNS, Comparison, compare
 from tuner.store import Store
 
@@ -46,7 +46,8 @@ def show(options: CompareOptions) -> int:
 
 def _console() -> Console:
     console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=_FILE_WIDTH)
+    given = console.is_terminal or "COLUMNS" in os.environ
+    return console if given else Console(highlight=False, width=_FILE_WIDTH)
 
 
 # For programs
@@ -55,7 +56,7 @@ def _console() -> Console:
 def _encoded(comparison: Comparison, options: CompareOptions, root: str) -> bytes:
     if options.json:
         return as_json(comparison, root).encode()
-    table = comparison.tables()[options.table]
+    table = comparison.tables()[options.table or TABLES[0]]
     if options.parquet:
         file = io.BytesIO()
         table.to_parquet(file, index=False)
@@ -119,21 +120,21 @@ def print_comparison(console: Console, comparison: Comparison, root: str, top: i
 
 def _print_leaderboard(console: Console, board: pd.DataFrame, metric: str, top: int) -> None:
     console.print()
-    console.print(_verdict(board), soft_wrap=True)
+    console.print(_verdict(board))
     table = _table("", ("place", "run and its winner", metric, "on test pairs"), right=())
     for row in board.head(top).itertuples():
         name = Text(f"{row.run}", style="bold" if row.rank_low == 1 else "")
         state = "" if row.state == "finished" else f", {row.state}"
         winner = "no trial can win" if pd.isna(row.trial) else f"trial {int(row.trial)}: {row.configuration}"
         name.append(f"\n{row.backbone}, {_trials(row)}{state}\n{winner}", style="not bold dim")
-        accuracy = _number(row.test_accuracy_winner, row.test_accuracy_winner_low, row.test_accuracy_winner_high)
-        table.add_row(_place(row), name, _number(row.objective, row.objective_low, row.objective_high), accuracy)
+        table.add_row(_place(row), name, _number(row.objective, row.objective_low, row.objective_high), _tested(row))
     console.print(table)
     more = f"… and {_count(len(board) - top, 'more run')}, with --top {len(board)}. " if len(board) > top else ""
     _note(
         console,
-        f"{more}place: the best and the worst that noise could make it. Small: 95 % intervals. The best of many "
-        "trials looks better on validation pairs than it is; on test pairs nothing was chosen.",
+        f"{more}place: the best and the worst that noise could make it. Below the numbers: 95 % intervals. The best of many "
+        "trials looks better on validation pairs than it is; on test pairs nothing was chosen. default: the same run's "
+        "default configuration, and what the winner gains over it.",
     )
 
 
@@ -143,9 +144,22 @@ def _verdict(board: pd.DataFrame) -> Text:
     if ranked.empty:
         return Text("No trial of these runs can win.", style="red")
     first, rivals = ranked.iloc[0], int((ranked.rank_low == 1).sum()) - 1
-    sure = "better than all other runs" if rivals == 0 else f"not told apart from {_count(rivals, 'other run')}"
-    sure = "" if len(ranked) == 1 else f"  ({sure})"
-    return Text.assemble(("best: ", "bold"), (first.configuration, "bold green"), sure)
+    sure = ["better than all other runs" if rivals == 0 else f"not told apart from {_count(rivals, 'other run')}"]
+    sure = [] if len(ranked) == 1 else sure
+    if first.test_difference_low <= 0 or first.test_difference_solved_low <= 0:
+        sure.append("on test pairs not better than its run's default configuration, beyond noise")
+    return Text.assemble(
+        ("best: ", "bold"), (first.configuration, "bold green"), f"  ({'; '.join(sure)})" if sure else ""
+    )
+
+
+def _tested(row: object) -> Text:
+    """The winner on test pairs, and below it the default with the winner's gain over it."""
+    text = _number(row.test_accuracy_winner, row.test_accuracy_winner_low, row.test_accuracy_winner_high)
+    if not pd.isna(row.test_accuracy_default):
+        gain = f"{row.test_difference_low:+.3f} to {row.test_difference_high:+.3f}"
+        text.append(f"\ndefault {row.test_accuracy_default:.3f}\n{gain}", style="dim")
+    return text
 
 
 def _print_effects(console: Console, effects: pd.DataFrame) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from tuner.command_line import exit_code, parse
+from tuner.command_line import exit_code, parse, plain_warnings
 from tuner.trial_options import ExportOptions
 
 
@@ -16,7 +16,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.source.check()
     from tuner.exporting import export  # here, so that --help and a mistyped option answer at once
 
-    return export(options)
+    with plain_warnings():
+        return export(options)
 
 
 if __name__ == "__main__":

@@ -17,12 +17,17 @@ from tuner.schema import PARTITIONS, SCHEMA_VERSION, SCHEMAS
 from tuner.store import Store
 
 _PARTITION = re.compile(r"space=([^/]+)/run=([^/]+)/[^/]+\.parquet")
+_OURS = re.compile(r"/(part-0|trial-\d+)\.parquet$")
 _FILES_AT_ONCE = 8
 """On an object store, where what takes time is to wait for each file; local files are read faster one by one."""
 
 
 class SkippedFileWarning(UserWarning):
     """A file below the results root was left out; the message names it, says why, and what to do."""
+
+
+class ForeignFileWarning(SkippedFileWarning):
+    """One whose name no table's file has: nothing of a run is missing without it."""
 
 
 class UnusableFileError(Exception):
@@ -50,22 +55,23 @@ def read_table(
     if files is not None:
         parts = [(path, names) for path, names in parts if path.rpartition("/")[2] in files]
 
-    def read(part: tuple[str, tuple[str, str] | None]) -> pa.Table | str:
+    def read(part: tuple[str, tuple[str, str] | None]) -> pa.Table | SkippedFileWarning:
         path, names = part
         try:
             if names is None:
                 raise UnusableFileError(f"is not where the table {table} has files, space=…/run=…/….parquet: remove it")
             return _with_partitions(read_file(store, path, table, columns), *names)
         except UnusableFileError as error:
-            return f"{store.uri_of(path)} {error}. It is skipped."
+            kind = SkippedFileWarning if _OURS.search(path) else ForeignFileWarning
+            return kind(f"{store.uri_of(path)} {error}. It is skipped.")
 
     if store.fs.type_name == "local":
         answers = [read(part) for part in parts]
     else:
         with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
             answers = list(pool.map(read, parts))
-    for complaint in (answer for answer in answers if isinstance(answer, str)):
-        warnings.warn(complaint, SkippedFileWarning, stacklevel=4)  # 4: who called results.trials()
+    for complaint in (answer for answer in answers if isinstance(answer, SkippedFileWarning)):
+        warnings.warn(complaint, stacklevel=4)  # 4: who called results.trials()
     empty = pa.schema([*PARTITIONS, *_schema(table, columns)]).empty_table()
     return pa.concat_tables([empty, *(answer for answer in answers if isinstance(answer, pa.Table))])
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from tuner.command_line import exit_code, parse
+from tuner.command_line import exit_code, parse, plain_warnings
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from tuner.worst_pairs import images_of
 
     found = partial(images_of, console=make_console(), data=options.data, cache=options.cache)
-    print(write_page(options.results, options.run, found, options.to))
+    with plain_warnings():
+        print(write_page(options.results, options.run, found, options.to))
     return 0
 
 

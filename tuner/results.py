@@ -199,6 +199,10 @@ def _read(
     trials: Sequence[int] | None = None,
 ) -> pd.DataFrame:
     store = Store.at(root)
+    if store.fs.get_file_info(store.root).type == pafs.FileType.NotFound:
+        raise InputError(
+            f"there is no {store.uri!r}; valid is a folder that python -m tuner.run has written results to."
+        )
     if wanted is not None:
         wanted = [wanted] if isinstance(wanted, str) else wanted
         _check_runs(store, wanted)

@@ -12,7 +12,7 @@ import pandas as pd
 from trainable.config import InputError, TrialConfig, sign
 from tuner import results
 from tuner.effects import searched_in
-from tuner.reading import SkippedFileWarning
+from tuner.reading import ForeignFileWarning, SkippedFileWarning
 from tuner.trial_record import COMPLETED, PRUNED, TrialRecord
 
 _TOLD = (
@@ -45,9 +45,10 @@ class WholeRun:
 
     @classmethod
     def read(cls, root: str, name: str) -> WholeRun:
-        """Raises InputError if there is no such run, or if its tables cannot be read."""
+        """Raises InputError if there is no such run, or if its tables are gone or cannot be read."""
         with warnings.catch_warnings():
             warnings.simplefilter("error", SkippedFileWarning)  # a part of a run is not the run
+            warnings.simplefilter("always", ForeignFileWarning)
             try:
                 return cls._read(root, name)
             except SkippedFileWarning as complaint:
@@ -58,6 +59,11 @@ class WholeRun:
     def _read(cls, root: str, name: str) -> WholeRun:
         (row,) = results.plain_rows(results.runs(root, [name]))
         trials = results.trials(root, [name]).sort_values("trial").set_index("trial", drop=False)
+        if trials.empty and row["trials_done"]:
+            raise InputError(
+                f"the run {name} has ended {row['trials_done']} trials, and their table is not in {root}; valid are results "
+                "with the run's file below trials/. Put it back."
+            )
         epochs = results.epochs(root, [name]).sort_values(["trial", "epoch"])
         epochs = epochs[epochs.trial.isin(trials.index)]  # of a run that goes on one more trial may have ended just now
         leader, default = _leader(row, trials), _default(trials)

@@ -22,7 +22,8 @@ def searched(folder: Path, trials: list[dict[str, Any]], **row: Any) -> WholeRun
     """A run over learning rate and temperature with these trials, the first the default one, and this in its row."""
     tables = RunTables(folder, "joint", "joint-1")
     for number, given in enumerate(trials):
-        state = {"state": "completed", "best_epoch": 1, "epochs": 1, "threshold": 0.6, "threshold_source": "solved"}
+        state = {"state": "completed", "best_epoch": 1, "epochs": 1, "threshold": 0.6}
+        state["threshold_source"] = "solved" if number else "fixed"
         tables.append_trial(DEFAULT | state | {"trial": number, "is_default": number == 0} | given)
     known = {"state": "finished", "metric": "val_accuracy", "searched": ["learning_rate", "temperature"]}
     tables.write_run(known | {"test_pairs": 400, "test_identities": 200} | row)
@@ -69,9 +70,10 @@ def test_only_what_is_better_beyond_noise_replaces_the_default(
     use, sure, _ = asked(run)
     assert (use.headline, use.tone) == (headline, tone)
     assert (use.values["learning_rate"], use.values["threshold"]) == (rate, threshold)
-    flags, *export = use.commands.values()
+    (_, flags), (what, export) = use.commands.items()
     assert flags == f"--learning-rate {rate} --temperature 0.07 --threshold {threshold}"
-    assert bool(export) == (tone == GOOD) and all("tuner.export joint-1 1 " in command for command in export)
+    assert f"tuner.export joint-1 {int(tone == GOOD)} " in export, "what is exported is what is advised"
+    assert ("its threshold there is 0.55, set 0.5" in what) == (to_default == WORSE)
     assert ("beyond noise" in sure.headline) == (tone == GOOD or to_default == UNCLEAR)
     assert "90.0 % (85.0 to 95.0) of 400 test pairs of 200 identities" in sure.lines[0]
 

@@ -57,10 +57,22 @@ def _use(run: WholeRun) -> Answer:
     values = {name: value for name, value in values.items() if value is not None}
     flags = " ".join(f"--{name.replace('_', '-')} {value!r}" for name, value in values.items())
     commands = {"Its values, as options of python -m tuner.run": flags}
-    if choice.trial == run.leader and choice.threshold == run.threshold:
-        commands["The trained model, as a folder that needs nothing of this project"] = export_command(run)
+    given = _exported_threshold(run, choice.trial)
+    at = (
+        "" if given == choice.threshold else f"; its threshold there is {number(given)}, set {number(choice.threshold)}"
+    )
+    what = f"The trained model, as a folder that needs nothing of this project{at}"
+    commands[what] = export_command(run, choice.trial)
     shown = {name: number(value, 4) for name, value in values.items()}
     return Answer(question, choice.headline, [choice.why], shown, commands, choice.tone)
+
+
+def _exported_threshold(run: WholeRun, trial: int) -> float | None:
+    """The one that an export of the trial has: one that nobody chose is solved."""
+    if trial == run.leader:
+        return run.threshold
+    fixed = run.value(trial, "threshold_source") == "fixed"
+    return run.row["threshold_default_solved"] if fixed else run.value(trial, "threshold")
 
 
 def _choice(run: WholeRun) -> _Choice:
@@ -265,7 +277,7 @@ def resume_command(run: WholeRun) -> str:
     return shlex.join(["python", "-m", "tuner.run", "--resume", run.name, "--results", run.root])
 
 
-def export_command(run: WholeRun) -> str:
-    """The command that writes the leading trial's model to a folder."""
-    words = ["python", "-m", "tuner.export", run.name, str(run.leader), "--results", run.root]
+def export_command(run: WholeRun, trial: int) -> str:
+    """The command that writes the trial's model to a folder."""
+    words = ["python", "-m", "tuner.export", run.name, str(trial), "--results", run.root]
     return shlex.join([*words, "--to", f"{run.name}-model"])

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from trainable.config import TrialConfig
@@ -48,7 +49,7 @@ class Course:
         values = [number(epoch.get(name)) for epoch in self.epochs[-count:]]
         return values if len(values) == count and None not in values else []
 
-    @property
+    @cached_property
     def warm_epochs(self) -> int:
         """Epochs since the learning rate's warm-up: before it is over, little can be expected."""
         return sum(epoch["epoch"] > self.config.warmup_epochs for epoch in self.epochs)

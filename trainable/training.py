@@ -61,7 +61,8 @@ class Training:
         self._peak_lrs = [group["lr"] for group in self.optimizer.param_groups]
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.precision == "fp16")
         trained = {name: p for name, p in self.encoder.named_parameters() if p.requires_grad}
-        self._probe = vitals.StepProbe(trained, self.encoder.frozen_state())
+        unmoved = self.encoder.frozen_state() if self._cut != 0 else {}  # stored after all blocks: no frozen part runs
+        self._probe = vitals.StepProbe(trained, unmoved)
         self._trained = list(trained.values())
         names = ("front", "angle", "pair_label", "front_identity", "angle_identity")
         self._columns = [torch.tensor(np.asarray(getattr(data, name))).to(self.device) for name in names]

@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import get_total_norm
 
 from trainable.pairs import PairData
 
-ROWS = 64
-"""Embeddings that the spread is measured on; enough for a rank up to 64, and half a millisecond of work."""
+ROWS = 32
+"""Embeddings that the spread is measured on; enough for a rank up to 32, and a fifth of a millisecond of work."""
 _WATCHED = 16  # numbers of every frozen tensor that are compared: whatever moves a tensor moves all of it
 _PARTS = ("head", "backbone")
 _OF_A_PART = ("grad_norm", "update_ratio", "growth")
@@ -78,7 +77,8 @@ class Sample:
         chosen = np.sort(np.random.default_rng(0).permutation(len(first))[:ROWS])
         codes = identities[first][chosen]
         self.rows = torch.from_numpy(chosen)
-        self.strangers = codes[:, None] != codes
+        strangers = codes[:, None] != codes
+        self.weights = strangers / max(1, strangers.sum())
 
     @classmethod
     def of(cls, data: PairData, rows: np.ndarray) -> Sample:
@@ -99,7 +99,7 @@ def of_embeddings(scores: np.ndarray, embeddings: Tensor, sample: Sample) -> dic
         ends = (embeddings[side[tied].to(embeddings.device)].double() for side in (sample.front, sample.angle))
         front, angle = (nn.functional.normalize(rows, dim=1) for rows in ends)
         exact = _tied((front * angle).sum(dim=1).cpu().numpy().round(5))
-    return _spread(embeddings[sample.rows.to(embeddings.device)].cpu(), sample.strangers) | {
+    return _spread(embeddings[sample.rows.to(embeddings.device)].cpu(), sample.weights) | {
         "score_low": float(scores.min()),
         "score_high": float(scores.max()),
         "scores_tied": len(tied) / len(scores),
@@ -115,8 +115,8 @@ def _tied(scores: np.ndarray) -> np.ndarray:
     return order[same[1:] | same[:-1]]
 
 
-def _spread(rows: Tensor, strangers: np.ndarray) -> dict[str, Any]:
-    """mean_cosine, uniformity and both ranks of (k, E) embeddings; strangers: (k, k), of different identities."""
+def _spread(rows: Tensor, weights: np.ndarray) -> dict[str, Any]:
+    """mean_cosine, uniformity and both ranks of (k, E) embeddings; weights: (k, k), of strangers, in sum 1."""
     wide, count = rows.double(), len(rows)
     products = wide @ wide.T  # its eigenvalues are the squares of the singular values
     cosines = products.numpy()
@@ -127,7 +127,7 @@ def _spread(rows: Tensor, strangers: np.ndarray) -> dict[str, Any]:
     noise = max(rows.shape) * torch.finfo(torch.float32).eps * count**0.5
     near = np.exp(4 * (np.minimum(cosines, 1) - 1))  # a row's nearness to itself is 1
     return {
-        "mean_cosine": float(cosines[strangers].mean()),
+        "mean_cosine": float(np.vdot(cosines, weights)),
         "uniformity": math.log((float(near.sum()) - count) / (count * (count - 1))),
         "rank_raw": _rank(raw, noise),
         "rank_centred": _rank(centred, noise),
@@ -154,7 +154,7 @@ class StepProbe:
         sizes = torch.tensor([len(few) for few in self._frozen], dtype=torch.int64)
         self._owner = torch.arange(len(sizes)).repeat_interleave(sizes)
         self._frozen_before = self._frozen_now()
-        self._norms_before = {part: get_total_norm(parameters) for part, parameters in self._parts.items()}
+        self._norms_before = {part: _norm([p.detach() for p in parameters]) for part, parameters in self._parts.items()}
         self._before: dict[str, list[Tensor]] = {}
         self.found: dict[str, Any] = {}
 
@@ -179,23 +179,23 @@ class StepProbe:
 
     @torch.no_grad()
     def _note(self, gradient: Tensor, front: Tensor, angle: Tensor, labels: Tensor) -> None:
-        towards = (
-            angle - (front * angle).sum(dim=1, keepdim=True) * front
-        )  # the way on the sphere, of a front to its angle
-        pull = -(gradient * towards).sum(dim=1)
-        same, different = (float(pull[labels == label].mean()) for label in (1, 0))
+        own = torch.linalg.vecdot(front, angle)[:, None]
+        towards = torch.addcmul(angle, own, front, value=-1)  # the way on the sphere, of a front to its angle
+        pull = torch.linalg.vecdot(gradient, towards)  # of a step against the gradient, the other way
+        of_label = torch.stack([labels == 1, labels == 0]).to(pull.dtype)
+        same, different = (of_label @ pull / -of_label.sum(dim=1)).tolist()
         collapsed = float(towards.norm()) < 1e-5 * towards.numel() ** 0.5  # then it is noise
         if not collapsed and same > 0 and math.isfinite(different / same):  # a batch may lack a label
             self._pull = different / same
 
     def _of(self, part: str, parameters: list[Tensor], before: list[Tensor]) -> tuple[float | None, ...]:
         """Norm of the gradient, that of the step over that of the weights, and that over what it was at first."""
-        gradient = float(get_total_norm([p.grad for p in parameters if p.grad is not None]))
-        weights, at_first = float(get_total_norm(before)), float(self._norms_before[part])
+        gradient = _norm([p.grad for p in parameters if p.grad is not None])
+        weights, at_first = _norm(before), self._norms_before[part]
         growth = weights / at_first if at_first else None
         if not math.isfinite(gradient):  # in fp16, while the loss scale comes down, such a step is skipped
             return None, None, growth
-        step = float(get_total_norm(torch._foreach_sub(parameters, before)))
+        step = _norm(torch._foreach_sub(parameters, before))
         return gradient, step / weights if weights else None, growth
 
     def _frozen_moved(self) -> int:
@@ -209,6 +209,11 @@ class StepProbe:
     def _frozen_now(self) -> Tensor:
         """What is watched of all frozen tensors, one after the other: one comparison is faster than hundreds."""
         return torch.cat(self._frozen).nan_to_num() if self._frozen else torch.empty(0)
+
+
+def _norm(tensors: list[Tensor]) -> float:
+    """The norm of all their numbers together; 0 of none."""
+    return float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)))) if tensors else 0.0
 
 
 def _few(tensor: Tensor) -> Tensor:

@@ -95,7 +95,7 @@ def dimensional_collapse(course: Course) -> Diagnosis | None:
     """The embeddings use few of their dimensions, two epochs in a row. Raw, the rank sees a cone; centred, lost dimensions."""
     raws, centreds, limit = (*(course.last(n, 2) for n in ("rank_raw", "rank_centred")), course.value("rank_limit"))
     used = [min(both) for both in zip(raws, centreds, strict=False)]
-    if not course.warm_epochs or not used or not limit or max(used) >= 0.03 * limit:
+    if not course.warm_epochs or not used or not limit or max(used) >= min(1.9, 0.1 * limit):
         return None
     return diagnosis("dimensional-collapse", WARN, f"RankMe {raws[-1]:.1f}, centred {centreds[-1]:.1f}, of {limit:.0f}")
 

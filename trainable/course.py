@@ -13,6 +13,7 @@ from trainable.config import TrialConfig
 from trainable.remedies import REMEDIES
 
 WARN, FAIL = "warn", "fail"
+_NUMBERS = (int, float)
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,12 @@ class Course:
 
     def value(self, *names: str) -> float | None:
         """The newest epoch's number of the first of these names that has one."""
-        return next((v for name in names if (v := number(self.epochs[-1].get(name))) is not None), None)
+        newest = self.epochs[-1]
+        for name in names:
+            found = number(newest.get(name))
+            if found is not None:
+                return found
+        return None
 
     def last(self, name: str, count: int) -> list[float]:
         """The numbers of the last `count` epochs, oldest first; empty if there are fewer, or one is unknown."""
@@ -62,4 +68,4 @@ def diagnosis(name: str, severity: str, evidence: str) -> Diagnosis:
 
 def number(value: Any) -> float | None:
     """The value as a finite number, or None."""
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+    return float(value) if isinstance(value, _NUMBERS) and math.isfinite(value) else None

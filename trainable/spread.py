@@ -1,7 +1,7 @@
 """How far embeddings are spread: what tells a consistent encoder from a collapsed one.
 
-Everywhere: embeddings (N, D), L2-normalised; computed in float64. ValueError for another shape, fewer than two rows, or
-values that are not finite.
+Everywhere: embeddings (N, D), L2-normalised; computed in float64, `feature_std` of float32 in float32. ValueError for
+another shape, fewer than two rows, or values that are not finite.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ def feature_std(embeddings: np.ndarray) -> float:
 
     The standard deviation is the population's, so 1 is never exceeded. Source: Chen and He 2021 (SimSiam).
     """
-    rows = _shaped(embeddings)
-    mean = np.full(len(rows), 1 / len(rows))
-    # As products of matrices: half the time of std(). What cancels out is a rounding error of float64, and below 1e-7.
+    given = np.asarray(embeddings)
+    rows = _shaped(given, given.dtype if given.dtype == np.float32 else np.float64)
+    of_each = np.full(len(rows), 1 / len(rows), dtype=rows.dtype)
     with np.errstate(invalid="ignore", over="ignore"):  # told below
-        variance = mean @ np.square(rows) - np.square(mean @ rows)
+        variance = of_each @ np.square(rows - of_each @ rows)  # products of matrices: a third of the time of std()
     _check_finite(variance)
-    return float(np.sqrt(np.maximum(variance, 0)).mean() * np.sqrt(rows.shape[1]))
+    return float(np.sqrt(variance).mean() * np.sqrt(rows.shape[1]))
 
 
 def mean_off_diagonal_cosine(embeddings: np.ndarray, identities: np.ndarray | None = None) -> float:
@@ -81,8 +81,8 @@ def _checked(embeddings: np.ndarray) -> np.ndarray:
     return rows
 
 
-def _shaped(embeddings: np.ndarray) -> np.ndarray:
-    rows = np.asarray(embeddings, dtype=np.float64)
+def _shaped(embeddings: np.ndarray, dtype: type = np.float64) -> np.ndarray:
+    rows = np.asarray(embeddings, dtype=dtype)
     if rows.ndim != 2 or len(rows) < 2:
         raise ValueError(f"embeddings have shape {rows.shape}; valid is (N, D) with N at least 2.")
     return rows

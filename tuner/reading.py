@@ -13,11 +13,10 @@ import pyarrow.compute as pc
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from tuner.schema import PARTITIONS, SCHEMA_VERSION, SCHEMAS
+from tuner.schema import OWN_FILE, PARTITIONS, SCHEMA_VERSION, SCHEMAS
 from tuner.store import Store
 
 _PARTITION = re.compile(r"space=([^/]+)/run=([^/]+)/[^/]+\.parquet")
-_OURS = re.compile(r"/(part-0|trial-\d+)\.parquet$")
 _FILES_AT_ONCE = 8
 """On an object store, where what takes time is to wait for each file; local files are read faster one by one."""
 
@@ -62,7 +61,7 @@ def read_table(
                 raise UnusableFileError(f"is not where the table {table} has files, space=…/run=…/….parquet: remove it")
             return _with_partitions(read_file(store, path, table, columns), *names)
         except UnusableFileError as error:
-            kind = SkippedFileWarning if _OURS.search(path) else ForeignFileWarning
+            kind = SkippedFileWarning if OWN_FILE.fullmatch(path.rpartition("/")[2]) else ForeignFileWarning
             return kind(f"{store.uri_of(path)} {error}. It is skipped.")
 
     if store.fs.type_name == "local":

@@ -24,15 +24,13 @@ import pyarrow.parquet as pq
 
 from trainable.config import InputError, nearest
 from tuner import reading
-from tuner.schema import PARTITIONS, SCHEMAS
+from tuner.schema import PART_FILE, PARTITIONS, SCHEMAS, SCORES_FILE
 from tuner.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Row = Mapping[str, Any]
-
-_PART = "part-0.parquet"
 
 
 class RunTables:
@@ -58,7 +56,7 @@ class RunTables:
     def write_run(self, row: Row) -> None:
         """Write the run's row; fields that are not given keep what was written before."""
         merged = {**self._run, **row}
-        self._put("runs", _PART, _table("runs", [merged]))
+        self._put("runs", PART_FILE, _table("runs", [merged]))
         self._run = merged
 
     def append_trial(self, row: Row) -> None:
@@ -89,11 +87,11 @@ class RunTables:
         _check_names("scores", filled)
         schema = SCHEMAS["scores"]
         arrays = [pa.array(filled[f.name], f.type) if f.name in filled else pa.nulls(size, f.type) for f in schema]
-        self._put("scores", _scores_file(trial), pa.table(arrays, schema=schema))
+        self._put("scores", SCORES_FILE.format(trial), pa.table(arrays, schema=schema))
 
     def read_scores(self, trial: int) -> dict[str, np.ndarray] | None:
         """The columns written by `write_scores`, or None if there are none."""
-        path = self._store.path("scores", self._partition, _scores_file(trial))
+        path = self._store.path("scores", self._partition, SCORES_FILE.format(trial))
         if not self._store.exists(path):
             return None
         with self._store.fs.open_input_file(path) as file:
@@ -115,7 +113,7 @@ class RunTables:
 
     def _write(self, table: str, parts: dict[int, pa.Table]) -> None:
         empty = SCHEMAS[table].empty_table()
-        self._put(table, _PART, pa.concat_tables([empty, *(parts[trial] for trial in sorted(parts))]))
+        self._put(table, PART_FILE, pa.concat_tables([empty, *(parts[trial] for trial in sorted(parts))]))
 
     def _put(self, table: str, name: str, rows: pa.Table) -> None:
         buffer = pa.BufferOutputStream()
@@ -123,7 +121,7 @@ class RunTables:
         self._store.write(self._store.path(table, self._partition), name, buffer.getvalue())
 
     def _read_part(self, table: str) -> pa.Table:
-        path = self._store.path(table, self._partition, _PART)
+        path = self._store.path(table, self._partition, PART_FILE)
         if not self._store.exists(path):
             return SCHEMAS[table].empty_table()
         try:
@@ -150,7 +148,7 @@ def known_runs(root: str | Path | Store) -> list[str]:
     """The names of all runs under the root, sorted; empty if there is none."""
     store = Store.at(root)
     found = store.fs.get_file_info(pafs.FileSelector(store.path("runs"), allow_not_found=True, recursive=True))
-    matches = (re.search(r"/run=([^/]+)/" + re.escape(_PART) + "$", info.path) for info in found)
+    matches = (re.search(r"/run=([^/]+)/" + re.escape(PART_FILE) + "$", info.path) for info in found)
     return sorted({unquote(match[1]) for match in matches if match})
 
 
@@ -209,17 +207,13 @@ def _read(
     if columns is not None:
         columns = [name for name in columns if name not in PARTITIONS.names]
         _check_names(table, columns)
-    files = None if trials is None else [_scores_file(trial) for trial in trials]
+    files = None if trials is None else [SCORES_FILE.format(trial) for trial in trials]
     rows = reading.read_table(store, table, wanted, files, columns)
     frame = rows.to_pandas(maps_as_pydicts="strict")
     # Without this a missing number would turn a column of integers into floats, and of truth values into objects.
     whole = {field.name: "Int64" for field in rows.schema if field.nullable and pa.types.is_integer(field.type)}
     truth = {field.name: "boolean" for field in rows.schema if pa.types.is_boolean(field.type)}
     return frame.astype(whole | truth)
-
-
-def _scores_file(trial: int) -> str:
-    return f"trial-{trial:05d}.parquet"
 
 
 def _check_runs(store: Store, wanted: Sequence[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pyarrow as pa
 
 SCHEMA_VERSION = 2
@@ -10,6 +12,11 @@ an older file one of today is in tuner/reading.py."""
 
 PARTITIONS = pa.schema([("space", pa.string()), ("run", pa.string())])
 """Directories, `space=…/run=…`: never columns in a file, they come back on reading."""
+
+PART_FILE, SCORES_FILE = "part-0.parquet", "trial-{:05d}.parquet"
+"""Names of a run's files: of `scores` one a trial, of every other table one."""
+OWN_FILE = re.compile(r"(part-0|trial-\d+)\.parquet")
+"""What such a name looks like; a file of another name is none of a run's."""
 
 _INT, _FLOAT, _TEXT, _BOOL = pa.int64(), pa.float64(), pa.string(), pa.bool_()
 _TEXTS, _FLOATS, _INTS, _TIME = pa.list_(_TEXT), pa.list_(_FLOAT), pa.list_(_INT), pa.timestamp("us", tz="UTC")

@@ -92,7 +92,8 @@ def _of_chance(course: Course) -> float | None:
 
 
 def dimensional_collapse(course: Course) -> Diagnosis | None:
-    """The embeddings use few of their dimensions, two epochs in a row. Raw, the rank sees a cone; centred, lost dimensions."""
+    """The embeddings use hardly more than one dimension, or a tenth of few, two epochs in a row. Raw, the rank sees a cone;
+    centred, lost dimensions."""
     raws, centreds, limit = (*(course.last(n, 2) for n in ("rank_raw", "rank_centred")), course.value("rank_limit"))
     used = [min(both) for both in zip(raws, centreds, strict=False)]
     if not course.warm_epochs or not used or not limit or max(used) >= min(1.9, 0.1 * limit):

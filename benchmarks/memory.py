@@ -137,7 +137,7 @@ class Sampler(tune.Callback):
 
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict[str, Any], **info: Any) -> None:
         self._epochs[trial.trial_id], self._pids[trial.trial_id] = result["epoch"], result["pid"]
-        result.pop("arrays", None)
+        result.pop("carried")
         if self._measured is None and len(self._epochs) == self._trials and min(self._epochs.values()) >= 2:
             rollups = [memory_of(pid) for pid in self._pids.values()]
             private = sorted(r["Private_Clean"] + r["Private_Dirty"] for r in rollups)

@@ -14,6 +14,7 @@ import numpy as np
 import search_spaces
 from tests.synthetic import pair_data
 from trainable.config import Settings, TrialConfig
+from trainable.trial import Carried
 from tuner.checkpoints import Saved
 from tuner.prepare import examine
 from tuner.recording import Recorder
@@ -155,10 +156,11 @@ class Search:
             "finished": finished,
             "done": finished,
             "node": "host/12345678",
-            "history": None,
-            "arrays": arrays(epoch) if epoch == trial.best_epoch else None,
+            "carried": Carried(
+                arrays=arrays(epoch) if epoch == trial.best_epoch else None,
+                epoch_scores={epoch: arrays(epoch)["scores"]} if "threshold" in self.suggested.searched else {},
+            ),
             **more,
-            "epoch_scores": {epoch: arrays(epoch)["scores"]} if "threshold" in self.suggested.searched else {},
         }
         ends = finished or stop
         if not ends:

@@ -12,6 +12,7 @@ import torch
 import search_spaces
 from tests.by_hand import BLOCKS, DATA, VAL_PAIRS, Search, arrays, numbers, space_of
 from trainable import verification
+from trainable.trial import Carried
 from tuner import results
 from tuner.recording import ending_state
 from tuner.trial_record import COMPLETED, PRUNED, SICK, TrialRecord, best_of
@@ -158,14 +159,15 @@ def test_who_watches_is_told_of_every_change(run):
 def test_large_arrays_do_not_stay_in_tune_s_results(run):
     """Tune writes every last result into its own state file: scores and history are taken out."""
     trial = run.run(run.start(), 0.5, 0.6)
-    assert "arrays" not in trial.last_result and "history" not in trial.last_result
+    assert "carried" not in trial.last_result
 
 
 def test_a_restored_trial_brings_the_epochs_that_another_driver_saw(run):
     """The history of a resumed trial fills in what is missing, and only that."""
     trial = run.start()
-    result = numbers(3, 0.7) | {"best_epoch": 2, "finished": True, "node": "n", "arrays": arrays(2)}
-    result["history"] = [numbers(1, 0.5), numbers(2, 0.9), numbers(3, 0.7)]
+    result = numbers(3, 0.7) | {"best_epoch": 2, "finished": True, "node": "n"}
+    history = [numbers(1, 0.5), numbers(2, 0.9), numbers(3, 0.7)]
+    result["carried"] = Carried(arrays=arrays(2), history=history)
     run.recorder.on_trial_result(0, [], trial, result)
     trial.last_result = result
     run.recorder.on_trial_complete(0, [], trial)

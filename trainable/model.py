@@ -198,10 +198,11 @@ class PairEncoder(nn.Module):
 
     def _split_state(self) -> dict[bool, dict[str, Tensor]]:
         frozen = {id(module) for module in self._frozen_modules}
+        modules = dict(self.named_modules(remove_duplicate=False))
         parameters = dict(self.named_parameters())
         split: dict[bool, dict[str, Tensor]] = {True: {}, False: {}}
         for name, tensor in self.state_dict(keep_vars=True).items():
-            owner = self.get_submodule(name.rpartition(".")[0])
+            owner = modules[name.rpartition(".")[0]]
             changes = name in self._trainable if name in parameters else id(owner) not in frozen
             split[changes][name] = tensor
         return split
@@ -227,12 +228,19 @@ def _frozen_modules(root: nn.Module, trainable: frozenset[str]) -> Iterator[nn.M
     where that is trained in part only, since it may lie before the cut.
     """
 
+    trained = {id(parameter) for name, parameter in root.named_parameters() if name in trainable}
+    held: dict[str, set[bool]] = {}  # by module: whether its parameters, and those of the modules in it, train
+    for name, parameter in root.named_parameters(remove_duplicate=False):
+        parts = name.split(".")
+        for depth in range(len(parts)):
+            held.setdefault(".".join(parts[:depth]), set()).add(id(parameter) in trained)
+
     def visit(module: nn.Module, path: str, parent_is_frozen: bool) -> Iterator[nn.Module]:
-        trained = [f"{path}{name}" in trainable for name, _ in module.named_parameters()]
-        if not any(trained) if trained else parent_is_frozen:
+        trains = held.get(path, {not parent_is_frozen})
+        if True not in trains:
             yield module
         for name, child in module.named_children():
-            yield from visit(child, f"{path}{name}.", not all(trained) if trained else parent_is_frozen)
+            yield from visit(child, f"{path}.{name}".lstrip("."), False in trains)
 
     yield from visit(root, "", False)
 

@@ -50,7 +50,9 @@ class Training:
         self.settings = settings or Settings()
         self.data = data
         self.device = torch.device(self.settings.device)
-        self.encoder = new_encoder(backbone, config).to(self.device)
+        self.encoder = new_encoder(backbone, config)
+        if self.device.type != "cpu":  # where it is: hundreds of frozen modules need not be asked
+            self.encoder.to(self.device)
         self._cut = features.start_of(self.encoder.trainable_blocks, data.features)
         self._inputs = (inputs or Inputs(self.device, data)).at(self._cut)
         self.optimizer = torch.optim.AdamW(
@@ -234,15 +236,20 @@ class Training:
         better = sign(self.settings.metric)
         if not self.best_epoch or better * report.objective > better * self.best_objective:
             self.best_epoch, self.best_objective = report.epoch, report.objective
-            self.best_state = {k: v.cpu() for k, v in self.encoder.trainable_state().items()}
+            self.best_state = self._weights()
             self.best_scores, self.best_correct = torch.tensor(report.scores), torch.tensor(report.correct)
+
+    def _weights(self) -> dict[str, Tensor]:
+        """Copies, on the CPU, of all that training changes in the encoder."""
+        return {name: tensor.cpu() for name, tensor in self.encoder.trainable_state().items()}
 
     def state(self) -> dict[str, Any]:
         """All that `restore` needs to go on exactly here; tensors on the CPU, small: frozen parts are not in it."""
         return {
             "epochs_done": self.epochs_done,
-            "encoder": {k: v.cpu() for k, v in self.encoder.trainable_state().items()},
-            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
+            # the best weights are written once where they are the last ones, and nothing trains on after the last epoch
+            "encoder": self.best_state if 0 < self.best_epoch == self.epochs_done else self._weights(),
+            "optimizer": None if self.finished else copy.deepcopy(self.optimizer.state_dict()),
             "scaler": self._scaler.state_dict(),
             "best_epoch": self.best_epoch,
             "best_objective": self.best_objective,
@@ -257,7 +264,8 @@ class Training:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what `state` returned, in this or another process."""
         self.encoder.load_trainable_state(state["encoder"])
-        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))  # it would train the given tensors
+        if state["optimizer"] is not None:
+            self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))  # it would train the given tensors
         self._scaler.load_state_dict(state["scaler"])
         self.epochs_done, self.sick = state["epochs_done"], state["sick"]
         self.best_epoch, self.best_objective = state["best_epoch"], state["best_objective"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from trainable.pairs import PairData
 from trainable.saved_state import STATE_FILE, load_state
 from trainable.training import Training, test_scores
 
-REPORT_S = 0.3
+REPORT_S = 1.0
 """A report costs about as much as a short epoch: epochs are reported together until so many seconds have passed."""
 
 _GAUGES = {
@@ -31,6 +32,20 @@ _GAUGES = {
     "consistency_loss": "Consistency loss of a trial, mean over the epoch",
     "total_loss": "Sum that the trial minimises, mean over the epoch",
 }
+
+
+@dataclass(frozen=True, repr=False)
+class Carried:
+    """What a report brings beside the numbers of its epoch. Tune puts every report in words for its log; this has few."""
+
+    earlier: Sequence[dict[str, Any]] = ()
+    """The numbers of the epochs that were not reported by themselves."""
+    arrays: dict[str, np.ndarray] | None = None
+    """`scores` and `correct` (n_val,) of the best epoch, where they are news."""
+    epoch_scores: Mapping[int, np.ndarray] = field(default_factory=dict)
+    """(n_val,) validation scores by epoch, where they are kept."""
+    history: Sequence[dict[str, Any]] = ()
+    """After a restore, the numbers of all epochs before it."""
 
 
 class PairTrial(tune.Trainable):
@@ -85,32 +100,30 @@ class PairTrial(tune.Trainable):
         for name, gauge in self._gauges.items():
             gauge.set(getattr(report, name), tags=tags)
         return report.numbers() | {
-            "epochs_before": [earlier.numbers() for earlier in reports[:-1]],
-            "arrays": self._arrays(reports[0].epoch),
-            "epoch_scores": self._epoch_scores(reports[0].epoch),
-            "history": self._history(),
+            "carried": self._carried(reports[0].epoch, [earlier.numbers() for earlier in reports[:-1]]),
             "best_epoch": training.best_epoch,
             "node": node_name(),
             "done": training.finished,
             "finished": training.finished,
         }
 
+    def _carried(self, first: int, earlier: list[dict[str, Any]]) -> Carried:
+        """first: the first epoch that is not reported yet. After a restore the driver may be another one, which knows none."""
+        restored, self._restored_now = self._restored_now, False
+        scores = scores_by_epoch(self._training.score_history)
+        return Carried(
+            earlier,
+            self._arrays(1 if restored else first),
+            {epoch: s for epoch, s in scores.items() if restored or epoch >= first},
+            self._training.history if restored else (),
+        )
+
     def _arrays(self, first: int) -> dict[str, np.ndarray] | None:
-        """The best epoch's scores where they are news to the driver: of one from `first` on, or after a restore."""
+        """The best epoch's scores where they are news to the driver: of one from `first` on."""
         training = self._training
-        if training.best_scores is None or not (training.best_epoch >= first or self._restored_now):
+        if training.best_scores is None or training.best_epoch < first:
             return None
         return {"scores": training.best_scores.numpy(), "correct": training.best_correct.numpy()}
-
-    def _epoch_scores(self, first: int) -> dict[int, np.ndarray]:
-        """Scores by epoch, where they are kept: from epoch `first` on, after a restore of all."""
-        scores = scores_by_epoch(self._training.score_history)
-        return {epoch: s for epoch, s in scores.items() if epoch >= first or self._restored_now}
-
-    def _history(self) -> list[dict[str, Any]] | None:
-        """Past epochs, once after a restore: the driver may be another than the one that saw them."""
-        restored, self._restored_now = self._restored_now, False
-        return self._training.history if restored else None
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         torch.save(self._training.state(), Path(checkpoint_dir) / STATE_FILE)

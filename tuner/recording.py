@@ -100,15 +100,15 @@ class Recorder(Callback):
 
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict[str, Any], **info: Any) -> None:
         record = self._record(trial)
-        for past in result.pop("history", None) or []:
+        carried = result.pop("carried")  # so that Tune does not write it into its own state
+        for past in carried.history:
             record.epochs.setdefault(past["epoch"], past)
-        for earlier in result.pop("epochs_before", []):
+        for earlier in carried.earlier:
             record.epochs[earlier["epoch"]] = _only(earlier, _EPOCH_NUMBERS)
-        arrays = result.pop("arrays", None)  # popped so that Tune does not write them into its own state
-        record.epoch_scores |= result.pop("epoch_scores", None) or {}
+        record.epoch_scores |= carried.epoch_scores
         record.epochs[result["epoch"]] = _only(result, _EPOCH_NUMBERS)
         record.node, record.best_epoch = result["node"], result["best_epoch"]
-        record.best_arrays = arrays or record.best_arrays
+        record.best_arrays = carried.arrays or record.best_arrays
         if time.time() - record.saved >= self._checkpoint_s:
             record.saved, result[SHOULD_CHECKPOINT] = time.time(), True
         self._changed(record)

@@ -71,9 +71,10 @@ class RunTables:
         """
         for trial in {int(row["trial"]): None for row in rows}:
             new = _table("epochs", [row for row in rows if int(row["trial"]) == trial]).sort_by("epoch")
-            former = self._epochs.get(trial, new.slice(0, 0))
-            kept = former.filter(ds.field("epoch") < new["epoch"][0].as_py())
-            self._epochs[trial] = pa.concat_tables([kept, new])
+            if trial in self._epochs:
+                kept = self._epochs[trial].filter(ds.field("epoch") < new["epoch"][0].as_py())
+                new = pa.concat_tables([kept, new])
+            self._epochs[trial] = new
         if rows:
             self._write("epochs", self._epochs)
 

@@ -96,6 +96,7 @@ def run_experiment(
     os.environ["TUNE_FORCE_TRIAL_CLEANUP_S"] = "5"  # a stopped actor has nothing to save
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # its banner is printed whatever the verbosity
     os.environ["TUNE_PRINT_ALL_TRIAL_ERRORS"] = "0"  # they go into the tables
+    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "inf"  # its own memory of the search is not what a run goes on from
     os.environ["TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S"] = "0"
     class_cache.DEFAULT_ENV_VARS.clear()  # workers started in advance, which have no such variables, serve trials too
     for name in ("ray.tune", "ray.train"):
@@ -120,7 +121,8 @@ def run_experiment(
             stop=stop,
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=max_failures),
-            checkpoint_config=tune.CheckpointConfig(num_to_keep=1, checkpoint_at_end=True),
+            # Tune writes down its own state, too, whenever a trial has saved as often as its states are kept
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=2, checkpoint_at_end=True),
         ),
     )
     tuner.fit()

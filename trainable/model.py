@@ -43,7 +43,8 @@ class PairEncoder(nn.Module):
         self.head = head
         self.trainable_blocks = resolve_trainable_blocks(backbone, trainable_blocks)
         self._trainable = self._trainable_names()
-        self._frozen_modules = tuple(_frozen_modules(self, self._trainable))
+        only_head = self.trainable_blocks == 0  # then the hundreds of modules of the backbone need not be asked
+        self._frozen_modules = tuple(backbone.modules() if only_head else _frozen_modules(self, self._trainable))
         self._starts_at_cut = self.can_start_at(self.trainable_blocks)
         for name, parameter in self.named_parameters():
             parameter.requires_grad_(name in self._trainable)
@@ -155,7 +156,7 @@ class PairEncoder(nn.Module):
 
     def trainable_state(self) -> dict[str, Tensor]:
         """Copies of all that training can change: trained parameters, and buffers of trained modules."""
-        return {name: tensor.detach().clone() for name, tensor in self._split_state()[True].items()}
+        return {name: tensor.detach().clone() for name, tensor in self._changing().items()}
 
     def frozen_state(self) -> dict[str, Tensor]:
         """The tensors, not copies, that training must not change: everything that is not in `trainable_state`."""
@@ -167,7 +168,7 @@ class PairEncoder(nn.Module):
 
         Raises ValueError if it is of an encoder of another shape or cut.
         """
-        own = self._split_state()[True]
+        own = self._changing()
         odd = sorted(own.keys() ^ state.keys()) or sorted(k for k in own if own[k].shape != state[k].shape)
         if odd:
             raise ValueError(f"the state is of another encoder or another cut: {len(odd)} tensors differ, as {odd[:3]}")
@@ -195,6 +196,12 @@ class PairEncoder(nn.Module):
     def can_start_at(self, cut: int) -> bool:
         """Whether the prefix of this cut ends there, or must leave the pixels as they are."""
         return cut < block_count(self.backbone) and self.frozen_is_constant and (cut == 0 or self.backbone.can_be_cut)
+
+    def _changing(self) -> dict[str, Tensor]:
+        """The tensors, not copies, that training can change."""
+        if self.trainable_blocks == 0:  # every epoch may ask
+            return {f"head.{name}": tensor for name, tensor in self.head.state_dict(keep_vars=True).items()}
+        return self._split_state()[True]
 
     def _split_state(self) -> dict[bool, dict[str, Tensor]]:
         frozen = {id(module) for module in self._frozen_modules}

@@ -100,11 +100,11 @@ class Search:
         trials: int = 10**6,
     ) -> None:
         self.study_file = folder / "study.log"
-        self.tables = RunTables(folder / "results", space.name, "run-a")
+        self._tables = RunTables(folder / "results", space.name, "run-a")
         self.suggested = examine(space, fixed, BLOCKS)
         self.changes: list[tuple[int, str]] = []
         self.recorder = Recorder(
-            self.tables,
+            self._tables,
             DATA,
             BLOCKS,
             Settings(metric=metric, threshold_is_searched="threshold" in self.suggested.searched),
@@ -123,6 +123,14 @@ class Search:
             saved=(saved or {}).get,
         )
         self._attempt, self._count = attempt, 0
+        self.writes_at_once = True
+        """What ended is in the tables before anything else happens."""
+
+    @property
+    def tables(self) -> RunTables:
+        """What is written."""
+        self._write()
+        return self._tables
 
     @property
     def study(self):
@@ -139,6 +147,7 @@ class Search:
         self._count += 1
         trial_id = f"{self._attempt}-{self._count}"
         config = self.answer = self.searcher.suggest(trial_id)
+        self._write()
         if config in ("FINISHED", None):
             return None
         trial = Trial(trial_id, config)
@@ -170,6 +179,7 @@ class Search:
         if ends:
             self.searcher.on_trial_complete(trial.trial_id, result=result)
             self.recorder.on_trial_complete(0, [], trial)
+            self._write()
 
     def run(self, trial: Trial, *objectives: float, stop: bool = False) -> Trial:
         """The trial's epochs; stop: the last of them is where the scheduler stops it."""
@@ -182,3 +192,8 @@ class Search:
         trial.error = error
         self.searcher.on_trial_complete(trial.trial_id, error=True)
         self.recorder.on_trial_error(0, [], trial)
+        self._write()
+
+    def _write(self) -> None:
+        if self.writes_at_once:
+            self.recorder.flush()

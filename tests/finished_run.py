@@ -66,6 +66,7 @@ def make(folder: Path) -> FinishedRun:
     finally:
         torch.set_num_threads(threads)
     recorder.replay(_record(recorder, REPLAYED, {"threshold": 0.6}), source)
+    recorder.flush()
     return run
 
 

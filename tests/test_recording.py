@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from datetime import UTC, datetime
 
 import numpy as np
@@ -13,7 +14,7 @@ import search_spaces
 from tests.by_hand import BLOCKS, DATA, VAL_PAIRS, Search, arrays, numbers, space_of
 from trainable import verification
 from trainable.trial import Carried
-from tuner import results
+from tuner import recording, results
 from tuner.recording import ending_state
 from tuner.trial_record import COMPLETED, PRUNED, SICK, TrialRecord, best_of
 
@@ -279,3 +280,34 @@ def test_diagnoses_are_in_both_tables_and_null_where_nobody_looked(run):
     assert [row_of(run, n)["diagnoses"] for n in range(3)] == [["a", "b"], [], None]
     assert [row["diagnoses"] for row in run.tables.epoch_rows(0)] == [["a"], [], ["b", "a"]]
     assert [row["diagnoses"] for row in run.tables.epoch_rows(2)] == [None] * 3
+
+
+def test_files_are_written_while_no_worker_waits(run):
+    """A trial that ended is in the tables once the next one runs on its worker, or soon where none follows."""
+    run.writes_at_once = False
+    first, second = run.start(), run.start()
+    written = run.tables.trial_rows
+
+    run.run(first, 0.5, 0.6, 0.7)
+    run.recorder.on_step_end(1, [])
+    assert written() == []
+    run.start()
+    run.recorder.on_step_end(2, [])
+    assert [row["trial"] for row in written()] == [0]
+    run.run(second, 0.5, 0.6, 0.7)
+    time.sleep(recording._WAIT_S)
+    run.recorder.on_step_end(3, [])
+    assert [row["trial"] for row in written()] == [0, 1]
+
+
+def test_what_cannot_be_written_ends_the_search_and_is_not_lost(run, monkeypatch):
+    """A full disk is told, and what was to be written is written once there is room."""
+
+    def refuse(rows):
+        raise OSError("no space left")
+
+    with monkeypatch.context() as full:
+        full.setattr(run.tables, "append_epochs", refuse)
+        with pytest.raises(OSError, match="no space left"):
+            run.run(run.start(), 0.5, 0.6, 0.7)
+    assert [row["trial"] for row in run.tables.trial_rows()] == [0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +32,9 @@ _ROW_NUMBERS = {*SCHEMAS["trials"].names} & {*SCHEMAS["epochs"].names, "objectiv
     "diagnoses",
 }
 
+_WAIT_S = 0.5
+"""A trial that ended is written down when the next one runs on its worker, or after so long if none does."""
+
 
 class Recorder(Callback):
     """A Tune callback that keeps the records and writes the tables.
@@ -51,6 +55,8 @@ class Recorder(Callback):
         self.records: dict[int, TrialRecord] = {}
         self._tables, self._settings, self._blocks, self._changed = tables, settings, blocks, changed
         self._checkpoint_s = checkpoint_s
+        self._unwritten: deque[tuple[list[dict[str, Any]], dict[str, Any] | None, dict[str, Any]]] = deque()
+        self._write_at = 0.0
         rows = data.rows("val")
         self._val_rows = rows
         self._labels = np.asarray(data.pair_label)[rows]
@@ -64,6 +70,7 @@ class Recorder(Callback):
 
     def adopt(self, record: TrialRecord) -> bool:
         """Fill in a trial that ended in an earlier attempt from the tables; False if it is not in them."""
+        self.flush()
         row = next((row for row in self._tables.trial_rows() if row["trial"] == record.number), None)
         if row is None:
             return False
@@ -95,6 +102,7 @@ class Recorder(Callback):
     def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         record = self._record(trial)
         record.state, record.saved = RUNNING, time.time()
+        self._write_at = 0.0  # its worker does not wait any longer
         _name_tasks(trial, record.title)
         self._changed(record)
 
@@ -149,20 +157,32 @@ class Recorder(Callback):
         return max(solved, key=lambda threshold: threshold.accuracy).value
 
     def end(self, record: TrialRecord, state: str) -> None:
-        """The trial ended in this state: write it down."""
+        """The trial ended in this state: to be written down, at once by `flush`, else as soon as its worker is busy again."""
         record.state, record.ended = state, time.time()
         if state == SICK:
             record.error = record.last.get("sick")
-        self._tables.append_epochs(
-            [
-                {"trial": record.number} | _only(numbers, SCHEMAS["epochs"].names)
-                for _, numbers in sorted(record.epochs.items())
-            ]
-        )
-        if record.best_arrays is not None:
-            self._tables.write_scores(record.number, self._score_columns(record))
-        self._tables.append_trial(self._row(record))
+        epochs = [
+            {"trial": record.number} | _only(numbers, SCHEMAS["epochs"].names)
+            for _, numbers in sorted(record.epochs.items())
+        ]
+        scores = None if record.best_arrays is None else self._score_columns(record)
+        self._unwritten.append((epochs, scores, self._row(record)))
+        self._write_at = time.monotonic() + _WAIT_S
         self._changed(record)
+
+    def on_step_end(self, iteration: int, trials: list, **info: Any) -> None:
+        if time.monotonic() >= self._write_at:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write down every trial that has ended."""
+        while self._unwritten:
+            epochs, scores, row = self._unwritten[0]
+            self._tables.append_epochs(epochs)
+            if scores is not None:
+                self._tables.write_scores(row["trial"], scores)
+            self._tables.append_trial(row)
+            self._unwritten.popleft()
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its callbacks for Tuner.restore, which is not how a run is resumed here."""

@@ -112,6 +112,7 @@ class Session:
             searcher.close()
         if stop.reason == "time budget":
             searcher.prune_leftovers()
+        recorder.flush()
         return self._conclude(list(recorder.records.values()), stop.reason, searcher.exhausted)
 
     def _features(self) -> PairData:

@@ -79,7 +79,7 @@ class StudySearch(OptunaSearch):
         for frozen in self._ot_study.get_trials(deepcopy=False):
             if "number" in frozen.user_attrs:
                 self._seen.add(_identity(frozen.user_attrs["values"]))
-                self._extra += frozen.user_attrs["is_extra"]
+                self._extra += frozen.user_attrs.get("is_extra", False)
                 if frozen.state == TrialState.RUNNING:
                     self._unfinished.append(Trial(self._ot_study, frozen._trial_id))
             elif frozen.state == TrialState.RUNNING:  # the driver was killed before it had a number: nobody trains it
@@ -131,9 +131,8 @@ class StudySearch(OptunaSearch):
         number, values = attributes["number"], attributes["values"]
         searched = {name: values[name] for name in self._suggested.searched if not _idle(name, values)}
         title = f"trial {number:03d} " + " ".join(f"{name}={_short(name, value)}" for name, value in searched.items())
-        return TrialRecord(
-            number, values, title, searched, is_default=attributes["is_default"], is_extra=attributes["is_extra"]
-        )
+        marks = {mark: attributes.get(mark, False) for mark in ("is_default", "is_extra")}
+        return TrialRecord(number, values, title, searched, **marks)
 
     def ended_before(self) -> list[TrialRecord]:
         """A record, yet without its epochs, of every trial that the study knows to have ended in an earlier attempt."""
@@ -191,8 +190,8 @@ class StudySearch(OptunaSearch):
         number, self._next_number = self._next_number, self._next_number + 1
         self._extra += is_extra
         # The number last: a trial that has one has everything, wherever the driver is killed.
-        attributes = {"values": values, "is_default": is_default, "is_extra": is_extra, "number": number}
-        for name, value in attributes.items():
+        marks = [name for name, given in (("is_default", is_default), ("is_extra", is_extra)) if given]
+        for name, value in (("values", values), *((mark, True) for mark in marks), ("number", number)):
             trial.set_user_attr(name, value)
         return trial
 

@@ -32,7 +32,7 @@ _ROW_NUMBERS = {*SCHEMAS["trials"].names} & {*SCHEMAS["epochs"].names, "objectiv
     "diagnoses",
 }
 
-_WAIT_S = 0.5
+_WAIT_S = 0.1
 """A trial that ended is written down when the next one runs on its worker, or after so long if none does."""
 
 

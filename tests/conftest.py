@@ -1,4 +1,4 @@
-"""How the tests are run: by two processes, of which one alone starts Ray."""
+"""How the tests are run: by two processes, of which one alone has the cluster."""
 
 from __future__ import annotations
 
@@ -14,22 +14,25 @@ from xdist.scheduler import LoadScopeScheduling
 os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}
 os.environ["OMP_NUM_THREADS"] = "1"  # the processes share the cores
 
+_OWN_RAY = "test_end_to_end.py"
 
-class _OneProcessForRay(LoadScopeScheduling):
-    """Gives a file to a process as a whole, and all of `on_ray`, whose tests share a cluster, to the same one."""
+
+class _OneProcessForTheCluster(LoadScopeScheduling):
+    """Gives a file to a process as a whole, and those of `on_ray` that share the cluster to the same one."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "on_ray" if "on_ray/" in nodeid else nodeid.partition("::")[0]
+        file = nodeid.partition("::")[0]
+        return "cluster" if "on_ray/" in file and not file.endswith(_OWN_RAY) else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     """The processes' scheduler, asked for by pytest-xdist."""
-    return _OneProcessForRay(config, log)
+    return _OneProcessForTheCluster(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest begins first."""
-    items.sort(key=lambda item: "on_ray/" not in item.nodeid)
+    """What takes longest begins first: the cluster in one process, the command with a Ray of its own in the other."""
+    items.sort(key=lambda item: ("on_ray/" not in item.nodeid, _OWN_RAY in item.nodeid))
 
 
 @pytest.fixture(scope="module")

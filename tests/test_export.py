@@ -7,8 +7,8 @@ import dataclasses
 import importlib.util
 import io
 import json
+import runpy
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -30,6 +30,7 @@ from tuner.results import RunTables
 from tuner.trial_options import TrialSource
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+LIBRARIES = {"PIL", "numpy", "safetensors", "timm", "torch"}
 MODEL_FILES = ["README.md", "config.json", "model.safetensors", "score.py"]
 
 
@@ -80,37 +81,44 @@ def test_image_files_get_the_search_s_own_scores(run: FinishedRun, export, trial
     assert sorted(file.name for file in folder.iterdir()) == MODEL_FILES
 
 
-def by_hand(folder: Path, front: Path, angle: Path) -> float:
-    """What the dozen lines in the folder's README print, as a person runs them there."""
-    lines = (folder / "README.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
-    command = [sys.executable, "-W", "error", "-c", lines, str(front), str(angle)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return float(done.stdout)
+def run_in(folder: Path, file: str, *arguments: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a file of the folder as `python file` does there; a warning is an error, as in all tests."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", [file, *map(str, arguments)])
+    runpy.run_path(file, run_name="__main__")
 
 
-def test_a_dozen_lines_of_plain_timm_and_torch_give_the_search_s_own_score(run: FinishedRun, export) -> None:
+def test_a_dozen_lines_of_plain_timm_and_torch_give_the_search_s_own_score(
+    run: FinishedRun, export, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
     """Those in the folder's README; and score.py says in a line which file it cannot read."""
     _, _, folder = export(RUN, COMPLETE)
+    lines = (folder / "README.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    (folder / "lines.py").write_text(lines, encoding="utf-8")
     table = read_pairs(run.pairs, seed=0)
     known = RunTables(run.root, SPACE, RUN).read_scores(COMPLETE)
     pair = known["pair"][3]
     files = [table.images[side[pair]] for side in (table.front, table.angle)]
-    assert by_hand(folder, *files) == pytest.approx(known["score"][3], abs=1e-5)
-    wrong = [sys.executable, str(folder / "score.py"), str(files[0]), "nowhere.png"]
-    done = subprocess.run(wrong, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 1 and done.stderr.startswith("error: ") and "nowhere.png" in done.stderr
-    assert "Traceback" not in done.stderr
+    run_in(folder, "lines.py", *files, monkeypatch=monkeypatch)
+    assert float(capsys.readouterr().out) == pytest.approx(known["score"][3], abs=1e-5)
+    assert imported(lines) - sys.stdlib_module_names == LIBRARIES
+    with pytest.raises(SystemExit, match=r"^error: .*nowhere\.png"):
+        run_in(folder, "score.py", files[0], "nowhere.png", monkeypatch=monkeypatch)
+
+
+def imported(source: str) -> set[str]:
+    """The packages that a piece of Python imports."""
+    tree = ast.parse(source)
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    return {name.partition(".")[0] for name in names}
 
 
 def test_score_py_imports_nothing_of_the_project(export) -> None:
     """Python's own, numpy, Pillow, safetensors, timm and torch: nothing else."""
     _, _, folder = export(RUN, COMPLETE)
-    tree = ast.parse((folder / "score.py").read_text(encoding="utf-8"))
-    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    imported |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    used = {name.partition(".")[0] for name in imported}
-    assert used - sys.stdlib_module_names == {"PIL", "numpy", "safetensors", "timm", "torch"}
+    used = imported((folder / "score.py").read_text(encoding="utf-8"))
+    assert used - sys.stdlib_module_names == LIBRARIES
 
 
 def test_the_winner_is_exported_without_a_number(run: FinishedRun, export) -> None:

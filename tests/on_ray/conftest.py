@@ -22,7 +22,7 @@ def cluster() -> Iterator[object]:
     """A running cluster of two nodes with one CPU each and a dashboard, whose metrics appear within seconds."""
     from ray.cluster_utils import Cluster  # here: most tests need no Ray
 
-    settings = {"num_cpus": 1, "_system_config": {"metrics_report_interval_ms": 1000}}
+    settings = {"num_cpus": 1, "_system_config": {"metrics_report_interval_ms": 2000}, "include_log_monitor": False}
     head = {**settings, "include_dashboard": True, "dashboard_port": None}  # None: a free port
     started = Cluster(initialize_head=True, head_node_args=head)
     started.add_node(num_cpus=1)

@@ -91,7 +91,7 @@ class Here(Output):
         """Wait until the condition holds while the command runs, and return it; an error if the command ends before."""
         deadline = time.monotonic() + _TIMEOUT_S
         while not (found := condition()):
-            assert not self._ended.wait(0.05), f"ended before {what}; output:\n{self.output}"
+            assert not self._ended.wait(0.2), f"ended before {what}; output:\n{self.output}"
             assert time.monotonic() < deadline, f"timed out before {what}; output:\n{self.output}"
         return found
 
@@ -147,7 +147,7 @@ class Command(Output):
             if ended or time.monotonic() > deadline:
                 self.process.kill()
                 raise AssertionError(f"{'ended' if ended else 'timed out'} before {what}; output:\n{self.output}")
-            time.sleep(0.05)
+            time.sleep(0.2)
         return found
 
 

@@ -65,11 +65,11 @@ class Story:
         """Wait until so many trials are in the tables, and another one has a saved state but is not done."""
 
         def between() -> bool:
-            if not command.begun:
-                return False
+            saved = saved_states(self.results, command.run) if command.begun else {}
+            if len(saved) <= finished:
+                return False  # reading tables takes time from those that train
             trials = table(self.results, "trials", command.run)
-            under_way = set(saved_states(self.results, command.run)) - set(trials.get("trial", ()))
-            return len(trials) >= finished and bool(under_way)
+            return len(trials) >= finished and bool(set(saved) - set(trials.get("trial", ())))
 
         command.until(between, "a trial had finished and another was under way")
 

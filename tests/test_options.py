@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 
 import search_spaces
 from trainable.config import METRICS, InputError, TrialConfig
-from tuner.command_line import parse
+from tuner.command_line import exit_code, parse
 from tuner.options import DEVICES, FEATURE_PRECISIONS, PRECISIONS, SAMPLERS, SCHEDULERS, RunOptions
 from tuner.run import main
 
@@ -152,3 +153,25 @@ def test_a_resumed_run_does_not_mix_what_cannot_be_compared(given, had):
 def test_whole_numbers_of_a_space_are_whole():
     """suggest_float with a step gives 64.0, which is a width all the same."""
     assert repr(TrialConfig(embedding_size=64.0).embedding_size) == "64"
+
+
+def test_a_reader_that_goes_away_is_no_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    """As in `--help | head`: exit code 141, without a traceback, now or when Python ends and empties its buffers."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as gone:  # noqa: PTH123 - it has no path
+        monkeypatch.setattr(sys, "stdout", gone)
+        assert main(["--help"]) == 141
+        monkeypatch.undo()
+    assert capsys.readouterr().err == ""
+
+
+def test_another_broken_pipe_is_an_error() -> None:
+    """Such as of a connection: it is not taken for a reader that has what it wanted."""
+
+    @exit_code
+    def broken(arguments):
+        raise BrokenPipeError("of a connection")
+
+    with pytest.raises(BrokenPipeError, match="of a connection"):
+        broken()

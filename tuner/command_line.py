@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import signal
 import sys
 import types
 import typing
@@ -36,12 +38,20 @@ def parse(cls: type[Options], arguments: Sequence[str] | None, prog: str) -> Opt
 
 
 def exit_code(work: Callable[[Sequence[str] | None], int]) -> Callable[[Sequence[str] | None], int]:
-    """A verb's main: what `work` returns; 2, after a message, for a mistake in the input; 130 when it is interrupted."""
+    """A verb's main: what `work` returns; 2, after a message, for a mistake in the input; 130 when it is interrupted; 141,
+    as of other programs, when whoever read its output, such as `head`, has gone."""
 
     @wraps(work)
     def main(arguments: Sequence[str] | None = None) -> int:
         try:
-            return work(arguments)
+            try:
+                return work(arguments)
+            finally:
+                sys.stdout.flush()
+        except BrokenPipeError:
+            if not _reader_has_gone():
+                raise
+            return 128 + signal.SIGPIPE
         except InputError as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
@@ -50,6 +60,16 @@ def exit_code(work: Callable[[Sequence[str] | None], int]) -> Callable[[Sequence
             return 130
 
     return main
+
+
+def _reader_has_gone() -> bool:
+    """Whether it is the standard output that nobody reads; it then leads nowhere, so that Python's end is quiet, too."""
+    try:
+        print(flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 @contextmanager

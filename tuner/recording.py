@@ -1,4 +1,4 @@
-"""What happens to each trial, recorded: one TrialRecord a trial, written to the tables as soon as the trial ends."""
+"""What happens to each trial, recorded: one TrialRecord a trial, written to the tables when the trial has ended."""
 
 from __future__ import annotations
 

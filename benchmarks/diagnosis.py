@@ -27,8 +27,7 @@ from benchmarks import report
 from benchmarks.diagnosed_trials import Seen, block_counts, cost_of_diagnoses, one_thread, with_fault, without_fault
 from benchmarks.faults import FAULTS
 from benchmarks.healthy_trials import DECENT_AUC, SENSIBLE, Healthy, drawn
-from trainable.config import InputError
-from tuner.command_line import parse
+from tuner.command_line import exit_code, parse
 
 BACKBONES = ("test_byobnet", "test_efficientnet")
 SEEDS, EACH = 3, 2
@@ -46,18 +45,15 @@ class Options:
     """A smoke run: some of the faults, and one healthy trial of each space."""
 
 
+@exit_code
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; 1 if a target is missed, 2 for a mistake in the input."""
     console = report.console()
-    try:
-        options = parse(Options, arguments, prog="python -m benchmarks.diagnosis")
-        from tuner.data_source import data_path  # here: --help need not wait for it
-        from tuner.options import DataOptions
+    options = parse(Options, arguments, prog="python -m benchmarks.diagnosis")
+    from tuner.data_source import data_path  # here: --help need not wait for it
+    from tuner.options import DataOptions
 
-        source = data_path(DataOptions(), console)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    source = data_path(DataOptions(), console)
     report.heading("Diagnoses", console)
     names = [fault.name for fault in FAULTS if not options.quick or fault.name in _QUICK_FAULTS]
     backbones = block_counts(BACKBONES[: 1 if options.quick else None])

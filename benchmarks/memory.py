@@ -29,7 +29,7 @@ from trainable.backbones import Backbone, BackboneSpec, create_backbone
 from trainable.config import InputError, Settings, TrialConfig
 from trainable.pairs import PairData
 from trainable.trial import PairTrial
-from tuner.command_line import parse
+from tuner.command_line import exit_code, parse
 
 WANTED_SHARE = 0.10
 TRIALS = 8
@@ -58,15 +58,12 @@ class Measured:
     """Shared memory that a trial's process has mapped, of the one that has most: the object store's pages."""
 
 
+@exit_code
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; 1 if a target is missed, 2 for a mistake in the input."""
-    try:
-        options = parse(Options, arguments, prog="python -m benchmarks.memory")
-        if not options.features_mb >= 1:
-            raise InputError(f"--features-mb is {options.features_mb}; valid is a number from 1. Give such a number.")
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    options = parse(Options, arguments, prog="python -m benchmarks.memory")
+    if not options.features_mb >= 1:
+        raise InputError(f"--features-mb is {options.features_mb}; valid is a number from 1. Give such a number.")
     console = report.console()
     os.environ |= {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "RAY_AIR_NEW_OUTPUT": "0"}
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)

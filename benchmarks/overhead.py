@@ -26,9 +26,9 @@ from rich.console import Console
 
 from benchmarks import bare_step, report
 from benchmarks.searching import EMBEDDED, Searched, SourceOptions, resolved, search
-from trainable.config import InputError, TrialConfig
+from trainable.config import TrialConfig
 from trainable.pairs import read_pairs
-from tuner.command_line import parse
+from tuner.command_line import exit_code, parse
 
 WANTED_S = 0.12
 WANTED_SHARE = 0.85
@@ -53,17 +53,14 @@ class Options:
     """A smoke run: the embedded data, a few short trials; its numbers mean nothing and are not judged."""
 
 
+@exit_code
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; 1 if a target is missed, 2 for a mistake in the input."""
     console = report.console()
-    try:
-        options = parse(Options, arguments, prog="python -m benchmarks.overhead")
-        if options.quick:
-            options = Options(EMBEDDED, head_trials=8, head_epochs=2, epochs=1, steps=3, quick=True)
-        options = dataclasses.replace(options, source=resolved(options.source, console))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    options = parse(Options, arguments, prog="python -m benchmarks.overhead")
+    if options.quick:
+        options = Options(EMBEDDED, head_trials=8, head_epochs=2, epochs=1, steps=3, quick=True)
+    options = dataclasses.replace(options, source=resolved(options.source, console))
     report.heading("Overhead", console)
     console.print(f"{options.source.data}, {options.source.backbone}, {options.source.image_size_px} px")
     with tempfile.TemporaryDirectory(prefix="overhead-") as folder:

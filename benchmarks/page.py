@@ -22,7 +22,7 @@ from benchmarks.made_run import Shape, make_run
 from trainable.config import InputError
 from trainable.pairs import read_pairs
 from trainable.pixels import decode
-from tuner.command_line import parse
+from tuner.command_line import exit_code, parse
 from tuner.page import write_page
 from tuner.worst_pairs import Images
 
@@ -44,16 +44,10 @@ class Options:
     """A smoke run of a small page; its numbers are not judged."""
 
 
+@exit_code
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; 1 if a target is missed, 2 for a mistake in the input."""
-    try:
-        return _measure(parse(Options, arguments, prog="python -m benchmarks.page"))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-
-
-def _measure(options: Options) -> int:
+    options = parse(Options, arguments, prog="python -m benchmarks.page")
     console = report.console()
     used = options.browser or browser.find()
     if used is None:

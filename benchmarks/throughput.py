@@ -28,8 +28,8 @@ from rich.console import Console
 from benchmarks import report
 from benchmarks.plain_training import Job
 from benchmarks.searching import EMBEDDED, Searched, SourceOptions, resolved, search
-from trainable.config import InputError, TrialConfig
-from tuner.command_line import parse
+from trainable.config import TrialConfig
+from tuner.command_line import exit_code, parse
 
 LOSS_TOLERANCE = 0.01
 """Relative, of an epoch's mean contrastive loss. Memory formats and batch sizes round differently; training amplifies it."""
@@ -103,24 +103,19 @@ class Side:
         return len(self.epochs) == TRIALS * EPOCHS
 
 
+@exit_code
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; 1 if a target is missed or metrics differ, 2 for a mistake in the input."""
     console = report.console()
-    try:
-        options = parse(Options, arguments, prog="python -m benchmarks.throughput")
-        source = resolved(EMBEDDED if options.quick else options.source, console)
-        settings = [s for s in (QUICK if options.quick else SETTINGS) if s.name in options.settings]
-        report.heading("Throughput", console)
-        console.print(
-            f"{source.data}, {source.backbone}, {source.image_size_px} px; {TRIALS} trials of {EPOCHS} epochs"
-        )
-        started = time.monotonic()
-        with tempfile.TemporaryDirectory(prefix="throughput-") as folder:
-            found = {s.name: run_setting(s, source, Path(folder), options.syne_python, console) for s in settings}
-        return conclude(settings, found, options, console, time.monotonic() - started)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    options = parse(Options, arguments, prog="python -m benchmarks.throughput")
+    source = resolved(EMBEDDED if options.quick else options.source, console)
+    settings = [s for s in (QUICK if options.quick else SETTINGS) if s.name in options.settings]
+    report.heading("Throughput", console)
+    console.print(f"{source.data}, {source.backbone}, {source.image_size_px} px; {TRIALS} trials of {EPOCHS} epochs")
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="throughput-") as folder:
+        found = {s.name: run_setting(s, source, Path(folder), options.syne_python, console) for s in settings}
+    return conclude(settings, found, options, console, time.monotonic() - started)
 
 
 def run_setting(

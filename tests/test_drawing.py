@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
@@ -18,6 +18,7 @@ from tuner.score_figures import accuracy_curve
 FINITE = st.floats(-1e6, 1e6, allow_nan=False)
 
 
+@example([700001.0, 700002.0], True)
 @given(st.lists(FINITE, min_size=0, max_size=20), st.booleans())
 def test_every_axis_has_its_values_on_it_and_ticks_between_its_ends(values: list[float], log: bool) -> None:
     """Whatever the values, equal ones and none included; a logarithmic axis only where all are above 0."""

@@ -85,7 +85,7 @@ def _log_ticks(low: float, high: float) -> list[float]:
         found = [digit * 10.0**power for power in powers for digit in digits if low <= digit * 10.0**power <= high]
         if len(found) >= 3:
             break
-    return found[:: math.ceil(len(found) / 7)] or [low, high]
+    return found[:: math.ceil(len(found) / 7)] if found else [low, high]
 
 
 def _tick_text(value: float) -> str:

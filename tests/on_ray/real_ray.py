@@ -10,14 +10,14 @@ import os
 import re
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
 import torch
 
 from trainable.backbones import BackboneSpec, create_backbone
@@ -26,7 +26,9 @@ from trainable.pairs import PairData, read_pairs
 from trainable.pixels import decode
 from trainable.training import EpochReport, train
 from trainable.views import with_views
+from tuner.recording import Recorder
 from tuner.run import main
+from tuner.trial_record import TrialRecord
 
 ROOT = Path(__file__).parents[2]
 BACKBONE = BackboneSpec("test_byobnet", "none", 16)
@@ -56,26 +58,41 @@ class Output:
         return re.search(rf"^{name} +(\S.*)$", self.output, re.MULTILINE)[1]
 
 
+Watch = Callable[[Recorder, TrialRecord, dict[str, Any]], None]
+"""What looks at every report of a trial, in the driver, which goes on when it returns: there is no moment to be missed."""
+
+
+@contextlib.contextmanager
+def watched(watch: Watch) -> Iterator[None]:
+    """Meanwhile `watch` is called with the recorder, the trial's record and the report, once that is recorded."""
+    recorded = Recorder.on_trial_result
+
+    def on_trial_result(self: Recorder, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
+        recorded(self, iteration, trials, trial, result, **info)
+        watch(self, self.records[trial.config["number"]], result)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Recorder, "on_trial_result", on_trial_result)
+        yield
+
+
+def until(condition: Callable[[], Any], what: str) -> Any:
+    """Wait until the condition holds, and return it."""
+    deadline = time.monotonic() + _TIMEOUT_S
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"timed out before {what}"
+        time.sleep(0.1)
+    return found
+
+
 class Here(Output):
-    """The command run in this process, without another import and another Ray; `code` is its exit code.
+    """The command run in this process, without another import and another Ray; `code` is its exit code."""
 
-    watch: called in a thread of its own while the command runs; what it raises is raised when the command has ended.
-    """
-
-    def __init__(self, *arguments: object, watch: Callable[[Here], None] | None = None) -> None:
-        self._stream, self._ended, self._error = io.StringIO(), threading.Event(), None
-        watcher = threading.Thread(target=self._watch, args=(watch,))
-        with contextlib.redirect_stdout(self._stream), contextlib.redirect_stderr(self._stream):
-            if watch is not None:
-                watcher.start()
-            try:
-                self.code = main([str(argument) for argument in arguments])
-            finally:
-                self._ended.set()
-        if watch is not None:
-            watcher.join()
-        if self._error is not None:
-            raise self._error
+    def __init__(self, *arguments: object, watch: Watch = lambda recorder, record, result: None) -> None:
+        self._stream = io.StringIO()
+        both = contextlib.redirect_stdout(self._stream), contextlib.redirect_stderr(self._stream)
+        with both[0], both[1], watched(watch):
+            self.code = main([str(argument) for argument in arguments])
 
     @property
     def output(self) -> str:
@@ -87,28 +104,16 @@ class Here(Output):
         assert self.code == code, f"exit code {self.code} instead of {code}; output:\n{self.output}"
         return self.output
 
-    def until(self, condition: Callable[[], Any], what: str) -> Any:
-        """Wait until the condition holds while the command runs, and return it; an error if the command ends before."""
-        deadline = time.monotonic() + _TIMEOUT_S
-        while not (found := condition()):
-            assert not self._ended.wait(0.2), f"ended before {what}; output:\n{self.output}"
-            assert time.monotonic() < deadline, f"timed out before {what}; output:\n{self.output}"
-        return found
-
-    def _watch(self, watch: Callable[[Here], None]) -> None:
-        try:
-            watch(self)
-        except Exception as error:  # raised again in the test's thread
-            self._error = error
-
 
 class Command(Output):
     """`python -m tuner.run` with these arguments, started in `folder`; `log` is the file with its output.
 
+    script: Python to run in place of the module.
+
     Without --address it finds no token, as on a person's machine.
     """
 
-    def __init__(self, folder: Path, *arguments: object) -> None:
+    def __init__(self, folder: Path, *arguments: object, script: str | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / f"log-{time.monotonic_ns()}.txt"
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": ""}
@@ -116,7 +121,7 @@ class Command(Output):
             environment = {name: value for name, value in environment.items() if not name.startswith("RAY_AUTH_")}
         with self.log.open("w") as file:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tuner.run", *map(str, arguments)],
+                [sys.executable, *(("-c", script) if script else ("-m", "tuner.run")), *map(str, arguments)],
                 cwd=folder,
                 env=environment,
                 stdout=file,

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import urllib.request
-from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,12 @@ import pytest
 import ray
 from optuna.trial import TrialState
 
-from tests.on_ray.real_ray import SMALL, Here, alone, own_dashboard, saved_states, table
+from tests.on_ray.real_ray import SMALL, Here, Watch, alone, own_dashboard, table, until
 from trainable.config import Settings
+from tuner.recording import Recorder
+from tuner.trial_record import TrialRecord
 
-EPOCHS, TRIALS = 24, 3  # trials long enough to be looked at, and disturbed, before they end
+EPOCHS, TRIALS = 12, 3
 SICKENING = '''"""Does a learning rate that breaks the numbers end the search?"""
 
 
@@ -31,26 +32,10 @@ def suggest(trial):
 '''
 
 
-def start(
-    cluster: Any, pairs: Path, results: Path, *arguments: object, watch: Callable[[Here], None] | None = None
-) -> Here:
+def start(cluster: Any, pairs: Path, results: Path, *arguments: object, **watch: Watch) -> Here:
     """A run on the cluster, ended."""
     common = ("--address", cluster.address, "--data", pairs, "--results", results)
-    return Here(*common, *SMALL, *arguments, watch=watch)
-
-
-def workers(cluster: Any) -> dict[int, tuple[int, str]]:
-    """Process id and node of the workers that train now, by the number of the trial that each is busy with."""
-    url = f"http://{cluster.webui_url}"
-    drivers = [job for job in own_dashboard(url, "/api/jobs/") if job["driver_info"] and job["status"] == "RUNNING"]
-    jobs = {job["job_id"] for job in drivers if int(job["driver_info"]["pid"]) == os.getpid()}
-    tasks = own_dashboard(url, "/api/v0/tasks?detail=true&limit=5000")["data"]["result"]["result"]
-    found = {}
-    for task in tasks:
-        name = re.match(r"trial (\d+) ", task["name"])
-        if name and task["job_id"] in jobs and task["state"] == "RUNNING" and task["worker_pid"]:
-            found[int(name[1])] = task["worker_pid"], task["node_id"]
-    return found
+    return Here(*common, *SMALL, *arguments, **watch)
 
 
 class Rough:
@@ -59,66 +44,54 @@ class Rough:
     def __init__(self, cluster: Any, pairs: Path, results: Path) -> None:
         self.cluster, self.results = cluster, results
         self.mortal = next(node for node in cluster.list_all_nodes() if not node.head)
-        command = start(
-            cluster, pairs, self.results, "--epochs", EPOCHS, "--trials", TRIALS, "--scheduler", "none",
-            "--max-failures", 3, "--trainable-blocks", 2, watch=self.disturb,
-        )  # fmt: skip
+        self.held: dict[bool, int] = {}  # process of a worker that was stopped, by: is it on the mortal node
+        self.began: dict[bool, int] = {}  # the first trial of each node
+        self.moved: int | None = None
+        try:
+            command = start(
+                cluster, pairs, self.results, "--epochs", EPOCHS, "--trials", TRIALS, "--scheduler", "none",
+                "--max-failures", 3, "--trainable-blocks", 2, watch=self.disturb,
+            )  # fmt: skip
+        finally:  # a stopped worker would outlive the test
+            self.release(True)
+            self.release(False)
         self.output, self.run = command.expect(0), command.run
         self.trials = table(self.results, "trials", self.run).set_index("trial")
         tasks = own_dashboard(f"http://{cluster.webui_url}", "/api/v0/tasks?limit=5000")["data"]["result"]["result"]
         self.task_names = {task["name"] for task in tasks}
 
-    def disturb(self, command: Here) -> None:
-        """Hold each node's worker in its first trial; let the one go on to its second, and take its node away there.
+    def disturb(self, recorder: Recorder, record: TrialRecord, result: dict[str, Any]) -> None:
+        """Hold each node's worker until both train; let one go on to its second trial, and take its node away there.
 
         Not before it has begun that one: Tune gives a trial up whose worker is lost while it is handed over.
         """
-        held: dict[bool, tuple[int, int]] = {}
-        try:
-            while len(held) < 2:  # until both nodes train: the one that was first would else be done with all trials
-                number, pid, on_mortal = command.until(lambda: self.busy(command, held), "both nodes were in a trial")
-                os.kill(pid, signal.SIGSTOP)
-                held[on_mortal] = number, pid
-            number, pid = held[True]
-            os.kill(pid, signal.SIGCONT)
-            self.gauges = command.until(lambda: self.gauges_of(command), "the gauges appeared")
-            ended = re.compile(rf"trial {number:03d} .* completed at")
-            command.until(lambda: ended.search(command.output), "the first trial on the mortal node had ended")
-            self.moved, pid, _ = command.until(lambda: self.busy(command, {False}), "it was in its next trial")
-            os.kill(
-                pid, signal.SIGSTOP
-            )  # to lose it there: removing a node takes longer than a trial's last epochs may
+        if self.moved is not None:
+            return
+        on_mortal = record.node.endswith(self.mortal.node_id[:8])
+        if len(self.began) < 2:  # until both nodes train: the one that was first would else be done with all trials
+            self.began[on_mortal] = record.number
+            self.held[on_mortal] = result["pid"]
+            os.kill(result["pid"], signal.SIGSTOP)
+            if len(self.began) == 2:
+                self.release(True)
+        elif on_mortal and record.number != self.began[True] and result["epoch"] >= 2:  # its first epoch was saved
+            self.gauges = until(lambda: self.gauges_of(record), "the gauges appeared")
+            self.moved = record.number
             self.cluster.remove_node(self.mortal)
-        finally:  # whatever happened: a stopped worker would keep the run from its end
-            for _, pid in held.values():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGCONT)
+            self.release(False)
 
-    def busy(self, command: Here, held: Collection[bool]) -> tuple[int, int, bool] | None:
-        """A trial on a node that is not held, in its first half and with a checkpoint; its process; which node."""
-        if not command.begun:
-            return None
-        saved = saved_states(self.results, command.run)
-        begun = {number for number, file in saved.items() if _epoch_of(file) < EPOCHS / 2}
-        if len(begun) <= len(held):
-            return None  # asking the dashboard takes time from those that train
-        for number, (pid, node) in workers(self.cluster).items():
-            on_mortal = node == self.mortal.node_id
-            if on_mortal not in held and number in begun:
-                return number, pid, on_mortal
-        return None
+    def release(self, on_mortal: bool) -> None:
+        """Let the held worker of that node go on."""
+        with contextlib.suppress(KeyError, ProcessLookupError):
+            os.kill(self.held.pop(on_mortal), signal.SIGCONT)
 
-    def gauges_of(self, command: Here) -> list[str]:
-        """Lines of the nodes' metrics, as Prometheus reads them, that are of the run."""
+    def gauges_of(self, record: TrialRecord) -> list[str]:
+        """Lines of the nodes' metrics, as Prometheus reads them, that are of the trial."""
         opener, lines = urllib.request.build_opener(urllib.request.ProxyHandler({})), []
         for node in self.cluster.list_all_nodes():
             with opener.open(f"http://{node.node_ip_address}:{node.metrics_export_port}/metrics", timeout=10) as answer:
                 lines += answer.read().decode().splitlines()
-        return [line for line in lines if line.startswith("ray_tuner_") and f'run="{command.run}"' in line]
-
-
-def _epoch_of(state: Path) -> int:
-    return 1 + int(state.parts[-2].split("_")[1])
+        return [line for line in lines if line.startswith("ray_tuner_") and f'trial="{record.title}"' in line]
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +152,7 @@ def test_metrics_of_a_trial_are_exported(rough: Rough) -> None:
     """Prometheus finds accuracy and losses of each running trial, tagged with run and trial."""
     names = {line.partition("{")[0] for line in rough.gauges}
     assert {"ray_tuner_val_accuracy", "ray_tuner_contrastive_loss", "ray_tuner_consistency_loss"} <= names
+    assert all(f'run="{rough.run}"' in line for line in rough.gauges)
     assert all(re.search(r'trial="trial \d{3} temperature=', line) for line in rough.gauges)
 
 
@@ -188,13 +162,12 @@ def failing(cluster: Any, pairs: Path, results: Path, tmp_path_factory: pytest.T
     space = tmp_path_factory.mktemp("space") / "sickening.py"
     space.write_text(SICKENING)
 
-    def kill(command: Here) -> None:
-        command.until(lambda: command.begun and 0 in saved_states(results, command.run), "the default trial had begun")
-        pid, _ = command.until(lambda: workers(cluster).get(0), "the default trial was running")
-        os.kill(pid, signal.SIGKILL)
+    def kill(recorder: Recorder, record: TrialRecord, result: dict[str, Any]) -> None:
+        if record.number == 0:
+            os.kill(result["pid"], signal.SIGKILL)
 
     command = start(
-        cluster, pairs, results, "--space", space, "--epochs", EPOCHS // 2, "--trials", 4, "--max-failures", 0,
+        cluster, pairs, results, "--space", space, "--epochs", EPOCHS, "--trials", 4, "--max-failures", 0,
         "--scheduler", "none", "--sampler", "random", "--seed", 3, "--metric", "val_eer", watch=kill,
     )  # fmt: skip
     command.expect(0)

@@ -17,8 +17,10 @@ from optuna.trial import TrialState
 from tests.on_ray.real_ray import SMALL, Command, Here, alone, saved_states, table
 from trainable.config import Settings
 from trainable.saved_state import load_state
+from tuner.recording import Recorder
 from tuner.search import Stop
 from tuner.session import answered_signals
+from tuner.trial_record import TrialRecord
 
 EPOCHS, TRIALS = 12, 4  # the trials that are asked for at first
 
@@ -30,7 +32,7 @@ class Story:
     """
 
     def __init__(self, folder: Path, pairs: Path, address: str) -> None:
-        self.results, self.address = folder / "results", address
+        self.results, self.address, self.was_interrupted = folder / "results", address, False
         self.interrupted = Here(
             "--data", pairs, "--results", self.results, "--address", address, "--epochs", EPOCHS, "--trials", TRIALS,
             "--scheduler", "none", "--sampler", "random", *SMALL, watch=self._interrupt,
@@ -38,10 +40,8 @@ class Story:
         self.interrupted.expect(130)
         self.run = self.interrupted.run
         self.after_interrupt = self.look()
-        self.killed = Command(folder, *self.resume)
-        self._until_between(self.killed, finished=len(self.after_interrupt[0]) + 1)
-        self.killed.process.kill()
-        self.killed.expect(-signal.SIGKILL)
+        killed = Command(folder, *self.resume, script=KILLED.format(ended=len(self.after_interrupt[0]) + 1))
+        killed.expect(-signal.SIGKILL)
         self.after_kill = self.look()
         Here(*self.resume, "--trials", TRIALS + 1).expect(0)
 
@@ -57,21 +57,32 @@ class Story:
         running = set(states) - set(trials.trial)
         return trials, {number: load_state(states[number].parent)["history"] for number in running}
 
-    def _interrupt(self, command: Here) -> None:
-        self._until_between(command, finished=1)
-        os.kill(os.getpid(), signal.SIGINT)
+    def _interrupt(self, recorder: Recorder, record: TrialRecord, result: dict[str, Any]) -> None:
+        if not self.was_interrupted and is_between(recorder, result, ended=1):
+            self.was_interrupted = True
+            os.kill(os.getpid(), signal.SIGINT)
 
-    def _until_between(self, command: Command | Here, finished: int) -> None:
-        """Wait until so many trials are in the tables, and another one has a saved state but is not done."""
 
-        def between() -> bool:
-            saved = saved_states(self.results, command.run) if command.begun else {}
-            if len(saved) <= finished:
-                return False  # reading tables takes time from those that train
-            trials = table(self.results, "trials", command.run)
-            return len(trials) >= finished and bool(set(saved) - set(trials.get("trial", ())))
+def is_between(recorder: Recorder, result: dict[str, Any], ended: int) -> bool:
+    """Whether so many trials have ended, and that of this report has a saved state but is not done."""
+    enough = sum(record.ended is not None for record in recorder.records.values()) >= ended
+    return enough and result["epoch"] >= 2 and not result["done"]
 
-        command.until(between, "a trial had finished and another was under way")
+
+KILLED = """
+import os, signal
+from tests.on_ray.real_ray import watched
+from tests.on_ray.test_resume import is_between
+from tuner.run import main
+
+def kill(recorder, record, result):
+    if is_between(recorder, result, ended={ended}):
+        recorder.flush()  # as it does a tenth of a second after a trial has ended
+        os.kill(os.getpid(), signal.SIGKILL)
+
+with watched(kill):
+    main()
+"""
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name that torch's own documentation gives it
 
 from trainable import losses
-from trainable.batch_loss import BatchLoss
+from trainable.batch_loss import BatchLoss, Targets
 from trainable.identities import connected
 from trainable.pairs import PairTable
 from trainable.training import Training
@@ -48,8 +48,9 @@ class Fault:
 class BrokenLoss(Training):
     """The broken run's loss, mean of -log(exp(s / tau) + 1e-8) over positive pairs."""
 
-    def _loss(self, front: Tensor, angle: Tensor, positive: Tensor, labels: Tensor) -> BatchLoss:
-        config, loss = self.config, super()._loss(front, angle, positive, labels)
+    def _loss(self, front: Tensor, angle: Tensor, targets: Targets) -> BatchLoss:
+        config, loss = self.config, super()._loss(front, angle, targets)
+        labels = (targets.same > 0).long()
         scores = (front * angle).sum(dim=1)[labels == 1]
         found = -torch.log(torch.exp(scores / config.temperature) + 1e-8).mean()
         rest = config.consistency_weight * losses.consistency(front, angle, labels)
@@ -60,8 +61,11 @@ class BrokenLoss(Training):
 class DiagonalPositives(Training):
     """InfoNCE with every pair's own cell as its positive, whatever its label, and no term for negative pairs."""
 
-    def _loss(self, front: Tensor, angle: Tensor, positive: Tensor, labels: Tensor) -> BatchLoss:
-        return super()._loss(front, angle, torch.eye(len(labels), dtype=torch.bool), labels)
+    def _targets(self, labels: Tensor, front_identity: Tensor, angle_identity: Tensor) -> Targets:
+        right, nobody = (
+            Targets.of(pairs, *[torch.full_like(labels, -1)] * 2) for pairs in (labels, torch.ones_like(labels))
+        )
+        return nobody._replace(same=right.same, other=torch.zeros_like(right.other))
 
 
 class ArgmaxAccuracy(Training):

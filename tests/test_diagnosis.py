@@ -16,7 +16,7 @@ from tests.synthetic import pair_data
 from trainable import pixels, turntable
 from trainable import training as training_module
 from trainable.backbones import BackboneSpec, create_backbone
-from trainable.batch_loss import BatchLoss
+from trainable.batch_loss import BatchLoss, Targets
 from trainable.config import Settings, TrialConfig
 from trainable.course import FAIL, WARN, Course, Diagnosis
 from trainable.diagnosis import CHECKS, diagnose
@@ -271,9 +271,9 @@ FAULTY = TrialConfig(epochs=4, batch_size=16)
 def test_the_broken_loss_is_found(monkeypatch, backbone, data):
     """Trained with the broken run's formula, a trial says so in its first epoch."""
 
-    def broken(front: Tensor, angle: Tensor, positive: Tensor, labels: Tensor, config: TrialConfig) -> BatchLoss:
+    def broken(front: Tensor, angle: Tensor, targets: Targets, config: TrialConfig) -> BatchLoss:
         loss, nothing = reference.broken_contrastive(front, angle, config.temperature), torch.tensor(0.0)
-        return BatchLoss(loss, loss, torch.tensor(32), torch.tensor(2.77), nothing, nothing)
+        return BatchLoss(loss, loss.detach(), nothing, nothing)
 
     monkeypatch.setattr(training_module, "batch_loss", broken)
     (first, *_) = train(FAULTY, backbone, data)

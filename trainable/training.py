@@ -15,7 +15,7 @@ from torch import Tensor
 
 from trainable import features, vitals
 from trainable.backbones import Backbone
-from trainable.batch_loss import BatchLoss, batch_loss, positives
+from trainable.batch_loss import BatchLoss, Targets, batch_loss
 from trainable.config import Settings, TrialConfig, sign
 from trainable.inputs import Inputs
 from trainable.model import PairEncoder, projection_head
@@ -23,6 +23,7 @@ from trainable.pairs import PairData
 from trainable.reports import EpochReport, diagnosed, measure, unmeasured
 
 _EMBED_BATCH = 256
+_BATCHES_AT_ONCE = 64  # what the losses need to know of their pairs is computed for so many, and takes memory
 MEASURED = (
     *("anchors", "stepped", "contrastive_loss", "chance_loss"),
     *("consistency_loss", "negative_loss", "total_loss", "grad_norm"),
@@ -131,22 +132,27 @@ class Training:
         """Train one epoch step by step, yielding the MEASURED of each; `epoch` seeds them, and reports their means."""
         self.encoder.train()
         random = np.random.default_rng([self.config.seed, epoch])
-        images, labels, positive = self._batches(random)
         first, middle = (epoch - 1) * self.steps_an_epoch, self.steps_an_epoch // 2
-        for step in range(self.steps_an_epoch):
+        for step, (images, labels, targets) in enumerate(self._batches(random)):
             self._set_learning_rates(first + step)
             with self._probe if step == middle else contextlib.nullcontext():
-                measured = self._train_step(images[step], labels[step], positive[step])
+                measured = self._train_step(images, labels, targets)
             yield measured
 
-    def _batches(self, random: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """The epoch's batches: (steps, 2B) rows of the inputs, fronts first, (steps, B) labels and (steps, B, B) positives."""
-        rows = random.permutation(self._train_rows)
+    def _batches(self, random: np.random.Generator) -> Iterator[tuple[Tensor, Tensor, Targets]]:
+        """The epoch's batches: (2B,) rows of the inputs, fronts first, (B,) labels, and what the losses need to know."""
+        order = random.permutation(self._train_rows)
         shown = self._shown(random)
-        size = min(self.config.batch_size, len(rows))
-        rows = torch.from_numpy(rows[: self.steps_an_epoch * size]).view(-1, size).to(self.device)
-        front, angle, labels, *identities = (column[rows] for column in self._columns)
-        return shown[torch.cat([front, angle], dim=1)], labels, positives(labels, *identities)
+        size = min(self.config.batch_size, len(order))
+        batches = torch.from_numpy(order[: self.steps_an_epoch * size]).view(-1, size).to(self.device)
+        for rows in batches.split(_BATCHES_AT_ONCE):
+            front, angle, labels, *identities = (column[rows] for column in self._columns)
+            images, targets = shown[torch.cat([front, angle], dim=1)], self._targets(labels, *identities)
+            for number in range(len(rows)):
+                yield images[number], labels[number], targets.batch(number)
+
+    def _targets(self, labels: Tensor, front_identity: Tensor, angle_identity: Tensor) -> Targets:
+        return Targets.of(labels, front_identity, angle_identity)
 
     def _shown(self, random: np.random.Generator) -> Tensor:
         """(m,) row of the inputs in which each image is shown this epoch: that of one of its views."""
@@ -154,37 +160,41 @@ class Training:
         view = random.integers(self.data.views, size=images)
         return torch.from_numpy(view * images + np.arange(images)).to(self.device)
 
-    def _train_step(self, images: Tensor, labels: Tensor, positive: Tensor) -> Tensor:
+    def _train_step(self, images: Tensor, labels: Tensor, targets: Targets) -> Tensor:
         """One step on (2B,) images; the (8,) float64 MEASURED of its batch."""
         front, angle = self._embed(images).chunk(2)
         self._probe.watch(front, angle, labels)
-        loss = self._loss(front, angle, positive, labels)
-        self.optimizer.zero_grad(set_to_none=True)
+        loss = self._loss(front, angle, targets)
+        for parameter in self._trained:
+            parameter.grad = None
         self._scaler.scale(loss.total).backward()
         self._scaler.unscale_(self.optimizer)
-        grad_norm = torch.nn.utils.get_total_norm([p.grad for p in self._trained if p.grad is not None])
-        # In fp16 the scaler skips a step whose gradient overflows and lowers its scale: no sickness, and no norm.
-        stepped = grad_norm.isfinite() if self._scaler.is_enabled() else torch.ones_like(grad_norm)
+        grad_norm = vitals.norm([p.grad for p in self._trained if p.grad is not None])
+        stepped = torch.ones_like(grad_norm)
+        if self._scaler.is_enabled():
+            # In fp16 the scaler skips a step whose gradient overflows and lowers its scale: no sickness, and no norm.
+            stepped = grad_norm.isfinite().to(grad_norm.dtype)
+            grad_norm = torch.where(stepped > 0, grad_norm, 0)
         self._scaler.step(self.optimizer)
         self._scaler.update()
         measured = {
-            "anchors": loss.anchors,
+            "anchors": targets.anchors,
             "stepped": stepped,
-            "contrastive_loss": loss.contrastive * loss.anchors,
-            "chance_loss": loss.chance * loss.anchors,
+            "contrastive_loss": loss.contrastive * targets.anchors,
+            "chance_loss": targets.chance * targets.anchors,
             "consistency_loss": loss.consistency,
             "negative_loss": loss.negative,
-            "total_loss": loss.total,
-            "grad_norm": torch.where(stepped > 0, grad_norm, 0),
+            "total_loss": loss.total.detach(),
+            "grad_norm": grad_norm,
         }
-        return torch.stack([measured[name].detach().double() for name in MEASURED])
+        return torch.stack([measured[name] for name in MEASURED]).double()
 
-    def _loss(self, front: Tensor, angle: Tensor, positive: Tensor, labels: Tensor) -> BatchLoss:
-        return batch_loss(front, angle, positive, labels, self.config)
+    def _loss(self, front: Tensor, angle: Tensor, targets: Targets) -> BatchLoss:
+        return batch_loss(front, angle, targets, self.config)
 
     def _embed(self, images: Tensor) -> Tensor:
         """(B, E) embeddings of images by their rows (B,), from stored features where there are any."""
-        x = self._inputs[images]
+        x = self._inputs.index_select(0, images)
         x = x.float() if x.dtype == torch.float16 else x  # stored halves; in what to compute is for autocast to say
         with self._autocast():
             if self._cut is None:

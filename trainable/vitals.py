@@ -211,9 +211,13 @@ class StepProbe:
         return torch.cat(self._frozen).nan_to_num() if self._frozen else torch.empty(0)
 
 
+def norm(tensors: list[Tensor]) -> Tensor:
+    """The norm of all their numbers together, one or more tensors."""
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)))
+
+
 def _norm(tensors: list[Tensor]) -> float:
-    """The norm of all their numbers together; 0 of none."""
-    return float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)))) if tensors else 0.0
+    return float(norm(tensors)) if tensors else 0.0
 
 
 def _few(tensor: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from tuner.command_line import exit_code, parse
+from tuner.command_line import exit_code, leave, parse
 from tuner.doctor_options import DoctorOptions, LogOptions
 
 
@@ -34,4 +34,4 @@ def _explain_log(options: LogOptions, started: float) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
-from tuner.command_line import exit_code, parse, plain_warnings
+from tuner.command_line import exit_code, leave, parse, plain_warnings
 from tuner.trial_options import ReplayOptions
 
 
@@ -21,4 +20,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

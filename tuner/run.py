@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from tuner.command_line import exit_code, parse
+from tuner.command_line import exit_code, leave, parse
 from tuner.options import RunOptions
 
 
@@ -35,4 +35,4 @@ def _list_spaces() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -17,6 +17,7 @@ from torch.nn import functional as F  # noqa: N812 - the name that torch's own d
 
 from benchmarks.searching import SourceOptions
 from trainable.backbones import BackboneSpec, create_backbone
+from trainable.computing import prepare_process
 from trainable.config import TrialConfig
 from trainable.model import PairEncoder, projection_head
 
@@ -56,7 +57,7 @@ def on_all_cores(source: SourceOptions, steps: int, cores: int) -> Ceiling:
 
 def measure(source: SourceOptions, steps: int) -> Ceiling:
     """Measure it in this process: random pixels, no losses but InfoNCE, no pairs, no metrics, one thread."""
-    torch.set_num_threads(1)
+    prepare_process(1)
     config = TrialConfig()
     backbone = create_backbone(
         BackboneSpec(source.backbone, source.weights, source.image_size_px, source.input_mean, source.input_std)

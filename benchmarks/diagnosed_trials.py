@@ -17,12 +17,12 @@ from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
-import torch
 
 from benchmarks.faults import FAULTS, SIDES, Fault
 from benchmarks.healthy_trials import Healthy
 from trainable import reports, spread, vitals
 from trainable.backbones import Backbone, BackboneSpec, block_count, create_backbone
+from trainable.computing import prepare_process
 from trainable.config import TrialConfig
 from trainable.course import FAIL
 from trainable.data_checks import examine_images, examine_table
@@ -54,7 +54,7 @@ class Seen:
 
 def one_thread() -> None:
     """For a process that trains one trial at a time, on one core."""
-    torch.set_num_threads(1)
+    prepare_process(1)
 
 
 def block_counts(backbones: Sequence[str]) -> dict[str, int]:

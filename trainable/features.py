@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from trainable.backbones import Backbone, block_count
+from trainable.computing import prepare_process
 from trainable.config import TrialConfig
 from trainable.model import PairEncoder, projection_head
 
@@ -131,7 +132,7 @@ def extract_range(
 
     stored: the precision of each cut, as `choose` gives it. None in place of activations that fp16 cannot hold.
     """
-    torch.set_num_threads(threads)
+    prepare_process(threads)
     found = extract(backbone, pixels[images], stored, device)
     return {cut: halved(array) if stored[cut] == "fp16" else array for cut, array in found.items()}
 

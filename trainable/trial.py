@@ -16,6 +16,7 @@ from ray import tune
 from ray.util.metrics import Gauge
 
 from trainable.backbones import Backbone
+from trainable.computing import prepare_process
 from trainable.config import Settings, TrialConfig
 from trainable.inputs import Inputs
 from trainable.pairs import PairData
@@ -68,7 +69,7 @@ class PairTrial(tune.Trainable):
         reported together until so many seconds have passed."""
         self._data, self._backbone, self._settings, self._run = data, backbone, settings, run
         self._rungs, self._report_s = rungs, report_s
-        torch.set_num_threads(settings.threads)
+        prepare_process(settings.threads)
         self._inputs = Inputs(torch.device(settings.device), data)
         self._gauges = {
             name: Gauge(f"tuner_{name}", description=text, tag_keys=("run", "trial")) for name, text in _GAUGES.items()
@@ -165,6 +166,6 @@ def score_test_pairs(
     state: of a training that the trial shares, with the weights of one epoch, or None; those of any other epoch are
     trained again.
     """
-    torch.set_num_threads(settings.threads)
+    prepare_process(settings.threads)
     weights = state["best_encoder"] if state and state["best_epoch"] == epoch else epoch
     return test_scores(TrialConfig.of(values), backbone, data, settings, weights)

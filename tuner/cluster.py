@@ -17,7 +17,7 @@ from tuner.options import HardwareOptions
 _CONNECT_TIMEOUT_S = 5.0
 _WORKERS_IN_ADVANCE = {
     "enable_worker_prestart": True,
-    "preload_python_modules": ["torch", "timm", "ray.tune", "sklearn.metrics"],
+    "preload_python_modules": ["tuner.worker_imports"],
     "idle_worker_killing_time_threshold_ms": 600_000,
 }
 """A Ray of our own starts its workers at once: they import what trials need, some seconds of work, while the driver goes

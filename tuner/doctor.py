@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from tuner.command_line import exit_code, leave, parse
 from tuner.doctor_options import DoctorOptions, LogOptions
+from tuner.loading import quick_imports
 
 
 @exit_code
@@ -21,7 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.check()
     if sys.stderr.isatty():
         print("loading PyTorch …", file=sys.stderr)
-    from tuner.examination import examine  # here, so that --help and a mistyped option answer at once
+    with quick_imports():  # here, so that --help and a mistyped option answer at once
+        from tuner.examination import examine
 
     return examine(options, started)
 

@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 
 from trainable.backbones import Backbone, block_count, create_backbone
+from trainable.computing import prepare_process
 from trainable.config import Settings, TrialConfig
 from trainable.data_checks import examine_images, examine_table
 from trainable.features import cacheable_cuts, extract
@@ -63,7 +64,7 @@ def examine_model(options: DoctorOptions, backbone: Backbone, cuts: Sequence[int
     """All model checks, by a few training steps at each cut; and what a trial there will take."""
     settings = Settings(device=_device(options), threads=options.cpus_per_trial)
     before = torch.get_num_threads()
-    torch.set_num_threads(settings.threads)
+    prepare_process(settings.threads)
     try:
         part = excerpt(data, options.configuration.batch_size)
         began = time.perf_counter()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tuner.command_line import exit_code, leave, parse, plain_warnings
+from tuner.loading import quick_imports
 from tuner.trial_options import ExportOptions
 
 
@@ -13,7 +14,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code: 0 done, 1 not the search's scores, 2 a mistake in the input."""
     options = parse(ExportOptions, arguments, prog="python -m tuner.export")
     options.source.check()
-    from tuner.exporting import export  # here, so that --help and a mistyped option answer at once
+    with quick_imports():  # here, so that --help and a mistyped option answer at once
+        from tuner.exporting import export
 
     with plain_warnings():
         return export(options)

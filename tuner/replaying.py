@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-import torch
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from trainable.backbones import Backbone
+from trainable.computing import prepare_process
 from trainable.config import InputError
 from trainable.pairs import PairData
 from trainable.reports import EpochReport
@@ -81,7 +81,7 @@ def train_again(
     trial: StoredTrial, backbone: Backbone, data: PairData, epochs: int, console: Console
 ) -> tuple[Training, list[EpochReport]]:
     """The trial's training after so many epochs, or fewer if it falls sick before, and their reports."""
-    torch.set_num_threads(trial.settings.threads)
+    prepare_process(trial.settings.threads)
     data = retraining.with_features(trial, backbone, data)
     training = Training(trial.config, backbone, data, trial.settings)
     reports: list[EpochReport] = []

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from trainable import features
 from trainable.backbones import Backbone, BackboneSpec, create_backbone
+from trainable.computing import prepare_process
 from trainable.config import InputError, Settings, TrialConfig, sign
 from trainable.pairs import PairData, read_pairs
 from trainable.training import Training, trained_to
@@ -206,7 +207,7 @@ def kept_weights(trial: StoredTrial) -> dict[str, torch.Tensor] | None:
 
 def retrained(trial: StoredTrial, backbone: Backbone, data: PairData) -> Training:
     """The trial trained again up to its best epoch."""
-    torch.set_num_threads(trial.settings.threads)
+    prepare_process(trial.settings.threads)
     return trained_to(
         trial.config, backbone, with_features(trial, backbone, data), trial.settings, trial.row["best_epoch"]
     )

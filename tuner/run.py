@@ -5,8 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from pathlib import Path
 
+from tuner.cluster import Cluster, connect
 from tuner.command_line import exit_code, leave, parse
+from tuner.loading import quick_imports
 from tuner.options import RunOptions
 
 
@@ -20,10 +25,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _list_spaces()
     if sys.stderr.isatty():
         print("loading PyTorch and Ray …", file=sys.stderr)
-    from tuner.session import run_session  # here, so that --help and a mistyped option answer at once
+    with quick_imports():  # here, so that --help and a mistyped option answer at once
+        cluster = _started_meanwhile(options) if arguments is None else None
+        from tuner.session import run_session
 
     command = ["python", "-m", "tuner.run", *(sys.argv[1:] if arguments is None else arguments)]
-    return run_session(options, command, started)
+    return run_session(options, command, started, cluster)
+
+
+def _started_meanwhile(options: RunOptions) -> Cluster | None:
+    """A Ray of our own, started while another thread imports PyTorch: neither keeps two cores busy.
+
+    None where Ray would start for nothing, or another one is meant: a cluster's address, a run to go on with, a file that
+    is not there.
+    """
+    files = {options.data.data, options.model.weights} - {"turntable", "none", "pretrained"}
+    if options.hardware.address or options.output.resume or not all(Path(f).expanduser().exists() for f in files):
+        return None
+    with ThreadPoolExecutor(1) as pool:
+        loading = pool.submit(
+            import_module, "trainable.training"
+        )  # nothing of Ray: no import waits for one of the other
+        cluster = connect(options.hardware)
+        loading.result()
+    return cluster
 
 
 def _list_spaces() -> int:

@@ -38,20 +38,20 @@ from tuner.worst_pairs import Images
 INTERRUPTED = 130
 
 
-def run_session(options: RunOptions, command: Sequence[str], started: float) -> int:
+def run_session(options: RunOptions, command: Sequence[str], started: float, cluster: Cluster | None = None) -> int:
     """Run, or go on with, one search; returns the exit code. Raises InputError before anything is written.
 
-    started: Unix time at which the command was given.
+    started: Unix time at which the command was given; cluster: where Ray has been started already. It is left in any case.
     """
     console = make_console()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    saved = None if options.output.resume is None else saved_run(options)
-    options = options if saved is None else RunOptions.from_dict(saved["options"]).resumed_with(options)
-    plan = prepare(options, console, run=options.output.resume)
-    if saved is not None:
-        check_same_run(plan, saved)
     try:
-        cluster = connect(options.hardware)
+        saved = None if options.output.resume is None else saved_run(options)
+        options = options if saved is None else RunOptions.from_dict(saved["options"]).resumed_with(options)
+        plan = prepare(options, console, run=options.output.resume)
+        if saved is not None:
+            check_same_run(plan, saved)
+        cluster = cluster or connect(options.hardware)
         session = Session(plan, cluster, console, shlex.join(command), started, attempt=1 + attempts_of(saved))
         with held(plan):
             return session.run()

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from trainable import features
 from trainable.backbones import Backbone
+from trainable.computing import prepare_process
 from trainable.model import IMAGES_AT_ONCE
 from trainable.pairs import PairData
 from trainable.views import HOW
@@ -118,6 +119,7 @@ def _compute(
 def _parts_here(pixels: np.ndarray, backbone: Backbone, stored: dict[int, str], share: Share) -> Iterator[_Part]:
     """Computed in threads of this process, a trial's share of cores each, while the workers of this machine start."""
     ranges = _ranges(len(pixels), _IMAGES_A_THREAD)
+    prepare_process(share.cpus)  # before there are threads: they share its memory
     with ThreadPoolExecutor(share.concurrent) as pool:
         work = {
             pool.submit(features.extract_range, backbone, pixels, images, stored, share.device, share.cpus): images

@@ -44,13 +44,13 @@ def test_near_copies_finds_what_was_saved_again_and_nothing_else():
     pixels = np.concatenate(
         [scenes(40), [saved_again(image) for image in scenes(40)[:10]], np.zeros((2, 64, 64, 3), "u1")]
     )
-    assert near_copies(pixels).tolist() == [[i, 40 + i] for i in range(10)]
+    assert near_copies(pixels, thumbnails(pixels)).tolist() == [[i, 40 + i] for i in range(10)]
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_near_copies_of_hardly_any_image(count):
     """There is nothing to compare."""
-    assert near_copies(scenes(2)[:count]).shape == (0, 2)
+    assert near_copies(scenes(2)[:count], thumbnails(scenes(2)[:count])).shape == (0, 2)
 
 
 def test_close_hashes_are_those_that_a_comparison_of_all_with_all_finds():
@@ -92,5 +92,5 @@ def test_real_sets_hold_no_near_copies_of_different_things(name):
     pixels, _ = decode(table, 64)
     identity = np.empty(len(pixels), dtype=np.int64)
     identity[table.front], identity[table.angle] = table.front_identity, table.angle_identity
-    first, second = near_copies(pixels).T
+    first, second = near_copies(pixels, thumbnails(pixels)).T
     assert (identity[first] == identity[second]).all()

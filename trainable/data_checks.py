@@ -45,7 +45,7 @@ def examine_images(table: PairTable, pixels: np.ndarray, batch_size: int, views:
     plain = pixels[: len(table.images)]
     groups, thumbs = same_pixels(plain), thumbnails(plain)
     distinct = np.unique(groups)
-    near = distinct[near_copies(plain[distinct])]
+    near = distinct[near_copies(plain[distinct], thumbs[distinct])]
     return [
         Finding("readable images", OK, f"all {len(plain)} decoded to the last byte"),
         _variety(table, groups, thumbs),

@@ -55,12 +55,11 @@ def hashes(pixels: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def near_copies(pixels: np.ndarray) -> np.ndarray:
+def near_copies(pixels: np.ndarray, thumbs: np.ndarray) -> np.ndarray:
     """(p, 2) image numbers, the smaller first, of near copies among images (m, S, S, 3) that all differ.
 
-    Blank images are left out: they are all alike.
+    thumbs: their `thumbnails`. Blank images are left out: they are all alike.
     """
-    thumbs = thumbnails(pixels)
     seen = np.flatnonzero(~blank(thumbs))
     pairs = seen[_close(hashes(pixels[seen]))] if len(seen) > 1 else np.empty((0, 2), dtype=np.int64)
     return np.concatenate([part[_alike(thumbs, part)] for part in _chunks(pairs)])
@@ -80,8 +79,10 @@ def _chunks(rows: np.ndarray) -> Iterator[np.ndarray]:
 
 def _shrunk(pixels: np.ndarray, size: int) -> np.ndarray:
     """(m, size, size, 3) float32 means over areas of images (m, S, S, 3)."""
-    areas = _areas(pixels.shape[1], size)
-    return np.einsum("im,amnc,jn->aijc", areas, pixels.astype(np.float32), areas, optimize=True)
+    count, side = pixels.shape[:2]
+    areas = _areas(side, size)
+    flat = areas @ pixels.reshape(count, side, 3 * side).astype(np.float32)  # (m, size, 3 S): their height first
+    return (areas @ flat.reshape(count * size, side, 3)).reshape(count, size, size, 3)
 
 
 def _areas(source: int, size: int) -> np.ndarray:

@@ -19,6 +19,7 @@ from trainable.batch_loss import BatchLoss, Targets, batch_loss
 from trainable.config import Settings, TrialConfig, sign
 from trainable.inputs import Inputs
 from trainable.model import PairEncoder, projection_head
+from trainable.optimizer import StraightAdamW
 from trainable.pairs import PairData
 from trainable.reports import EpochReport, diagnosed, measure, unmeasured
 
@@ -56,10 +57,9 @@ class Training:
             self.encoder.to(self.device)
         self._cut = features.start_of(self.encoder.trainable_blocks, data.features)
         self._inputs = (inputs or Inputs(self.device, data)).at(self._cut)
-        self.optimizer = torch.optim.AdamW(
+        self.optimizer = StraightAdamW(
             self.encoder.parameter_groups(config.learning_rate, config.backbone_lr_ratio, config.weight_decay),
             lr=config.learning_rate,
-            fused=True,
         )
         self._peak_lrs = [group["lr"] for group in self.optimizer.param_groups]
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.precision == "fp16")

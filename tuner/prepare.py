@@ -1,4 +1,4 @@
-"""Options made into a plan: every mistake that can be known before anything is started or written is found here."""
+"""Options made into a plan: every mistake that can be known before a trial is started or anything written is found here."""
 
 from __future__ import annotations
 

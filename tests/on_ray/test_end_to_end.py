@@ -190,3 +190,11 @@ def test_the_run_has_its_verdict_and_its_provenance(command: Command, results: P
     assert "--space temperature" in row["command"]
     assert row["views"] == VIEWS and pd.isna(row["feature_precision"])
     assert row["wall_s"] > trials.train_s.max()
+
+
+def test_a_mistake_found_after_ray_was_started_is_told(tmp_path: Path) -> None:
+    """Ray starts while PyTorch is imported; a table that is no good then ends the command as any mistake does."""
+    (tmp_path / "pairs.csv").write_text("front,label\na.png,1\n")
+    output = Command(tmp_path, "--data", "pairs.csv").expect(2)
+    assert output.startswith("error: ") and "angle" in output
+    assert not (tmp_path / "results").exists()

@@ -13,7 +13,8 @@ import resource, sys, torch
 from trainable.computing import prepare_process
 if sys.argv[1] == "prepared":
     prepare_process(1)
-torch.ones(12_000_000)
+for _ in range(10):
+    torch.ones(12_000_000)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(20):
     torch.ones(12_000_000)

@@ -16,10 +16,10 @@ import torch
 from torch.nn import functional as F  # noqa: N812 - the name that torch's own documentation gives it
 
 from benchmarks.searching import SourceOptions
-from trainable.backbones import BackboneSpec, create_backbone
-from trainable.computing import prepare_process
 from trainable.config import TrialConfig
-from trainable.model import PairEncoder, projection_head
+from trainable.model.backbones import BackboneSpec, create_backbone
+from trainable.model.encoder import PairEncoder, projection_head
+from trainable.process import prepare_process
 
 _WARM_UP = 2
 _VALIDATED_AT_ONCE = 256

@@ -20,17 +20,19 @@ import pandas as pd
 
 from benchmarks.faults import FAULTS, SIDES, Fault
 from benchmarks.healthy_trials import Healthy
-from trainable import reports, spread, vitals
-from trainable.backbones import Backbone, BackboneSpec, block_count, create_backbone
-from trainable.computing import prepare_process
+from trainable.checks.data_checks import examine_images, examine_table
 from trainable.config import TrialConfig
-from trainable.course import FAIL
-from trainable.data_checks import examine_images, examine_table
-from trainable.features import extract
+from trainable.data.images import decode
+from trainable.data.pairs import PairData, PairTable
+from trainable.data.read_pairs import read_pairs
+from trainable.diagnosis.history import FAIL
 from trainable.findings import OK, DataError, Finding
-from trainable.pairs import PairData, PairTable, read_pairs
-from trainable.pixels import decode
-from trainable.training import Training
+from trainable.metrics import spread, step_probe
+from trainable.model.backbones import Backbone, BackboneSpec, block_count, create_backbone
+from trainable.model.features import extract
+from trainable.process import prepare_process
+from trainable.training import epoch_report
+from trainable.training.loop import Training
 
 IMAGE_SIZE_PX = 64
 _COST_EPOCHS = 6
@@ -162,8 +164,8 @@ def _clocked() -> Iterator[Callable[[], float]]:
 
         return timed
 
-    probe = vitals.StepProbe
-    parts = [(vitals, "of_embeddings"), (spread, "feature_std"), (reports, "diagnose")]
+    probe = step_probe.StepProbe
+    parts = [(step_probe, "of_embeddings"), (spread, "feature_std"), (epoch_report, "diagnose")]
     parts += [(probe, "__enter__"), (probe, "__exit__"), (probe, "_note")]
     with ExitStack() as stack:
         for owner, name in parts:

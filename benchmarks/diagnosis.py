@@ -27,7 +27,8 @@ from benchmarks import report
 from benchmarks.diagnosed_trials import Seen, block_counts, cost_of_diagnoses, one_thread, with_fault, without_fault
 from benchmarks.faults import FAULTS
 from benchmarks.healthy_trials import DECENT_AUC, SENSIBLE, Healthy, drawn
-from tuner.command_line import exit_code, parse
+from tuner.cli.parsing import parse
+from tuner.cli.process import exit_code
 
 BACKBONES = ("test_byobnet", "test_efficientnet")
 SEEDS, EACH = 3, 2
@@ -50,8 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; 1 if a target is missed, 2 for a mistake in the input."""
     console = report.console()
     options = parse(Options, arguments, prog="python -m benchmarks.diagnosis")
-    from tuner.data_source import data_path  # here: --help need not wait for it
-    from tuner.options import DataOptions
+    from tuner.cli.run_options import DataOptions
+    from tuner.inputs.dataset import data_path  # here: --help need not wait for it
 
     source = data_path(DataOptions(), console)
     report.heading("Diagnoses", console)

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name that torch's own documentation gives it
 
-from trainable import losses
-from trainable.batch_loss import BatchLoss, Targets
-from trainable.identities import connected
-from trainable.pairs import PairTable
-from trainable.training import Training
+from trainable.data.pairs import PairTable
+from trainable.data.splits import connected
+from trainable.training import losses
+from trainable.training.batch_loss import BatchLoss, Targets
+from trainable.training.loop import Training
 
 SIDES = ("front", "angle")
 IDENTITIES = ["front_identity", "angle_identity"]

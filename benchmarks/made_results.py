@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tuner.schema import SCHEMAS
+from tuner.results.schema import SCHEMAS
 
 _SEARCHED = {
     "temperature": ["temperature"],

@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from trainable.pairs import PairTable, read_pairs
-from trainable.pixels import decode
-from tuner.data_source import fingerprint_of
-from tuner.schema import SCHEMAS
+from trainable.data.images import decode
+from trainable.data.pairs import PairTable
+from trainable.data.read_pairs import read_pairs
+from tuner.inputs.dataset import fingerprint_of
+from tuner.results.schema import SCHEMAS
 
 RUN = "joint-made"
 _SEARCHED = ["learning_rate", "temperature", "threshold", "trainable_blocks", "backbone_lr_ratio"]

@@ -25,11 +25,13 @@ from ray import tune
 from rich.console import Console
 
 from benchmarks import report
-from trainable.backbones import Backbone, BackboneSpec, create_backbone
-from trainable.config import InputError, Settings, TrialConfig
-from trainable.pairs import PairData
+from trainable.config import Settings, TrialConfig
+from trainable.data.pairs import PairData
+from trainable.errors import InputError
+from trainable.model.backbones import Backbone, BackboneSpec, create_backbone
 from trainable.trial import PairTrial
-from tuner.command_line import exit_code, parse
+from tuner.cli.parsing import parse
+from tuner.cli.process import exit_code
 
 WANTED_SHARE = 0.10
 TRIALS = 8

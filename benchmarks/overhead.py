@@ -27,8 +27,9 @@ from rich.console import Console
 from benchmarks import bare_step, report
 from benchmarks.searching import EMBEDDED, Searched, SourceOptions, resolved, search
 from trainable.config import TrialConfig
-from trainable.pairs import read_pairs
-from tuner.command_line import exit_code, parse
+from trainable.data.read_pairs import read_pairs
+from tuner.cli.parsing import parse
+from tuner.cli.process import exit_code
 
 WANTED_S = 0.12
 WANTED_SHARE = 0.85

@@ -19,12 +19,13 @@ import numpy as np
 
 from benchmarks import browser, report
 from benchmarks.made_run import Shape, make_run
-from trainable.config import InputError
-from trainable.pairs import read_pairs
-from trainable.pixels import decode
-from tuner.command_line import exit_code, parse
-from tuner.page import write_page
-from tuner.worst_pairs import Images
+from trainable.data.images import decode
+from trainable.data.read_pairs import read_pairs
+from trainable.errors import InputError
+from tuner.cli.parsing import parse
+from tuner.cli.process import exit_code
+from tuner.reporting.figures.wrong_pairs import Images
+from tuner.reporting.page import write_page
 
 MEGABYTES, OPEN_S, MADE_S = 8.0, 2.0, 2.0
 _QUICK = Shape(trials=20, epochs=3, identities=12, image_size_px=16)

@@ -26,11 +26,13 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from benchmarks.searching import SourceOptions
-from trainable import blocks, losses
-from trainable.backbones import BackboneSpec, create_backbone
 from trainable.config import TrialConfig
-from trainable.model import projection_head
-from trainable.pairs import PairTable, read_pairs
+from trainable.data.pairs import PairTable
+from trainable.data.read_pairs import read_pairs
+from trainable.model import blocks
+from trainable.model.backbones import BackboneSpec, create_backbone
+from trainable.model.encoder import projection_head
+from trainable.training import losses
 
 _BUILDING = threading.Lock()
 """Initial weights are drawn from torch's global generator, which trials in threads share: one is built at a time."""

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from benchmarks import report
 from benchmarks.made_results import make
-from tuner.command_line import parse
+from tuner.cli.parsing import parse
 
 RUNS, TRIALS, EPOCHS = (50, 100, 200), 50, 30
 TRIALS_S, COMPARE_S = 1.0, 5.0

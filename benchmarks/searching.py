@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from trainable.config import InputError
+from trainable.errors import InputError
 
 SPACE = Path(__file__).with_name("rate_and_temperature.py")
 
@@ -51,8 +51,10 @@ EMBEDDED = SourceOptions("turntable", "test_byobnet", "none", None, None, 64)
 
 def resolved(source: SourceOptions, console: Console) -> SourceOptions:
     """With the path of the data, which is rendered first where it is the embedded set; InputError if it is not there."""
-    from tuner.data_source import data_path  # here: the plain sides import this module, and need nothing of the search
-    from tuner.options import DataOptions
+    from tuner.cli.run_options import DataOptions
+    from tuner.inputs.dataset import (
+        data_path,  # here: the plain sides import this module, and need nothing of the search
+    )
 
     path = data_path(DataOptions(data=source.data), console)
     weights = source.weights if source.weights in ("none", "pretrained") else str(Path(source.weights).resolve())

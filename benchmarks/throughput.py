@@ -29,7 +29,8 @@ from benchmarks import report
 from benchmarks.plain_training import Job
 from benchmarks.searching import EMBEDDED, Searched, SourceOptions, resolved, search
 from trainable.config import TrialConfig
-from tuner.command_line import exit_code, parse
+from tuner.cli.parsing import parse
+from tuner.cli.process import exit_code
 
 LOSS_TOLERANCE = 0.01
 """Relative, of an epoch's mean contrastive loss. Memory formats and batch sizes round differently; training amplifies it."""

@@ -9,16 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-
-class InputError(Exception):
-    """A foreseeable mistake in what the user gave. Its message says what was got, what is valid and what to do."""
-
-
-def nearest(word: str, valid: list[str], count: int = 5) -> str:
-    """The valid words that look most like `word`, for an error message; empty when none does."""
-    from difflib import get_close_matches
-
-    return ", ".join(get_close_matches(word, valid, n=count, cutoff=0.5))
+from trainable.errors import InputError
 
 
 @dataclass(frozen=True)

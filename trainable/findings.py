@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from trainable.config import InputError
+from trainable.errors import InputError
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 """Verdicts. Nothing can come of a training whose data or model has a `fail`; a `warn` is for a person to judge."""

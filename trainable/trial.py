@@ -15,13 +15,13 @@ import torch
 from ray import tune
 from ray.util.metrics import Gauge
 
-from trainable.backbones import Backbone
-from trainable.computing import prepare_process
 from trainable.config import Settings, TrialConfig
-from trainable.inputs import Inputs
-from trainable.pairs import PairData
-from trainable.saved_state import STATE_FILE, load_state
-from trainable.training import Training, test_scores
+from trainable.data.pairs import PairData
+from trainable.model.backbones import Backbone
+from trainable.process import prepare_process
+from trainable.training.checkpoint import STATE_FILE, load_state
+from trainable.training.inputs import Inputs
+from trainable.training.loop import Training, test_scores
 
 REPORT_S = 1.0
 """A report costs about as much as a short epoch: epochs are reported together until so many seconds have passed."""

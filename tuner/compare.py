@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from tuner.command_line import exit_code, parse, plain_warnings
-from tuner.compare_options import CompareOptions
+from tuner.cli.compare_options import CompareOptions
+from tuner.cli.parsing import parse
+from tuner.cli.process import exit_code, plain_warnings
 
 
 @exit_code
@@ -14,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     options = parse(CompareOptions, arguments, prog="python -m tuner.compare")
     options.check()
-    from tuner.comparison_output import show  # here, so that --help and a mistyped option answer at once
+    from tuner.reporting.comparison import show  # here, so that --help and a mistyped option answer at once
 
     with plain_warnings():
         return show(options)

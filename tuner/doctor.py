@@ -6,9 +6,9 @@ import sys
 import time
 from collections.abc import Sequence
 
-from tuner.command_line import exit_code, leave, parse
-from tuner.doctor_options import DoctorOptions, LogOptions
-from tuner.loading import quick_imports
+from tuner.cli.doctor_options import DoctorOptions, LogOptions
+from tuner.cli.parsing import parse
+from tuner.cli.process import exit_code, leave, quick_imports
 
 
 @exit_code
@@ -23,14 +23,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if sys.stderr.isatty():
         print("loading PyTorch …", file=sys.stderr)
     with quick_imports():  # here, so that --help and a mistyped option answer at once
-        from tuner.examination import examine
+        from tuner.examination.before_training import examine
 
     return examine(options, started)
 
 
 def _explain_log(options: LogOptions, started: float) -> int:
     options.check()
-    from tuner.log_examination import examine_log
+    from tuner.examination.log import examine_log
 
     return examine_log(options, started)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tuner.command_line import exit_code, leave, parse, plain_warnings
-from tuner.loading import quick_imports
-from tuner.trial_options import ExportOptions
+from tuner.cli.parsing import parse
+from tuner.cli.process import exit_code, leave, plain_warnings, quick_imports
+from tuner.cli.stored_options import ExportOptions
 
 
 @exit_code
@@ -15,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(ExportOptions, arguments, prog="python -m tuner.export")
     options.source.check()
     with quick_imports():  # here, so that --help and a mistyped option answer at once
-        from tuner.exporting import export
+        from tuner.stored.export import export
 
     with plain_warnings():
         return export(options)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tuner.command_line import exit_code, leave, parse, plain_warnings
-from tuner.loading import quick_imports
-from tuner.trial_options import ReplayOptions
+from tuner.cli.parsing import parse
+from tuner.cli.process import exit_code, leave, plain_warnings, quick_imports
+from tuner.cli.stored_options import ReplayOptions
 
 
 @exit_code
@@ -15,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(ReplayOptions, arguments, prog="python -m tuner.replay")
     options.source.check()
     with quick_imports():  # here, so that --help and a mistyped option answer at once
-        from tuner.replaying import replay
+        from tuner.stored.reproduce import replay
 
     with plain_warnings():
         return replay(options.run, options.trial, options.source)

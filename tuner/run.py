@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 
-from tuner.cluster import Cluster, connect
-from tuner.command_line import exit_code, leave, parse
-from tuner.loading import quick_imports
-from tuner.options import RunOptions
+from tuner.cli.parsing import parse
+from tuner.cli.process import exit_code, leave, quick_imports
+from tuner.cli.run_options import RunOptions
+from tuner.cluster.connection import Cluster, connect
 
 
 @exit_code
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("loading PyTorch and Ray …", file=sys.stderr)
     with quick_imports():  # here, so that --help and a mistyped option answer at once
         cluster = _started_meanwhile(options) if arguments is None else None
-        from tuner.session import run_session
+        from tuner.search.session import run_session
 
     command = ["python", "-m", "tuner.run", *(sys.argv[1:] if arguments is None else arguments)]
     return run_session(options, command, started, cluster)
@@ -44,7 +44,7 @@ def _started_meanwhile(options: RunOptions) -> Cluster | None:
         return None
     with ThreadPoolExecutor(1) as pool:
         loading = pool.submit(
-            import_module, "trainable.training"
+            import_module, "trainable.training.loop"
         )  # nothing of Ray: no import waits for one of the other
         cluster = connect(options.hardware)
         loading.result()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from trainable.turntable import TurntableSpec, write
+from trainable.data.turntable import TurntableSpec, write
 
 
 @pytest.fixture(scope="session")

@@ -16,10 +16,10 @@ import pytest
 import ray
 from optuna.trial import TrialState
 
-from tests.on_ray.real_ray import SMALL, Here, Watch, alone, own_dashboard, table, until
+from tests.tools.real_ray import SMALL, Here, Watch, alone, own_dashboard, table, until
 from trainable.config import Settings
-from tuner.recording import Recorder
-from tuner.trial_record import TrialRecord
+from tuner.results.trial_record import TrialRecord
+from tuner.search.recorder import Recorder
 
 EPOCHS, TRIALS = 12, 3
 SICKENING = '''"""Does a learning rate that breaks the numbers end the search?"""

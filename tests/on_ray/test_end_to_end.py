@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.on_ray.real_ray import SMALL, Command, alone, dashboard, table
-from trainable import verification
+from tests.tools.real_ray import SMALL, Command, alone, dashboard, table
 from trainable.config import Settings
-from trainable.pairs import read_pairs
+from trainable.data.read_pairs import read_pairs
+from trainable.metrics import verification
 from tuner.export import main as export
 from tuner.replay import main as replay
-from tuner.schema import SCHEMAS
+from tuner.results.schema import SCHEMAS
 
 EPOCHS, TRIALS, VIEWS = 3, 4, 2
 NULL_IN_HEALTHY_TRIALS = {"error", "replay_of", "val_tar_at_far_1e1", "val_tar_at_far_1e2", "val_tar_at_far_1e3"}

@@ -14,13 +14,13 @@ import pytest
 from filelock import FileLock
 from optuna.trial import TrialState
 
-from tests.on_ray.real_ray import SMALL, Command, Here, alone, saved_states, table
+from tests.tools.real_ray import SMALL, Command, Here, alone, saved_states, table
 from trainable.config import Settings
-from trainable.saved_state import load_state
-from tuner.recording import Recorder
-from tuner.search import Stop
-from tuner.session import answered_signals
-from tuner.trial_record import TrialRecord
+from trainable.training.checkpoint import load_state
+from tuner.results.trial_record import TrialRecord
+from tuner.search.experiment import Stop
+from tuner.search.recorder import Recorder
+from tuner.search.signals import answered_signals
 
 EPOCHS, TRIALS = 12, 4  # the trials that are asked for at first
 
@@ -71,7 +71,7 @@ def is_between(recorder: Recorder, result: dict[str, Any], ended: int) -> bool:
 
 KILLED = """
 import os, signal
-from tests.on_ray.real_ray import watched
+from tests.tools.real_ray import watched
 from tests.on_ray.test_resume import is_between
 from tuner.run import main
 

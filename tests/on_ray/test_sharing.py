@@ -14,13 +14,13 @@ import ray
 import torch
 from rich.console import Console
 
-from tests.synthetic import pair_data
-from trainable import features
-from trainable.backbones import BackboneSpec, block_count, create_backbone
-from trainable.views import with_views
-from tuner import sharing
-from tuner.cluster import Share
-from tuner.feature_cache import FeatureCache
+from tests.tools.synthetic import pair_data
+from trainable.data.augmentation import with_views
+from trainable.model import features
+from trainable.model.backbones import BackboneSpec, block_count, create_backbone
+from tuner.cluster import shared_features
+from tuner.cluster.connection import Share
+from tuner.cluster.feature_cache import FeatureCache
 
 SIZE_PX = 32
 SHARE = Share(cpus=1, gpus=0, concurrent=2, device="cpu")
@@ -40,7 +40,7 @@ def share(
     data = pair_data(size_px=SIZE_PX, identities=360)
     backbone = create_backbone(BackboneSpec(name, image_size_px=SIZE_PX))
     output = Console(file=io.StringIO(), width=200)
-    shared = sharing.with_features(
+    shared = shared_features.with_features(
         data,
         backbone,
         [None, *range(block_count(backbone) + 1)],
@@ -60,11 +60,11 @@ def test_features_are_computed_over_the_workers_and_then_cached(
     first, said = share(tmp_path)
     assert "computed once" in said
     data = pair_data(size_px=SIZE_PX, identities=360)
-    assert len(data.pixels) > 2 * sharing._IMAGES_A_TASK, "several tasks must have worked on this"
+    assert len(data.pixels) > 2 * shared_features._IMAGES_A_TASK, "several tasks must have worked on this"
     expected = features.extract(create_backbone(BackboneSpec("test_resnet", image_size_px=SIZE_PX)), data.pixels, first)
     assert sorted(first) == [0, 1, 2, 3]
     assert all(np.array_equal(first[cut], expected[cut]) for cut in expected)
-    monkeypatch.setattr(sharing, "_compute", lambda *_: pytest.fail("the cache has every cut"))
+    monkeypatch.setattr(shared_features, "_compute", lambda *_: pytest.fail("the cache has every cut"))
     second, said = share(tmp_path)
     assert "from the cache" in said
     assert all(np.array_equal(second[cut], expected[cut]) for cut in expected)
@@ -96,7 +96,7 @@ def test_a_node_that_dies_takes_no_features_along(
 ) -> None:
     """One of two nodes is lost while it computes, with what it had computed: that is computed again, elsewhere."""
     mortal = next(node for node in cluster.list_all_nodes() if not node.head)
-    monkeypatch.setattr(sharing, "_IMAGES_A_TASK", 32)
+    monkeypatch.setattr(shared_features, "_IMAGES_A_TASK", 32)
     wait, calls = ray.wait, iter(range(1000))
 
     def waited(*arguments: Any, **options: Any) -> Any:
@@ -105,7 +105,7 @@ def test_a_node_that_dies_takes_no_features_along(
             cluster.remove_node(mortal)
         return answer
 
-    monkeypatch.setattr(sharing.ray, "wait", waited)
+    monkeypatch.setattr(shared_features.ray, "wait", waited)
     try:
         found, _ = share(tmp_path)
     finally:
@@ -150,7 +150,7 @@ def test_a_cut_with_numbers_beyond_halves_is_not_stored(tmp_path: Path, monkeypa
     monkeypatch.setattr(features, "harmless_halves", lambda *_: {0, 1})
     output = Console(file=io.StringIO(), width=200)
     options = {"memory_gb": 1.0, "cache": FeatureCache(tmp_path, limit_gb=1), "console": output}
-    found = sharing.with_features(data, backbone, [0, 1], SHARE, precision="fp16", **options).features
+    found = shared_features.with_features(data, backbone, [0, 1], SHARE, precision="fp16", **options).features
     assert list(found) == [1] and np.isfinite(found[1]).all()
     assert "[0] have numbers that fp16 cannot hold" in output.file.getvalue()
 
@@ -163,5 +163,5 @@ def test_views_are_extracted_like_images_and_cached_apart(tmp_path: Path) -> Non
     quiet = Console(file=io.StringIO())
     for source in (plain, data):
         options = {"memory_gb": 1.0, "cache": FeatureCache(tmp_path, limit_gb=1), "console": quiet}
-        found = sharing.with_features(source, backbone, [0], SHARE, **options).features[0]
+        found = shared_features.with_features(source, backbone, [0], SHARE, **options).features[0]
         assert np.array_equal(found, features.extract(backbone, source.pixels, [0])[0])

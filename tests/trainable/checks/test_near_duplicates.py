@@ -1,0 +1,96 @@
+"""Copies of images are found, whatever they were saved as; different things that look alike are not."""
+
+from __future__ import annotations
+
+import itertools
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance
+
+from trainable.checks import near_duplicates
+from trainable.checks.near_duplicates import near_copies, same_pixels, thumbnails
+
+SHARED = Path(__file__).parents[4] / "shared" / "data"
+
+
+def scenes(count: int, size_px: int = 64, seed: int = 0) -> np.ndarray:
+    """(count, S, S, 3): smooth random pictures, all different."""
+    random = np.random.default_rng(seed)
+    coarse = random.integers(0, 256, (count, 6, 6, 3), dtype=np.uint8)
+    return np.stack(
+        [np.asarray(Image.fromarray(c).resize((size_px, size_px), Image.Resampling.BICUBIC)) for c in coarse]
+    )
+
+
+def saved_again(image: np.ndarray) -> np.ndarray:
+    """As a small JPEG, slightly brighter, scaled back."""
+    small = ImageEnhance.Brightness(Image.fromarray(image).resize((48, 48))).enhance(1.02)
+    buffer = BytesIO()
+    small.save(buffer, "jpeg", quality=60)
+    return np.asarray(Image.open(buffer).resize(image.shape[:2]))
+
+
+def test_same_pixels_names_the_first_of_each_group():
+    """Every image belongs to the first one with the same pixels."""
+    pixels = scenes(3)[[0, 1, 0, 2, 1]]
+    assert same_pixels(pixels).tolist() == [0, 1, 0, 3, 1]
+
+
+def test_near_copies_finds_what_was_saved_again_and_nothing_else():
+    """A JPEG of lower size and quality is found; unrelated pictures, and blank ones, are not."""
+    pixels = np.concatenate(
+        [scenes(40), [saved_again(image) for image in scenes(40)[:10]], np.zeros((2, 64, 64, 3), "u1")]
+    )
+    assert near_copies(pixels, thumbnails(pixels)).tolist() == [[i, 40 + i] for i in range(10)]
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_near_copies_of_hardly_any_image(count):
+    """There is nothing to compare."""
+    assert near_copies(scenes(2)[:count], thumbnails(scenes(2)[:count])).shape == (0, 2)
+
+
+def test_close_hashes_are_those_that_a_comparison_of_all_with_all_finds():
+    """The bands lose none: the slow way beside the fast one."""
+    random = np.random.default_rng(1)
+    codes = random.integers(0, 2**63, 200, dtype=np.uint64)
+    for at in range(0, 200, 4):  # relatives, in up to 12 bits
+        flips = random.choice(63, size=at % 13, replace=False)
+        codes[at] = codes[at + 1] ^ np.uint64(sum(1 << int(bit) for bit in flips))
+    slow = [
+        [i, j]
+        for i, j in itertools.combinations(range(200), 2)
+        if int(codes[i] ^ codes[j]).bit_count() <= near_duplicates.NEAR_BITS
+    ]
+    assert len(slow) > 20
+    assert near_duplicates._close(codes).tolist() == slow
+
+
+@pytest.mark.parametrize("size_px", [16, 50, 64])
+def test_thumbnails_are_means_over_areas(size_px):
+    """Of any size: the mean colour of a thumbnail is that of the image."""
+    pixels = scenes(2, size_px)
+    thumbs = thumbnails(pixels).reshape(2, 16, 16, 3)
+    np.testing.assert_allclose(thumbs.mean(axis=(1, 2)), pixels.mean(axis=(1, 2)), rtol=1e-5)
+    if size_px % 16 == 0:
+        blocks = pixels.reshape(2, 16, size_px // 16, 16, size_px // 16, 3).mean(axis=(2, 4))
+        np.testing.assert_allclose(thumbs, blocks, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["coil100", "vehicle_reid"])
+def test_real_sets_hold_no_near_copies_of_different_things(name):
+    """Cars of one model, and boxes of one shape, are not taken for copies of each other."""
+    if not (SHARED / name).is_dir():
+        pytest.skip("the shared data sets are not here")
+    from trainable.data.images import decode
+    from trainable.data.read_pairs import read_pairs
+
+    table = read_pairs(SHARED / name / "pairs.csv")
+    pixels, _ = decode(table, 64)
+    identity = np.empty(len(pixels), dtype=np.int64)
+    identity[table.front], identity[table.angle] = table.front_identity, table.angle_identity
+    first, second = near_copies(pixels, thumbnails(pixels)).T
+    assert (identity[first] == identity[second]).all()

@@ -1,0 +1,167 @@
+"""Vital signs: what is measured fast once an epoch equals the slow measures, and a probe sees what a step did."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from trainable.metrics import spread, step_probe
+
+
+def embeddings(images: int, width: int, cone: float = 0.0) -> torch.Tensor:
+    """(m, E) unit vectors, drawn towards one direction by `cone`."""
+    drawn = torch.randn(images, width, generator=torch.Generator().manual_seed(0))
+    drawn[:, 0] += cone
+    return nn.functional.normalize(drawn, dim=1)
+
+
+def measured(rows: torch.Tensor) -> dict[str, float]:
+    """The vital signs of pairs (0, 1), (2, 3), …, each of one identity, which has the next pair too."""
+    ends = np.arange(len(rows)).reshape(-1, 2).T.ravel()
+    scores = (rows[ends[: len(ends) // 2]] * rows[ends[len(ends) // 2 :]]).sum(dim=1).clamp(-1, 1).numpy()
+    return spread.of_embeddings(scores, rows, spread.Sample(ends, ends // 4))
+
+
+@pytest.mark.parametrize("cone", [0.0, 5.0, 40.0])
+@pytest.mark.parametrize(("images", "width"), [(spread.ROWS, 24), (30, 8), (24, 64)])
+def test_the_spread_is_that_of_the_slow_measures(images, width, cone):
+    """Even and in a cone, with more rows than dimensions and fewer."""
+    rows = embeddings(images, width, cone)
+    found = measured(rows)
+    exact = rows.numpy()
+    assert found["mean_cosine"] == pytest.approx(
+        spread.mean_off_diagonal_cosine(exact, np.arange(images) // 4), abs=1e-5
+    )
+    assert found["uniformity"] == pytest.approx(spread.uniformity(exact), abs=1e-4)
+    assert found["rank_raw"] == pytest.approx(spread.rank_me(exact), rel=1e-3)
+    assert found["rank_centred"] == pytest.approx(spread.rank_me(exact, centred=True), rel=1e-3)
+    assert found["rank_limit"] == min(images, width)
+
+
+def test_a_constant_embedding_is_collapsed_and_not_rounded_away():
+    """All rows the same: cosine 1, uniformity 0, rank 1, and 0 when centred; every score is 1 in any precision."""
+    found = measured(embeddings(1, 16).repeat(60, 1))
+    assert found["mean_cosine"] == pytest.approx(1, abs=1e-5) and found["uniformity"] == pytest.approx(0, abs=1e-5)
+    assert found["rank_raw"] == pytest.approx(1, abs=1e-3) and found["rank_centred"] == 0
+    assert found["scores_tied_exact"] == 1
+
+
+def test_a_large_set_is_sampled_always_in_the_same_way():
+    """The measures of thousands of images are near those of all, the same every time, and no global state is drawn."""
+    rows = embeddings(4000, 16, cone=2.0)
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()
+    found = measured(rows)
+    assert found == measured(rows)
+    assert torch.equal(before[0], torch.get_rng_state()) and np.array_equal(before[1], np.random.get_state()[1])
+    exact = spread.mean_off_diagonal_cosine(rows.numpy(), np.arange(4000) // 4)
+    assert found["mean_cosine"] == pytest.approx(exact, abs=0.05)
+    assert found["uniformity"] == pytest.approx(spread.uniformity(rows.numpy()), abs=0.1)
+
+
+def test_scores_that_half_precision_rounds_to_one_are_told_from_true_ones():
+    """In bf16 a cosine of 0.999 is 1; computed anew it is not, and few others are the same to five digits."""
+    rows = embeddings(40, 16, cone=100.0)
+    ends = np.arange(40).reshape(-1, 2).T.ravel()
+    front, angle = rows[ends[:20]], rows[ends[20:]]
+    rounded = (front * angle).sum(dim=1).bfloat16().float().clamp(-1, 1).numpy()
+    found = spread.of_embeddings(rounded, rows, spread.Sample(ends, ends // 2))
+    assert found["scores_tied"] > 0.9 and found["scores_tied_exact"] < 0.2
+    assert (found["score_low"], found["score_high"]) == (rounded.min(), rounded.max())
+
+
+class Net(nn.Module):
+    """A head, a backbone and something frozen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head, self.backbone = nn.Linear(4, 2), nn.Linear(4, 4)
+
+
+def probed(step) -> dict[str, float | None]:
+    """What a probe finds around `step(net)`, of a net whose bias of the backbone is frozen."""
+    torch.manual_seed(0)
+    net = Net()
+    tensors = dict(net.named_parameters())
+    frozen = {"backbone.bias": tensors.pop("backbone.bias")}
+    probe = step_probe.StepProbe(tensors, frozen)
+    with probe:
+        step(net)
+    assert set(probe.found) == set(step_probe.PROBED)
+    return probe.found
+
+
+def descend(net: Net, *parts: str, lr: float = 0.5) -> None:
+    """A gradient for all, and a step of plain descent for the weights of these parts."""
+    net.head(net.backbone(torch.ones(3, 4))).sum().backward()
+    with torch.no_grad():
+        for name, parameter in net.named_parameters():
+            if name.startswith(parts) and name != "backbone.bias":
+                parameter -= lr * parameter.grad
+
+
+def test_a_probe_measures_gradients_and_steps_of_each_part():
+    """Plain descent moves a part by its gradient times the rate; a part that is left out has a ratio of 0."""
+    found = probed(lambda net: descend(net, "head"))
+    torch.manual_seed(0)
+    before = Net()
+    descend(before)
+    gradient = torch.cat([p.grad.ravel() for p in before.head.parameters()]).norm()
+    torch.manual_seed(0)
+    weights = torch.cat([p.detach().ravel() for p in Net().head.parameters()]).norm()
+    assert found["head_grad_norm"] == pytest.approx(float(gradient), rel=1e-5)
+    assert found["head_update_ratio"] == pytest.approx(float(0.5 * gradient / weights), rel=1e-4)
+    assert found["backbone_update_ratio"] == 0 and found["backbone_grad_norm"] > 0
+    assert found["frozen_moved"] == 0 and found["head_growth"] == 1
+
+
+def test_a_probe_measures_how_much_weights_have_grown_since_the_trial_began():
+    """Over the norm that they had when the probe was made, not that of the step before."""
+    net = Net()
+    probe = step_probe.StepProbe(dict(net.named_parameters()), {})
+    net.head.weight.data *= 3
+    net.head.bias.data *= 3
+    with probe:
+        descend(net)
+    assert probe.found["head_growth"] == pytest.approx(3) and probe.found["backbone_growth"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("own_cell_is_positive", "pull"), [(True, 1.0), (False, -1.0)])
+def test_a_probe_sees_which_way_pairs_of_label_0_are_pulled(own_cell_is_positive, pull):
+    """Together, as much as those of label 1, by a loss that takes them for positives; apart by one that does not."""
+    net = Net()
+    rows = embeddings(40, 16)
+    front, angle = rows[:20].clone().requires_grad_(), rows[20:]
+    labels = torch.arange(20) % 2
+    sign = torch.where(labels == 1, 1, 1 if own_cell_is_positive else -1)
+    probe = step_probe.StepProbe(dict(net.named_parameters()), {})
+    with probe:
+        probe.watch(front, angle, labels)
+        descend(net)
+        towards = angle - (front.detach() * angle).sum(dim=1, keepdim=True) * front.detach()
+        (-(sign[:, None] * front * towards / towards.square().sum(dim=1, keepdim=True)).sum()).backward()
+    assert probe.found["negative_pull"] == pytest.approx(pull, rel=1e-4)
+
+
+def test_a_probe_sees_a_part_without_gradient_and_a_frozen_tensor_that_moves():
+    """No backward pass: norms of 0; one number in a frozen tensor is enough."""
+
+    def nudge(net: Net) -> None:
+        net.backbone.bias.data += 1e-6
+
+    found = probed(nudge)
+    assert found["head_grad_norm"] == found["backbone_grad_norm"] == 0
+    assert found["frozen_moved"] == 1
+
+
+def test_a_probe_takes_a_skipped_step_for_unknown():
+    """A half-precision step whose gradient overflows moves nothing and is no symptom."""
+
+    def overflow(net: Net) -> None:
+        descend(net)
+        net.head.weight.grad.fill_(float("inf"))
+
+    found = probed(overflow)
+    assert found["head_update_ratio"] is None and found["head_grad_norm"] is None
+    assert found["backbone_grad_norm"] > 0

@@ -1,0 +1,327 @@
+"""Threshold, accuracy, ranking measures and intervals, against tests/reference.py, scikit-learn and simulation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+
+from tests.tools import reference
+from trainable.metrics import bootstrap, thresholds, verification
+
+
+@st.composite
+def scored_pairs(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    """Scores with many ties, -1 and 1 among them, and labels of both classes, in fp32 or fp64."""
+    size = draw(st.integers(2, 24))
+    grid = st.integers(-4, 4).map(lambda step: step / 4)
+    free = st.floats(-1, 1, width=32)
+    scores = draw(st.lists(draw(st.sampled_from([grid, free])), min_size=size, max_size=size))
+    labels = draw(st.lists(st.integers(0, 1), min_size=size, max_size=size).filter(lambda y: 0 < sum(y) < len(y)))
+    return np.array(scores, dtype=draw(st.sampled_from([np.float32, np.float64]))), np.array(labels)
+
+
+def simulated(pairs: int, seed: int = 0, gap: float = 0.5) -> tuple[np.ndarray, ...]:
+    """scores, labels, front and angle identities: every other pair positive, a negative links two identities."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(pairs) % 2
+    scores = np.clip(rng.normal(gap * labels - gap / 2, 0.3), -1, 1)
+    front = rng.permutation(np.arange(pairs) % (pairs // 2))
+    strangers = (front + rng.integers(1, pairs // 2, pairs)) % (pairs // 2)
+    return scores, labels, front, np.where(labels == 1, front, strangers)
+
+
+@settings(max_examples=150, deadline=None)
+@given(scored_pairs(), st.data())
+def test_best_threshold_is_the_brute_force_optimum(pairs, data):
+    """Its accuracy is that of trying every cut, its own cut reaches it, and its plateau is the widest such."""
+    scores, labels = pairs
+    weights = None
+    if data.draw(st.booleans()):
+        weights = np.array(data.draw(st.lists(st.integers(0, 3), min_size=len(scores), max_size=len(scores)))) / 3.0
+        if min(weights[labels == 1].sum(), weights[labels == 0].sum()) == 0:
+            return
+    found = thresholds.best_threshold(scores, labels, weights)
+    exact = scores.astype(np.float64)
+    best, width = reference.best_plateau(exact.tolist(), labels, weights)
+    assert found.accuracy == pytest.approx(best)
+    for cut in (found.value, found.high):
+        assert reference.accuracy(exact, labels, cut, weights) == pytest.approx(best)
+    assert found.high - found.low == pytest.approx(width, abs=2e-7)
+    assert found.low <= found.value <= found.high
+    assert np.array_equal(scores >= found.value, exact >= found.value), "fp32 scores may be compared as they are"
+
+
+def test_the_threshold_is_the_middle_of_the_widest_plateau():
+    """Between 0.2 and 0.6, both of which could be cut at; a lone negative above loses less than a narrow cut wins."""
+    found = thresholds.best_threshold(np.array([-0.5, 0.2, 0.6, 0.9]), np.array([0, 0, 1, 1]))
+    assert (found.value, found.low, found.high, found.accuracy) == (pytest.approx(0.4), 0.2, 0.6, 1.0)
+    two = thresholds.best_threshold(np.array([0.1, 0.2, 0.5, 0.9]), np.array([0, 1, 0, 1]))
+    assert (two.low, two.high, two.accuracy) == (0.5, 0.9, 0.75), "0.1 to 0.2 is as good and narrower"
+
+
+@pytest.mark.parametrize("level", [1.0, 0.3, -1.0, 0.0])
+def test_collapsed_scores_give_50_percent_whatever_the_order(level):
+    """Ties are never split: half of the pairs are right, also with all positives first."""
+    labels = np.repeat([1, 0], 10)
+    for order in (slice(None), slice(None, None, -1)):
+        found = thresholds.best_threshold(np.full(20, level, dtype=np.float32), labels[order])
+        assert found.accuracy == 0.5
+        assert thresholds.accuracy_at(np.full(20, level, dtype=np.float32), labels[order], found.value) == 0.5
+
+
+def test_accept_all_and_reject_all_stay_near_the_cosine_range():
+    """The ends reach to -1 and 1; only a score of exactly 1 that must be rejected takes the value one step past 1."""
+    scores = np.array([0.2, 0.4, 0.6, 0.8])
+    accept = thresholds.best_threshold(scores, np.array([1, 1, 1, 0]))
+    assert (accept.low, accept.high, accept.value) == (-1, 0.2, pytest.approx(-0.4)) and accept.accuracy == 0.75
+    reject = thresholds.best_threshold(scores, np.array([1, 0, 0, 0]))
+    assert (reject.low, reject.high, reject.value) == (0.8, 1, pytest.approx(0.9)) and reject.accuracy == 0.75
+    for dtype in (np.float32, np.float64):
+        top = np.array([1.0, 1.0, 1.0], dtype=dtype)
+        found = thresholds.best_threshold(top, np.array([1, 0, 0]))
+        assert 1 < found.value < 1 + 1e-6 and thresholds.accuracy_at(top, [1, 0, 0], found.value) == pytest.approx(
+            2 / 3
+        )
+        assert not (top >= found.value).any()
+
+
+def test_neighbouring_floats_are_told_apart():
+    """No float lies between the two scores: the cut is the upper one, which is accepted."""
+    scores = np.array([0.5, np.nextafter(np.float32(0.5), np.float32(1))], dtype=np.float32)
+    found = thresholds.best_threshold(scores, np.array([0, 1]))
+    assert found.accuracy == 1 and found.value == scores[1]
+    assert thresholds.accuracy_at(scores, [0, 1], found.value) == 1
+    assert thresholds.accuracy_at(scores, [0, 1], float(scores[0])) == 0.5
+
+
+def test_weights_move_the_threshold():
+    """A heavy negative is rejected at the cost of light positives; a pair of weight 0 has no say."""
+    scores, labels = np.array([0.1, 0.3, 0.5, 0.7]), np.array([1, 1, 0, 1])
+    assert thresholds.best_threshold(scores, labels).value < 0.1
+    heavy = thresholds.best_threshold(scores, labels, np.array([1, 1, 5, 1]))
+    assert 0.5 < heavy.value <= 0.7 and heavy.accuracy == pytest.approx(6 / 8)
+    silent = thresholds.best_threshold(scores, labels, np.array([1, 0, 1, 1]))
+    assert silent == thresholds.best_threshold(scores[[0, 2, 3]], labels[[0, 2, 3]])
+    for bad in ([1, 1, 0, 1], [1, 1, -1, 1], [1, 1, np.nan, 1], [1, 1]):
+        with pytest.raises(ValueError, match="weight"):
+            thresholds.best_threshold(scores, labels, np.array(bad))
+
+
+@pytest.mark.parametrize(
+    ("scores", "labels", "message"),
+    [
+        ([0.1, 0.2], [1, 1], "one label"),
+        ([0.1, 0.2], [0, 0], "one label"),
+        ([0.1, np.nan], [0, 1], "1 of 2 scores are NaN or infinite"),
+        ([0.1, 0.2], [0, 2], "0 or 1"),
+        ([0.1, 0.2, 0.3], [0, 1], "do not fit"),
+    ],
+)
+def test_pairs_that_cannot_be_judged_are_refused(scores, labels, message):
+    """A single class, a score that is not a number, another label or another length: ValueError from every function."""
+    scores, labels = np.array(scores), np.array(labels)
+    identities = np.arange(len(scores))
+    for judge in (
+        lambda: thresholds.best_threshold(scores, labels),
+        lambda: verification.verify(scores, labels),
+        lambda: thresholds.accuracy_at(scores, labels, 0.5),
+        lambda: thresholds.cross_fitted(scores, labels, identities, identities),
+        lambda: bootstrap.auc_interval(scores, labels, np.ones((3, len(scores)))),
+    ):
+        with pytest.raises(ValueError, match=message):
+            judge()
+
+
+def test_accuracies_count_decisions_at_or_above_the_threshold():
+    """A score equal to the threshold is accepted; balanced accuracy weighs the classes alike."""
+    scores, labels = np.array([0.9, 0.5, 0.5, 0.1, 0.0]), np.array([1, 1, 0, 0, 0])
+    assert thresholds.accuracy_at(scores, labels, 0.5) == 0.8
+    assert thresholds.balanced_accuracy_at(scores, labels, 0.5) == pytest.approx((1 + 2 / 3) / 2)
+    assert thresholds.correct_at(scores, labels, 0.5).tolist() == [True, True, False, True, True]
+
+
+@settings(max_examples=60, deadline=None)
+@given(scored_pairs())
+def test_verify_is_the_loop_reference(pairs):
+    """AUC, average precision, EER, TAR, similarities and d', ties included; AUC is scikit-learn's too."""
+    scores, labels = pairs
+    found = verification.verify(scores, labels)
+    exact = scores.astype(np.float64)
+    assert found.auc == pytest.approx(reference.auc(exact, labels))
+    assert found.auc == pytest.approx(roc_auc_score(labels, exact))
+    assert found.average_precision == pytest.approx(reference.average_precision(exact, labels))
+    assert found.eer == pytest.approx(reference.equal_error_rate(exact, labels))
+    assert found.tar_at_far_1e1 == reference.tar_at_far(exact, labels, 10)
+    assert found.tar_at_far_1e2 is None and found.tar_at_far_1e3 is None
+    assert found.positive_similarity == pytest.approx(exact[labels == 1].mean())
+    assert found.negative_similarity == pytest.approx(exact[labels == 0].mean())
+    assert found.similarity_gap == pytest.approx(found.positive_similarity - found.negative_similarity)
+    if found.d_prime is not None:
+        assert found.d_prime == pytest.approx(reference.d_prime(exact, labels))
+
+
+def test_tar_at_far_needs_enough_negatives():
+    """1e-3 is absent below 1000 negatives and right from there on; 1e-2 from 100."""
+    rng = np.random.default_rng(0)
+    for negatives in (99, 100, 999, 1000):
+        labels = np.repeat([1, 0], [50, negatives])
+        scores = rng.normal(labels, 0.5)
+        found = verification.verify(scores, labels)
+        assert found.tar_at_far_1e2 == reference.tar_at_far(scores, labels, 100)
+        assert found.tar_at_far_1e3 == reference.tar_at_far(scores, labels, 1000)
+        assert (found.tar_at_far_1e2 is None) == (negatives < 100)
+        assert (found.tar_at_far_1e3 is None) == (negatives < 1000)
+
+
+def test_collapsed_scores_have_no_separation():
+    """AUC and EER a half, gap 0, d' absent rather than 0 or infinite."""
+    found = verification.verify(np.full(20, 0.998, dtype=np.float32), np.arange(20) % 2)
+    assert (found.auc, found.eer, found.similarity_gap, found.d_prime) == (0.5, 0.5, 0, None)
+    assert found.tar_at_far_1e1 == 0
+
+
+def test_random_scores_look_better_in_sample_than_they_are():
+    """At n = 100 the best in-sample accuracy averages 0.558; cross-fitted it is what it should be, a half."""
+    in_sample, fitted = [], []
+    for seed in range(200):
+        scores, labels, front, angle = simulated(100, seed, gap=0)
+        in_sample.append(thresholds.best_threshold(scores, labels).accuracy)
+        fitted.append(thresholds.cross_fitted(scores, labels, front, angle).accuracy)
+    assert np.mean(in_sample) == pytest.approx(0.558, abs=0.006)
+    assert np.mean(fitted) == pytest.approx(0.5, abs=0.012)
+
+
+def test_cross_fitted_accuracy_of_separable_scores_is_near_the_in_sample_one():
+    """Per-pair correctness is that of the thresholds given back, and their mean is the accuracy."""
+    scores, labels, front, angle = simulated(400)
+    found = thresholds.cross_fitted(scores, labels, front, angle)
+    assert np.array_equal(found.correct, (scores >= found.thresholds) == (labels == 1))
+    assert found.accuracy == found.correct.mean()
+    assert found.accuracy == pytest.approx(thresholds.best_threshold(scores, labels).accuracy, abs=0.04)
+
+
+def test_no_pair_meets_a_threshold_in_which_its_identities_had_a_say():
+    """Changing the scores of every pair that shares an identity with pair 0 leaves pair 0's threshold as it was."""
+    scores, labels, front, angle = simulated(60)
+    before = thresholds.cross_fitted(scores, labels, front, angle)
+    shares = np.isin(front, [front[1], angle[1]]) | np.isin(angle, [front[1], angle[1]])
+    assert 1 < shares.sum() < 30
+    after = thresholds.cross_fitted(np.where(shares, -scores, scores), labels, front, angle)
+    assert after.thresholds[1] == before.thresholds[1]
+    assert not np.array_equal(after.thresholds, before.thresholds)
+
+
+def test_a_cross_fitted_threshold_is_the_reweighted_best_threshold_of_the_rest():
+    """With one identity a fold the rest is known without the deal: the pairs that share none of the two identities."""
+    scores, labels, front, angle = simulated(40)
+    found = thresholds.cross_fitted(scores, labels, front, angle, folds=20)
+    for pair in range(40):
+        own = [front[pair], angle[pair]]
+        rest = ~(np.isin(front, own) | np.isin(angle, own))
+        weights = np.where(labels[rest] == 1, 20 / labels[rest].sum(), 20 / (1 - labels[rest]).sum())
+        expected = thresholds.best_threshold(scores[rest], labels[rest], weights)
+        assert found.thresholds[pair] == pytest.approx(expected.value)
+
+
+def test_cross_fitting_is_deterministic_and_blind_to_the_order_of_the_pairs():
+    """Same seed, same thresholds, also shuffled and with identities as text; another seed deals otherwise."""
+    scores, labels, front, angle = simulated(120)
+    first = thresholds.cross_fitted(scores, labels, front, angle)
+    order = np.random.default_rng(5).permutation(120)
+    again = thresholds.cross_fitted(scores[order], labels[order], front[order], angle[order])
+    assert np.array_equal(again.thresholds, first.thresholds[order])
+    texts = np.char.zfill(front.astype(str), 4), np.char.zfill(angle.astype(str), 4)
+    assert np.array_equal(thresholds.cross_fitted(scores, labels, *texts).thresholds, first.thresholds)
+    assert not np.array_equal(
+        thresholds.cross_fitted(scores, labels, front, angle, seed=1).thresholds, first.thresholds
+    )
+
+
+def test_few_identities_are_cross_fitted_as_well_as_they_can_be():
+    """Fewer identities than folds: one a fold. Too few for any rest to hold both labels: ValueError, saying so."""
+    labels = np.array([1, 1, 1, 1, 0, 0, 0, 0])
+    scores = np.array([0.9, 0.8, 0.7, 0.6, 0.1, 0.2, 0.3, 0.0])
+    front, angle = np.array([0, 1, 2, 3, 0, 1, 2, 3]), np.array([0, 1, 2, 3, 1, 0, 3, 2])
+    assert thresholds.cross_fitted(scores, labels, front, angle).accuracy == 1
+    assert thresholds.cross_fitted(scores, labels, front, angle, folds=2).accuracy == 1, "two folds are doubled to four"
+    with pytest.raises(ValueError, match="2 identities in 4 pairs are too few"):
+        thresholds.cross_fitted(scores[[0, 1, 4, 5]], labels[[0, 1, 4, 5]], front[[0, 1, 4, 5]], angle[[0, 1, 4, 5]])
+    with pytest.raises(ValueError, match="identities have shapes"):
+        thresholds.cross_fitted(scores, labels, front[:3], angle)
+
+
+def test_resamples_weigh_a_pair_by_the_counts_of_its_identities():
+    """A pair of one identity by its count, once; a pair of two by the product; as many draws as identities."""
+    front, angle = np.array([0, 1, 2, 0, 1]), np.array([0, 1, 2, 1, 2])
+    weights = bootstrap.identity_resamples(front, angle, resamples=50, seed=3)
+    assert weights.shape == (50, 5) and weights.dtype == np.float32
+    assert (weights[:, :3].sum(axis=1) == 3).all()
+    assert np.array_equal(weights[:, 3], weights[:, 0] * weights[:, 1])
+    assert np.array_equal(weights[:, 4], weights[:, 1] * weights[:, 2])
+    assert np.array_equal(weights, bootstrap.identity_resamples(front, angle, resamples=50, seed=3))
+    assert not np.array_equal(weights, bootstrap.identity_resamples(front, angle, resamples=50, seed=4))
+    assert bootstrap.identity_resamples(front, angle).shape[0] == 1000
+
+
+def test_intervals_are_percentiles_of_the_weighted_loop_reference():
+    """Mean, difference and AUC (ties included), one resample at a time; unusable resamples are left out."""
+    scores, labels, front, angle = simulated(24)
+    scores = scores.round(1)
+    weights = bootstrap.identity_resamples(front, angle, resamples=60)
+    weights[0], weights[1] = 0, labels
+    correct, other = thresholds.correct_at(scores, labels, 0.0), thresholds.correct_at(scores, labels, 0.3)
+    means = [np.average(correct, weights=w) for w in weights[1:]]
+    assert bootstrap.interval(correct, weights) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])))
+    gaps = [np.average(correct * 1.0 - other, weights=w) for w in weights[1:]]
+    assert bootstrap.difference_interval(correct, other, weights, 0.8) == pytest.approx(
+        tuple(np.quantile(gaps, [0.1, 0.9]))
+    )
+    aucs = [reference.auc(scores, labels, w) for w in weights[2:] if min(w @ labels, w @ (1 - labels)) > 0]
+    assert bootstrap.auc_interval(scores, labels, weights) == pytest.approx(tuple(np.quantile(aucs, [0.025, 0.975])))
+    for unusable in (
+        lambda: bootstrap.interval(correct, weights[:1]),
+        lambda: bootstrap.auc_interval(scores, labels, weights[:2]),
+    ):
+        with pytest.raises(ValueError, match="no resample is usable"):
+            unusable()
+
+
+def test_the_interval_covers_the_truth_95_percent_of_the_time():
+    """Independent identities, true accuracy 0.8: about 95 of 100 intervals of accuracy hold it."""
+    rng, pairs = np.random.default_rng(0), np.arange(250)
+    weights = bootstrap.identity_resamples(pairs, pairs, resamples=400)
+    intervals = [bootstrap.interval(rng.random(250) < 0.8, weights) for _ in range(1000)]
+    assert np.mean([low <= 0.8 <= high for low, high in intervals]) == pytest.approx(0.95, abs=0.02)
+
+
+def test_pairs_that_share_an_identity_make_the_interval_wider():
+    """Where whole identities succeed or fail, a bootstrap of pairs claims too much; one of identities does not."""
+    rng = np.random.default_rng(0)
+    identity = np.arange(200) // 10
+    by_identity = bootstrap.identity_resamples(identity, identity, resamples=400)
+    by_pair = bootstrap.identity_resamples(np.arange(200), np.arange(200), resamples=400)
+    covered = {"identity": 0, "pair": 0}
+    for _ in range(200):
+        correct = (rng.random(20) < 0.7)[identity]
+        wide, narrow = bootstrap.interval(correct, by_identity), bootstrap.interval(correct, by_pair)
+        assert wide[1] - wide[0] > 1.8 * (narrow[1] - narrow[0]) or correct.mean() in (0, 1)
+        covered["identity"] += wide[0] <= 0.7 <= wide[1]
+        covered["pair"] += narrow[0] <= 0.7 <= narrow[1]
+    assert covered["identity"] / 200 > 0.88 and covered["pair"] / 200 < 0.6
+
+
+def test_negatives_that_link_two_identities_widen_the_auc_interval_too():
+    """Scores driven by the identities: resampling identities is wider than resampling pairs."""
+    rng = np.random.default_rng(1)
+    _, labels, front, angle = simulated(200)
+    front, angle = front % 15, angle % 15
+    angle = np.where((labels == 0) & (front == angle), (angle + 1) % 15, angle)
+    effect = rng.normal(size=15)
+    scores = labels + effect[front] + effect[angle] + 0.1 * rng.normal(size=200)
+    wide = bootstrap.auc_interval(scores, labels, bootstrap.identity_resamples(front, angle))
+    narrow = bootstrap.auc_interval(scores, labels, bootstrap.identity_resamples(np.arange(200), np.arange(200)))
+    assert wide[0] < verification.verify(scores, labels).auc < wide[1]
+    assert wide[1] - wide[0] > 1.3 * (narrow[1] - narrow[0])

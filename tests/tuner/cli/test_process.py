@@ -1,0 +1,38 @@
+"""How commands begin and end: imports without a search for garbage, and an end that waits for nothing."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+
+import pytest
+
+from tuner.cli.process import quick_imports
+
+
+def test_nothing_is_collected_meanwhile():
+    """Afterwards it is again, whatever happened."""
+    with pytest.raises(ImportError), quick_imports():
+        assert not gc.isenabled()
+        raise ImportError
+    assert gc.isenabled()
+    gc.unfreeze()
+
+
+def test_workers_import_what_trials_need():
+    """By the one module that they are told to import."""
+    code = (
+        "import sys, tuner.cluster.worker_imports; print('trainable.trial' in sys.modules and 'torch' in sys.modules)"
+    )
+    asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert asked.stdout == "True\n"
+
+
+def test_a_command_ends_with_its_code_and_what_it_printed():
+    """What was to be done at the end is done, and nothing printed is lost in a pipe."""
+    code = (
+        "import atexit; from tuner.cli.process import leave; atexit.register(print, 'at the end'); print(1); leave(3)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (3, "1\nat the end\n")

@@ -1,0 +1,1 @@
+"""What data and model are worth before training: one finding a check."""

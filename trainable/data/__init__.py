@@ -1,0 +1,1 @@
+"""Pairs and their images: read, checked, split, decoded, augmented; the embedded set."""

@@ -1,0 +1,128 @@
+"""The pair table: read, validated and split by identity; and the arrays of it that a trial needs."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from trainable.data.splits import SPLITS
+from trainable.findings import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class PairTable:
+    """n pairs over m distinct images and k identities; no identity is in two splits, unless that was tolerated."""
+
+    source: str
+    """The table or folder, as it was given."""
+    images: tuple[Path | bytes, ...]
+    """(m,) absolute paths, or encoded images."""
+    image_names: tuple[str, ...]
+    """(m,) what messages call each image: its path as the table spells it, or its row."""
+    front: np.ndarray
+    """(n,) int64 index into `images`."""
+    angle: np.ndarray
+    """(n,) int64 index into `images`."""
+    pair_label: np.ndarray
+    """(n,) int8, 1 (same) or 0 (different)."""
+    front_identity: np.ndarray
+    """(n,) int64 index into `identity_names`."""
+    angle_identity: np.ndarray
+    """(n,) int64 index into `identity_names`."""
+    identity_names: tuple[str, ...]
+    """(k,) as the table names them; a derived identity has the name of its first image."""
+    split: np.ndarray
+    """(n,) text, each of SPLITS."""
+    dropped: int = 0
+    """Negative pairs that were left out because their identities fell to different splits."""
+    notes: tuple[str, ...] = ()
+    """What was decided for the user, in sentences to show once."""
+
+    def rows(self, split: str) -> np.ndarray:
+        """(rows,) indices of the pairs of a split."""
+        return np.flatnonzero(self.split == SPLITS[split_code(split)])
+
+    def fingerprint(self) -> str:
+        """Hash of pairs, labels, identities, splits and image names; `images.decode` gives that of what images show."""
+        digest = hashlib.sha256()
+        for array in (self.front, self.angle, self.pair_label, self.front_identity, self.angle_identity):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        for words in (self.split.tolist(), self.image_names, self.identity_names):
+            digest.update("\0".join((str(len(words)), *words, "")).encode(errors="surrogateescape"))
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class PairData:
+    """What a trial needs of a pair table, in plain arrays. They may be read-only: never write into them."""
+
+    pixels: np.ndarray
+    """(views · m, S, S, 3) uint8 RGB: view v of image i in row v · m + i, the plain images first."""
+    front: np.ndarray
+    """(n,) int64 index of an image, and of its plain view in `pixels`."""
+    angle: np.ndarray
+    """(n,) int64 index of an image, and of its plain view in `pixels`."""
+    pair_label: np.ndarray
+    """(n,) int8, 1 (same) or 0 (different)."""
+    front_identity: np.ndarray
+    """(n,) int64 codes."""
+    angle_identity: np.ndarray
+    """(n,) int64 codes."""
+    split: np.ndarray
+    """(n,) int8 index into SPLITS."""
+    fingerprint: str
+    """Of the plain images: equal fingerprints mean equal images, at the same size, in the same order."""
+    features: Mapping[int, np.ndarray] = field(default_factory=dict)
+    """By `trainable_blocks`: (views · m, ...) activations at that cut, row for row, where they were computed."""
+    views: int = 1
+    """How many views there are of each image; the first is the plain one."""
+
+    @classmethod
+    def of(cls, table: PairTable, pixels: np.ndarray, fingerprint: str, views: int = 1) -> PairData:
+        """The arrays of `table`, with pixels (m, S, S, 3) and their fingerprint as `images.decode` gives them, or
+        with what `augmentation.with_views` made of them."""
+        rows = views * len(table.images)
+        if pixels.dtype != np.uint8 or pixels.ndim != 4 or len(pixels) != rows or pixels.shape[3] != 3:
+            raise ValueError(f"pixels must be ({rows}, S, S, 3) uint8, got {pixels.shape} {pixels.dtype}")
+        codes = np.array([table.split == name for name in SPLITS]).argmax(axis=0).astype(np.int8)
+        identities = table.front_identity, table.angle_identity
+        columns = table.front, table.angle, table.pair_label, *identities, codes
+        return cls(pixels, *columns, fingerprint, views=views)
+
+    @property
+    def images(self) -> int:
+        """How many images there are, m, whatever the number of views."""
+        return len(self.pixels) // self.views
+
+    def rows(self, split: str) -> np.ndarray:
+        """(rows,) indices of the pairs of a split."""
+        return np.flatnonzero(self.split == split_code(split))
+
+
+def split_code(split: str) -> int:
+    """The split's index into SPLITS; ValueError if there is no such split."""
+    if split not in SPLITS:
+        raise ValueError(f"no split {split!r}; valid are {', '.join(SPLITS)}")
+    return SPLITS.index(split)
+
+
+def check_batch(table: PairTable | PairData, batch_size: int) -> None:
+    """InputError unless the training split can fill a batch of different things: it needs at least `batch_size` pairs
+    and a quarter as many identities, two at least."""
+    rows = table.rows("train")
+    identities = len(np.union1d(table.front_identity[rows], table.angle_identity[rows]))
+    needed = max(2, math.ceil(batch_size / 4))
+    if len(rows) >= batch_size and identities >= needed:
+        return
+    largest = min(len(rows), 4 * identities) if identities >= 2 else 0
+    remedy = f"Use --batch-size {largest} or less, or add data" if largest >= 2 else "Add pairs of other identities"
+    raise DataError(
+        "enough for a batch",
+        f"the train split has {len(rows)} pairs of {identities} identities",
+        f"valid for a batch of {batch_size} is at least {batch_size} pairs of {needed} identities. {remedy}.",
+    )

@@ -1,0 +1,202 @@
+"""The pair table of a file or folder: read, checked, split by identity."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from trainable.data import rules as checks
+from trainable.data.folders import read_folder
+from trainable.data.pairs import PairTable
+from trainable.data.splits import SPLITS, connected, make_splits
+from trainable.data.tables import SIDES, SUFFIXES, read_file
+from trainable.errors import InputError, nearest
+from trainable.findings import DataError
+
+_TABLES_IN_A_FOLDER = ("pairs.csv", "pairs.parquet", "metadata.csv", "metadata.parquet")
+
+
+def read_pairs(
+    path: str | Path,
+    seed: int = 0,
+    fractions: tuple[float, float, float] = (0.6, 0.2, 0.2),
+    tolerated: list[DataError] | None = None,
+) -> PairTable:
+    """The pair table in a CSV or Parquet file, or of a folder of identities; every mistake in it is an InputError.
+
+    tolerated: a list that takes the mistakes that a training could run with (labels that contradict each other or the
+    identities, identities in two splits), in place of raising them.
+
+    Identities. `front_identity` and `angle_identity` name them. A single `identity` names that of the front image, and
+    of the angle image too in a positive pair; the angle image of a negative pair has the identity that other rows give
+    that image, else one of its own. Without any, images that positive pairs join are one identity.
+
+    Splits. Without a column `split` they are made by `seed`, train, val and test in proportion to `fractions`; see
+    `splits.make_splits`. Negative pairs that this tears apart are counted in `dropped`.
+    """
+    if len(fractions) != len(SPLITS) or min(fractions) <= 0 or not math.isclose(sum(fractions), 1, abs_tol=1e-6):
+        raise InputError(
+            f"fractions are {fractions!r}; valid are three numbers above 0 that sum to 1, for {', '.join(SPLITS)}. "
+            "Change them."
+        )
+    source, (rows, base, notes) = str(path), _rows(Path(path), seed, fractions)
+    checks.check_cells(source, rows)
+    pair_label = checks.labels_of(source, rows)
+    images, names, front, angle = _images(source, rows, base)
+    repeated = checks.held(tolerated, checks.check_one_label, source, rows.index, front, angle, pair_label, names)
+    if repeated:
+        notes += (f"rows that repeat the pair of another row: {repeated}; each counts as a pair",)
+    of_image, identity_names = _identities(source, rows, front, angle, pair_label, names, tolerated)
+    identities = of_image[front], of_image[angle]
+    derived = not {"identity", "front_identity"} & set(rows.columns)
+    if not any(fault.finding.check == checks.LABELS_FIT for fault in tolerated or ()):
+        fit = source, rows.index, pair_label, identities, identity_names, derived
+        checks.held(tolerated, checks.check_labels_fit, *fit)
+    split, made = _splits(source, rows, identities, pair_label, identity_names, seed, fractions, tolerated)
+    table = PairTable(
+        source, images, names, front, angle, pair_label, *identities, identity_names,
+        np.array(SPLITS)[split], int(np.sum(split < 0)), notes + made,
+    )  # fmt: skip
+    return _without(table, split < 0)
+
+
+def _rows(path: Path, seed: int, fractions: tuple[float, float, float]) -> tuple[pd.DataFrame, Path, tuple[str, ...]]:
+    """The rows of a table or a folder, the folder that their paths are relative to, and notes."""
+    if path.is_dir():
+        tables = [path / name for name in _TABLES_IN_A_FOLDER if (path / name).is_file()]
+        if not tables:
+            rows, notes = read_folder(path, seed, fractions)
+            return rows, path.absolute(), notes
+        return read_file(tables[0]), path.absolute(), (f"of the folder {path} the table {tables[0].name} is read",)
+    if not path.exists():
+        raise InputError(_no_such_file(path))
+    return read_file(path), path.absolute().parent, ()
+
+
+def _no_such_file(path: Path) -> str:
+    folder = path.absolute().parent
+    valid = f"valid is a pair table ({' or '.join(SUFFIXES)}) or a folder of identities"
+    if not folder.is_dir():
+        return f"there is no {path}, nor the folder {folder}; {valid}. Correct the path."
+    there = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() or entry.suffix.lower() in SUFFIXES)
+    near = nearest(path.name, there) or ", ".join(there[:5]) or "no table and no folder"
+    return f"there is no {path}; {valid}. In {folder} there is: {near}. Correct the path."
+
+
+def _images(
+    source: str, rows: pd.DataFrame, base: Path
+) -> tuple[tuple[Path | bytes, ...], tuple[str, ...], np.ndarray, np.ndarray]:
+    """The m distinct images, their names, and the (n,) indices of the front and angle images; every file exists."""
+    cells = np.concatenate([rows[side].to_numpy() for side in SIDES])
+    names = np.concatenate([rows[f"{side}_name"].to_numpy() for side in SIDES])
+    spelt, distinct = pd.factorize(cells)  # each spelling once: a table repeats its images
+    folder = str(base)
+    keys = np.empty(len(distinct), dtype=object)
+    keys[:] = [v if isinstance(v, bytes) else os.path.normpath(os.path.join(folder, v)) for v in distinct]  # noqa: PTH118
+    of_key, images = pd.factorize(keys)
+    index = of_key[spelt]
+    names = names[np.unique(index, return_index=True)[1]]
+    missing = [k for k, image in enumerate(images) if isinstance(image, str) and not os.path.isfile(image)]  # noqa: PTH113
+    if missing:
+        raise DataError(
+            "readable images",
+            f"{source}: {len(missing)} of {len(images)} images are missing:"
+            f"{checks.listing([names[k] for k in missing])}",
+            f"Valid are paths of files, absolute or relative to {base}. Restore the files, or correct or remove their "
+            "rows.",
+        )
+    paths = tuple(image if isinstance(image, bytes) else Path(image) for image in images)
+    front, angle = np.split(index.astype(np.int64), 2)
+    return paths, tuple(map(str, names)), front, angle
+
+
+def _identities(
+    source: str,
+    rows: pd.DataFrame,
+    front: np.ndarray,
+    angle: np.ndarray,
+    pair_label: np.ndarray,
+    names: tuple[str, ...],
+    tolerated: list[DataError] | None,
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """(m,) identity code of each image, and the names of the identities."""
+    positive = pair_label == 1
+    if "front_identity" in rows:
+        shown = np.concatenate([front, angle])
+        given = pd.concat([rows["front_identity"], rows["angle_identity"]])
+    elif "identity" in rows:
+        shown = np.concatenate([front, angle[positive]])
+        given = pd.concat([rows["identity"], rows["identity"][positive]])
+    else:
+        of_image = connected(front[positive], angle[positive], len(names))
+        first = np.unique(of_image, return_index=True)[1]
+        return of_image, tuple(names[k] for k in first)
+    codes, known = pd.factorize(given.astype(str).str.strip().to_numpy(dtype=object))
+    if "front_identity" in rows:
+        halves = codes[: len(front)], codes[len(front) :]
+        checks.held(tolerated, checks.check_labels_fit, source, rows.index, pair_label, halves, known, False)
+    of_image = np.full(len(names), -1, dtype=np.int64)
+    of_image[shown] = codes
+    torn = np.unique(shown[of_image[shown] != codes])
+    if len(torn):
+        found = [f"{names[k]}: {', '.join(known[np.unique(codes[shown == k])][:5])}" for k in torn[: checks.LISTED]]
+        raise DataError(
+            "one identity for an image",
+            f"{source}: {len(torn)} of {len(names)} images are given more than one identity:"
+            f"{checks.listing(found, len(torn))}",
+            "Valid is one identity for an image, wherever it appears. Correct or remove these rows.",
+        )
+    unknown = np.flatnonzero(of_image < 0)
+    of_image[unknown] = len(known) + np.arange(len(unknown))
+    return of_image, (*known, *(names[k] for k in unknown))
+
+
+def _splits(
+    source: str,
+    rows: pd.DataFrame,
+    identities: tuple[np.ndarray, np.ndarray],
+    pair_label: np.ndarray,
+    identity_names: tuple[str, ...],
+    seed: int,
+    fractions: tuple[float, float, float],
+    tolerated: list[DataError] | None,
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """(n,) split codes, -1 for a pair to leave out, and notes."""
+    if "split" in rows:
+        split = checks.splits_of(source, rows)
+        checks.check_splits(source, split, pair_label)
+        checks.held(tolerated, checks.check_disjoint, source, split, *identities, identity_names)
+        return split, ()
+    split = make_splits(*identities, pair_label, seed, fractions)
+    if split is None:
+        raise DataError(
+            "splits",
+            f"{source}: its {len(identity_names)} identities in {len(rows)} pairs cannot be dealt to "
+            f"{', '.join(SPLITS)} so that each has pairs of both labels and none shares an identity",
+            "valid is at least two identities, with a positive and a negative pair among them, for each split. Add "
+            "pairs of more identities, or a column `split`.",
+        )
+    lost = int(np.sum(split < 0))
+    note = f"the table has no column `split`: identities were dealt to {', '.join(SPLITS)} by seed {seed}"
+    if lost:
+        negatives = int(np.sum(pair_label == 0))
+        note += f", and {lost} of {negatives} negative pairs, whose identities came apart, were left out"
+    return split, (note,)
+
+
+def _without(table: PairTable, left_out: np.ndarray) -> PairTable:
+    """The table without the pairs of the mask (n,), nor the images and identities that only they have."""
+    if not left_out.any():
+        return table
+    keep = ~left_out
+    images, sides = np.unique(np.stack([table.front[keep], table.angle[keep]]), return_inverse=True)
+    ids, identities = np.unique(np.stack([table.front_identity[keep], table.angle_identity[keep]]), return_inverse=True)
+    return PairTable(
+        table.source, tuple(table.images[i] for i in images), tuple(table.image_names[i] for i in images),
+        *sides.reshape(2, -1), table.pair_label[keep], *identities.reshape(2, -1),
+        tuple(table.identity_names[i] for i in ids), table.split[keep], table.dropped, table.notes,
+    )  # fmt: skip

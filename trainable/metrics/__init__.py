@@ -1,0 +1,1 @@
+"""Scores of labelled pairs into numbers: thresholds, verification, intervals, spread, one step's probe."""

@@ -1,0 +1,1 @@
+"""Training one configuration: losses, the loop, its epoch reports and its saved state."""

@@ -1,0 +1,340 @@
+"""Training as a generator: one EpochReport an epoch. No Ray: a notebook, a test and a Tune trial iterate the same."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainable.config import Settings, TrialConfig, sign
+from trainable.data.pairs import PairData
+from trainable.metrics import spread, step_probe
+from trainable.model import features
+from trainable.model.backbones import Backbone
+from trainable.model.encoder import PairEncoder, projection_head
+from trainable.training.batch_loss import BatchLoss, Targets, batch_loss
+from trainable.training.epoch_report import EpochReport, diagnosed, measure, unmeasured
+from trainable.training.inputs import Inputs
+from trainable.training.optimizer import StraightAdamW
+
+_EMBED_BATCH = 256
+_BATCHES_AT_ONCE = 64  # what the losses need to know of their pairs is computed for so many, and takes memory
+MEASURED = (
+    *("anchors", "stepped", "contrastive_loss", "chance_loss"),
+    *("consistency_loss", "negative_loss", "total_loss", "grad_norm"),
+)
+"""What a training step tells of its batch, in this order; what is an anchor's is times the number of anchors."""
+
+
+class Training:
+    """One trial in progress: `epoch()` trains one epoch and reports it; `state()` and `restore()` carry it elsewhere.
+
+    config: the trial's parameters; backbone: where all trials start from, copied, never changed; data: the pairs;
+    settings: ranking and hardware; inputs: the data's, if some are on the device already. Same arguments, same reports,
+    to the bit, on the CPU in fp32.
+    """
+
+    def __init__(
+        self,
+        config: TrialConfig,
+        backbone: Backbone,
+        data: PairData,
+        settings: Settings | None = None,
+        inputs: Inputs | None = None,
+    ) -> None:
+        self.config = config
+        self.settings = settings or Settings()
+        self.data = data
+        self.device = torch.device(self.settings.device)
+        self.encoder = new_encoder(backbone, config)
+        if self.device.type != "cpu":  # where it is: hundreds of frozen modules need not be asked
+            self.encoder.to(self.device)
+        self._cut = features.start_of(self.encoder.trainable_blocks, data.features)
+        self._inputs = (inputs or Inputs(self.device, data)).at(self._cut)
+        self.optimizer = StraightAdamW(
+            self.encoder.parameter_groups(config.learning_rate, config.backbone_lr_ratio, config.weight_decay),
+            lr=config.learning_rate,
+        )
+        self._peak_lrs = [group["lr"] for group in self.optimizer.param_groups]
+        self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.precision == "fp16")
+        trained = {name: p for name, p in self.encoder.named_parameters() if p.requires_grad}
+        unmoved = self.encoder.frozen_state() if self._cut != 0 else {}  # stored after all blocks: no frozen part runs
+        self._probe = step_probe.StepProbe(trained, unmoved)
+        self._trained = list(trained.values())
+        names = ("front", "angle", "pair_label", "front_identity", "angle_identity")
+        self._columns = [torch.tensor(np.asarray(getattr(data, name))).to(self.device) for name in names]
+        self._train_rows, self._sample = data.rows("train"), spread.Sample.of(data, data.rows("val"))
+        self.epochs_done = 0
+        self.sick: str | None = None
+        self.best_epoch = 0
+        self.best_objective = math.nan
+        self.best_state: dict[str, Tensor] = {}
+        self.history: list[dict[str, Any]] = []
+        self.best_scores: Tensor | None = None
+        self.best_correct: Tensor | None = None
+        self.score_history: list[Tensor] = []
+        """Validation scores of every epoch where the threshold is searched: they answer for every other threshold."""
+
+    @property
+    def finished(self) -> bool:
+        """No further epoch is to come."""
+        return self.epochs_done >= self.config.epochs or self.sick is not None
+
+    @property
+    def steps_an_epoch(self) -> int:
+        """Full batches in an epoch; the pairs left over wait for another epoch, as ln(batch size) is chance."""
+        return max(1, len(self._train_rows) // self.config.batch_size)
+
+    def epoch(self) -> EpochReport:
+        """Train one epoch, then score the validation pairs."""
+        started = time.perf_counter()
+        epoch = self.epochs_done + 1
+        with _seeded(self.config.seed, epoch, self.device):
+            means = self._train_epoch(epoch)
+        trained = time.perf_counter()
+        finite = all(math.isfinite(value) for value in means.values())
+        self.sick = None if finite else "not finite: a loss or gradient is NaN or infinite"
+        validation = self._validate()
+        self.epochs_done = epoch
+        ended = time.perf_counter()
+        report = EpochReport(
+            epoch=epoch,
+            **means,
+            **validation,
+            **self._probe.found,
+            sick=self.sick,
+            epoch_s=ended - started,
+            validation_s=ended - trained,
+            learning_rate=self.optimizer.param_groups[0]["lr"],
+        )
+        report = diagnosed(report, self.history, self.config, self.settings)
+        self.sick = report.sick
+        self._keep_best(report)
+        self.history.append(report.numbers())
+        if self.settings.threshold_is_searched:
+            self.score_history.append(torch.tensor(report.scores))
+        return report
+
+    def _train_epoch(self, epoch: int) -> dict[str, float]:
+        """Means of the epoch's losses and of the gradient's norm, over its batches."""
+        sums = torch.zeros(len(MEASURED), dtype=torch.float64, device=self.device)
+        for measured in self.steps(epoch):
+            sums += measured
+        return _means(dict(zip(MEASURED, sums.tolist(), strict=True)), self.steps_an_epoch)
+
+    def steps(self, epoch: int) -> Iterator[Tensor]:
+        """Train one epoch step by step, yielding the MEASURED of each; `epoch` seeds them, and reports their means."""
+        self.encoder.train()
+        random = np.random.default_rng([self.config.seed, epoch])
+        first, middle = (epoch - 1) * self.steps_an_epoch, self.steps_an_epoch // 2
+        for step, (images, labels, targets) in enumerate(self._batches(random)):
+            self._set_learning_rates(first + step)
+            with self._probe if step == middle else contextlib.nullcontext():
+                measured = self._train_step(images, labels, targets)
+            yield measured
+
+    def _batches(self, random: np.random.Generator) -> Iterator[tuple[Tensor, Tensor, Targets]]:
+        """The epoch's batches: (2B,) rows of the inputs, fronts first, (B,) labels, and what the losses need to know."""
+        order = random.permutation(self._train_rows)
+        shown = self._shown(random)
+        size = min(self.config.batch_size, len(order))
+        batches = torch.from_numpy(order[: self.steps_an_epoch * size]).view(-1, size).to(self.device)
+        for rows in batches.split(_BATCHES_AT_ONCE):
+            front, angle, labels, *identities = (column[rows] for column in self._columns)
+            images, targets = shown[torch.cat([front, angle], dim=1)], self._targets(labels, *identities)
+            for number in range(len(rows)):
+                yield images[number], labels[number], targets.batch(number)
+
+    def _targets(self, labels: Tensor, front_identity: Tensor, angle_identity: Tensor) -> Targets:
+        return Targets.of(labels, front_identity, angle_identity)
+
+    def _shown(self, random: np.random.Generator) -> Tensor:
+        """(m,) row of the inputs in which each image is shown this epoch: that of one of its views."""
+        images = self.data.images
+        view = random.integers(self.data.views, size=images)
+        return torch.from_numpy(view * images + np.arange(images)).to(self.device)
+
+    def _train_step(self, images: Tensor, labels: Tensor, targets: Targets) -> Tensor:
+        """One step on (2B,) images; the (8,) float64 MEASURED of its batch."""
+        front, angle = self._embed(images).chunk(2)
+        self._probe.watch(front, angle, labels)
+        loss = self._loss(front, angle, targets)
+        for parameter in self._trained:
+            parameter.grad = None
+        self._scaler.scale(loss.total).backward()
+        self._scaler.unscale_(self.optimizer)
+        grad_norm = step_probe.norm([p.grad for p in self._trained if p.grad is not None])
+        stepped = torch.ones_like(grad_norm)
+        if self._scaler.is_enabled():
+            # In fp16 the scaler skips a step whose gradient overflows and lowers its scale: no sickness, and no norm.
+            stepped = grad_norm.isfinite().to(grad_norm.dtype)
+            grad_norm = torch.where(stepped > 0, grad_norm, 0)
+        self._scaler.step(self.optimizer)
+        self._scaler.update()
+        measured = {
+            "anchors": targets.anchors,
+            "stepped": stepped,
+            "contrastive_loss": loss.contrastive * targets.anchors,
+            "chance_loss": targets.chance * targets.anchors,
+            "consistency_loss": loss.consistency,
+            "negative_loss": loss.negative,
+            "total_loss": loss.total.detach(),
+            "grad_norm": grad_norm,
+        }
+        return torch.stack([measured[name] for name in MEASURED]).double()
+
+    def _loss(self, front: Tensor, angle: Tensor, targets: Targets) -> BatchLoss:
+        return batch_loss(front, angle, targets, self.config)
+
+    def _embed(self, images: Tensor) -> Tensor:
+        """(B, E) embeddings of images by their rows (B,), from stored features where there are any."""
+        x = self._inputs.index_select(0, images)
+        x = x.float() if x.dtype == torch.float16 else x  # stored halves; in what to compute is for autocast to say
+        with self._autocast():
+            if self._cut is None:
+                return self.encoder(x).float()
+            return self.encoder.suffix(self.encoder.advance(x, self._cut)).float()
+
+    def _autocast(self) -> contextlib.AbstractContextManager:
+        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.settings.precision)
+        return torch.autocast(self.device.type, dtype=dtype) if dtype else contextlib.nullcontext()
+
+    def _set_learning_rates(self, step: int) -> None:
+        """Linear warm-up, then cosine decay to zero, written into every group: timm's lr_scale is ignored by torch."""
+        total, warmup = self.config.epochs * self.steps_an_epoch, self.config.warmup_epochs * self.steps_an_epoch
+        if step < warmup:
+            factor = (step + 1) / (warmup + 1)
+        else:
+            factor = 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1.0, total - warmup)))
+        for group, peak in zip(self.optimizer.param_groups, self._peak_lrs, strict=True):
+            group["lr"] = peak * factor
+
+    def _validate(self) -> dict[str, Any]:
+        rows = self.data.rows("val")
+        scores, embeddings = self.score(rows)
+        labels = np.asarray(self.data.pair_label[rows])
+        if not np.isfinite(scores).all():
+            self.sick = self.sick or "not finite: an embedding is NaN or infinite"
+            return unmeasured(scores)
+        identities = self.data.front_identity[rows], self.data.angle_identity[rows]
+        measures = measure(scores, labels, identities, embeddings.cpu().numpy(), self.config.threshold, self.settings)
+        return measures | spread.of_embeddings(scores, embeddings, self._sample)
+
+    @torch.inference_mode()
+    def score(self, rows: np.ndarray) -> tuple[np.ndarray, Tensor]:
+        """Cosines (len(rows),) float32 of pairs, and the embeddings (m, E) of their distinct images."""
+        self.encoder.eval()
+        ends = np.concatenate([self.data.front[rows], self.data.angle[rows]])
+        images, place = np.unique(ends, return_inverse=True)
+        chunks = []
+        for start in range(0, len(images), _EMBED_BATCH):
+            chunks.append(self._embed(torch.from_numpy(images[start : start + _EMBED_BATCH]).to(self.device)))
+        embeddings = torch.cat(chunks)
+        front, angle = torch.from_numpy(place).to(self.device).chunk(2)
+        scores = (embeddings[front] * embeddings[angle]).sum(dim=1)
+        return scores.clamp(-1, 1).cpu().numpy(), embeddings
+
+    def _keep_best(self, report: EpochReport) -> None:
+        if self.sick or not math.isfinite(report.objective):
+            return
+        better = sign(self.settings.metric)
+        if not self.best_epoch or better * report.objective > better * self.best_objective:
+            self.best_epoch, self.best_objective = report.epoch, report.objective
+            self.best_state = self._weights()
+            self.best_scores, self.best_correct = torch.tensor(report.scores), torch.tensor(report.correct)
+
+    def _weights(self) -> dict[str, Tensor]:
+        """Copies, on the CPU, of all that training changes in the encoder."""
+        return {name: tensor.cpu() for name, tensor in self.encoder.trainable_state().items()}
+
+    def state(self) -> dict[str, Any]:
+        """All that `restore` needs to go on exactly here; tensors on the CPU, small: frozen parts are not in it."""
+        return {
+            "epochs_done": self.epochs_done,
+            # the best weights are written once where they are the last ones, and nothing trains on after the last epoch
+            "encoder": self.best_state if 0 < self.best_epoch == self.epochs_done else self._weights(),
+            "optimizer": None if self.finished else copy.deepcopy(self.optimizer.state_dict()),
+            "scaler": self._scaler.state_dict(),
+            "best_epoch": self.best_epoch,
+            "best_objective": self.best_objective,
+            "best_encoder": self.best_state,
+            "best_scores": self.best_scores,
+            "best_correct": self.best_correct,
+            "score_history": list(self.score_history),
+            "history": list(self.history),
+            "sick": self.sick,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned, in this or another process."""
+        self.encoder.load_trainable_state(state["encoder"])
+        if state["optimizer"] is not None:
+            self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))  # it would train the given tensors
+        self._scaler.load_state_dict(state["scaler"])
+        self.epochs_done, self.sick = state["epochs_done"], state["sick"]
+        self.best_epoch, self.best_objective = state["best_epoch"], state["best_objective"]
+        self.best_state, self.history = state["best_encoder"], list(state["history"])
+        self.best_scores, self.best_correct = state["best_scores"], state["best_correct"]
+        self.score_history = list(state["score_history"])
+
+
+def train(
+    config: TrialConfig, backbone: Backbone, data: PairData, settings: Settings | None = None
+) -> Iterator[EpochReport]:
+    """Train one configuration; yields one EpochReport an epoch, the last one `sick` if training could not go on."""
+    training = Training(config, backbone, data, settings)
+    while not training.finished:
+        yield training.epoch()
+
+
+def trained_to(
+    config: TrialConfig, backbone: Backbone, data: PairData, settings: Settings, weights: dict[str, Tensor] | int
+) -> Training:
+    """The training under these weights, or under those after so many epochs, which are trained again."""
+    training = Training(config, backbone, data, settings)
+    if isinstance(weights, int):
+        while training.epochs_done < weights:
+            training.epoch()
+    else:
+        training.encoder.load_trainable_state(weights)
+    return training
+
+
+def test_scores(
+    config: TrialConfig, backbone: Backbone, data: PairData, settings: Settings, weights: dict[str, Tensor] | int
+) -> np.ndarray:
+    """(n_test,) cosines of the test pairs under the weights, as `trained_to` takes them."""
+    return trained_to(config, backbone, data, settings, weights).score(data.rows("test"))[0]
+
+
+def _means(sums: dict[str, float], steps: int) -> dict[str, float]:
+    """Means over an epoch's batches; what is an anchor's is weighted by the anchors, which a batch may have none of."""
+    anchors, stepped = (max(1.0, sums.pop(name)) for name in ("anchors", "stepped"))
+    weights = {"contrastive_loss": anchors, "chance_loss": anchors, "grad_norm": stepped}
+    return {name: value / weights.get(name, steps) for name, value in sums.items()}
+
+
+def new_encoder(backbone: Backbone, config: TrialConfig) -> PairEncoder:
+    """The trial's own encoder; a backbone of which nothing trains is not copied, and one trial's is another's."""
+    head = projection_head(backbone.feature_size, config)
+    own = backbone if config.trainable_blocks == 0 else copy.deepcopy(backbone)
+    return PairEncoder(own, head, config.trainable_blocks)
+
+
+@contextlib.contextmanager
+def _seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
+    """torch's global generators seeded for one epoch (stochastic depth draws from them), then put back as they were."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        drawn = int(np.random.default_rng([seed, epoch, 1]).integers(2**62))
+        torch.default_generator.manual_seed(drawn)  # torch.manual_seed would also reset accelerators not in use
+        if devices:
+            torch.cuda.manual_seed(drawn)
+        yield

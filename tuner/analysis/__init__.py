@@ -1,0 +1,1 @@
+"""What results mean: importance, Pareto front, leaderboard, winner, health, symptoms."""

@@ -1,0 +1,209 @@
+"""What several runs say, side by side: who leads and how surely, what each parameter does, what accuracy costs in seconds."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+
+import numpy as np
+import pandas as pd
+
+from trainable.config import METRICS, TrialConfig, sign
+from tuner.analysis.importance import Effect, effects
+from tuner.analysis.pareto import prices
+from tuner.results.one_run import searched_in
+
+GROUP = ["data", "data_fingerprint", "metric"]
+"""Runs that agree in these are ranked against each other, and no others. `data` is where the first of them found the pairs."""
+_SETTING = ["backbone", "weights", "image_size_px", "views"]
+_TEST = [
+    f"test_{what}{end}"
+    for what in ("accuracy_winner", "accuracy_default", "difference", "difference_solved")
+    for end in ("", "_low", "_high")
+]
+_PARAMETERS = [name for name in TrialConfig.names() if name not in ("seed", "epochs")]
+_FIXED = ["max_epochs", *(name for name in _PARAMETERS if name != "threshold")]
+_ACCURACY = ["val_accuracy", "val_accuracy_low", "val_accuracy_high", "val_accuracy_solved"]
+_TOLD = ["space", "run", "trial", "state", "replay_of", "objective", "train_s", "max_epochs", "threshold_source"]
+_NOTED = ["state", "searched", "hostname", "device", "started_at", "wall_s", *_SETTING, *_TEST]
+RUN_COLUMNS, TRIAL_COLUMNS = [*GROUP, *_NOTED], [*_TOLD, *_ACCURACY, *_PARAMETERS]
+"""What a comparison reads of the tables."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Three tables; the rows of each say in GROUP's columns which runs they may be compared with."""
+
+    leaderboard: pd.DataFrame
+    """One row a run, the best of a group first. `rank_low` to `rank_high`: places that noise could give it."""
+    effects: pd.DataFrame
+    """One row a searched parameter and `comparison`: runs that differ in nothing but what they searched and their seed."""
+    prices: pd.DataFrame
+    """One row a trial that no other one of its group on the same machine beats in both seconds and objective."""
+
+    def groups(self) -> Iterator[tuple[dict[str, str], Comparison]]:
+        """Each group's name, by GROUP's columns, with its part of the tables."""
+        for _, names in self.leaderboard[GROUP].drop_duplicates().iterrows():
+            parts = (table[(table[GROUP] == names).all(axis=1)] for table in self.tables().values())
+            yield names.to_dict(), Comparison(*parts)
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """By name."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
+
+
+def compare(runs: pd.DataFrame, trials: pd.DataFrame) -> Comparison:
+    """Compare runs: rows of `results.runs()` and of `results.trials()`, the same runs in both."""
+    runs, trials = _described(runs, trials), trials[TRIAL_COLUMNS]
+    by_group = [
+        (runs[runs.group == group], trials[trials.run.isin(runs.run[runs.group == group])])
+        for group in runs.group.drop_duplicates()
+    ]
+    return Comparison(
+        _joined([_leaderboard(part, tried) for part, tried in by_group]),
+        _joined([_effects(part, tried) for part, tried in by_group]),
+        _joined([_prices(part, tried) for part, tried in by_group]),
+    )
+
+
+def _described(runs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    """Runs with what they searched, their group and `setting`, all that is the same for a run's trials."""
+    runs = runs.sort_values("started_at", kind="stable").astype(dict.fromkeys(GROUP, object))
+    runs["data_fingerprint"] = runs.data_fingerprint.fillna("unknown, of " + runs.run)  # equal to no other's
+    runs["data"] = runs.data.fillna("unknown").groupby(runs.data_fingerprint).transform("first")
+    unknown = runs[~runs.metric.isin(METRICS)]
+    if len(unknown):
+        warnings.warn(
+            f"runs that were ranked by something unknown are left out: {', '.join(unknown.run)}", stacklevel=3
+        )
+    runs = runs[runs.metric.isin(METRICS)].sort_values(GROUP, kind="stable", ignore_index=True)
+    searched = [
+        list(noted) if noted is not None else searched_in(trials[trials.run == run])
+        for run, noted in zip(runs.run, runs.searched, strict=True)
+    ]
+    fixed = trials.groupby("run", observed=True)[_FIXED].first().reindex(runs.run).to_dict("records")
+    settings = [
+        str([names, setting, {name: value for name, value in values.items() if name not in names}])
+        for names, setting, values in zip(searched, runs[_SETTING].to_numpy().tolist(), fixed, strict=True)
+    ]
+    return runs.assign(searched=searched, setting=settings, group=runs.groupby(GROUP, sort=False).ngroup())
+
+
+def _leaderboard(runs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    metric = runs.metric.iloc[0]
+    winners = _with_interval(_best_of_each_run(trials, metric), metric)
+    searched = dict(zip(runs.run, runs.searched, strict=True))
+    winners["configuration"] = [_configuration(row, searched[row["run"]]) for row in winners.to_dict("records")]
+    ended = pd.crosstab(trials.run, trials.state).reindex(columns=["sick", "failed"], fill_value=0)
+    counts = ended.assign(trials=trials.run.value_counts()).reset_index()
+    shown = [*GROUP, "run", "space", "state", *_SETTING[:1], "hostname", "device", "started_at", "wall_s", *_TEST]
+    columns = ["run", "trial", "objective", "objective_low", "objective_high", "configuration"]
+    rows = runs[shown].merge(counts, how="left", on="run").merge(winners[columns], how="left", on="run")
+    rows = rows.fillna({"trials": 0, "sick": 0, "failed": 0}).astype({"trials": int, "sick": int, "failed": int})
+    better = sign(metric)
+    rows = rows.iloc[np.argsort(-(better * rows.objective).fillna(-np.inf), kind="stable")]
+    low, high = _places(rows, better)
+    return rows.assign(rank_low=low, rank_high=high)
+
+
+def _best_of_each_run(trials: pd.DataFrame, metric: str) -> pd.DataFrame:
+    can_win = trials[trials.state.isin(["completed", "pruned"]) & trials.objective.notna()]
+    ordered = can_win.sort_values(["objective", "trial"], ascending=[METRICS[metric] == "min", True], kind="stable")
+    return ordered.drop_duplicates("run")
+
+
+def _with_interval(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """`objective_low` and `objective_high`: the interval of the accuracy at the trial's own threshold, moved to the
+    objective, which may be at the solved one; missing for other metrics, of which no interval is kept."""
+    moved = rows.objective - rows.val_accuracy if metric == "val_accuracy" else np.nan
+    low, high = rows.val_accuracy_low + moved, rows.val_accuracy_high + moved
+    return rows.assign(objective_low=low.clip(lower=0), objective_high=high.clip(upper=1))
+
+
+def _places(rows: pd.DataFrame, better: int) -> tuple[list[int | None], list[int | None]]:
+    """The first and last place of each row that noise could give it; rows without an objective have none."""
+    apart = _told_apart(rows, better)
+    known = rows.objective.notna().to_numpy()
+    above, below = apart[:, known].sum(1), apart.T[:, known].sum(1)
+    low = [1 + int(count) if ok else None for count, ok in zip(above, known, strict=True)]
+    high = [int(known.sum()) - int(count) if ok else None for count, ok in zip(below, known, strict=True)]
+    return low, high
+
+
+def _told_apart(rows: pd.DataFrame, better: int) -> np.ndarray:
+    """(n, n) whether the second trial is better than the first by more than their intervals, taken as independent.
+
+    On the same pairs the truth is narrower: what is told apart here is.
+    """
+    value = (better * rows.objective).to_numpy(dtype=float)
+    down, up = rows.objective - rows.objective_low, rows.objective_high - rows.objective
+    toward_worse, toward_better = (down, up) if better > 0 else (up, down)
+    margin = np.hypot(toward_better.to_numpy(float)[:, None], toward_worse.to_numpy(float)[None, :])
+    return value[None, :] - value[:, None] > np.where(np.isnan(margin), np.inf, margin)
+
+
+def _effects(runs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    found = []
+    for number, (_, alike) in enumerate(runs.groupby("setting", sort=False)):
+        first = alike.iloc[0]
+        what = {name: first[name] for name in [*GROUP, "backbone"]}
+        what |= {"comparison": number, "spaces": sorted(set(alike.space)), "runs": sorted(alike.run)}
+        measured = effects(trials[trials.run.isin(alike.run)], metric=first.metric, searched=first.searched)
+        found += [what | asdict(effect) for effect in measured]
+    about = [*GROUP, "backbone", "comparison", "spaces", "runs"]
+    return pd.DataFrame(found, columns=[*about, *(item.name for item in fields(Effect))])
+
+
+def _prices(runs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    metric, better = runs.metric.iloc[0], sign(runs.metric.iloc[0])
+    about = runs.set_index("run")[[*GROUP, "backbone", "hostname", "device", "searched"]]
+    found = []
+    for _, same_machine in runs.groupby(["hostname", "device"], dropna=False):
+        rows = prices(trials[trials.run.isin(same_machine.run)], metric=metric)
+        rows = _with_interval(rows[rows.pareto], metric).join(about, on="run")
+        rows["gain"], rows["gain_certain"] = _gains(rows, better)
+        rows["configuration"] = [_configuration(row, row["searched"]) for row in rows.to_dict("records")]
+        found.append(rows)
+    columns = [
+        *GROUP,
+        "hostname",
+        "device",
+        "seconds",
+        "objective",
+        "objective_low",
+        "objective_high",
+        "gain",
+        "gain_certain",
+    ]
+    return _joined(found)[[*columns, "space", "run", "trial", "backbone", "configuration"]]
+
+
+def _gains(rows: pd.DataFrame, better: int) -> tuple[list[float], list[bool]]:
+    """What each price buys over the last one before it that surely bought something, and whether it surely does."""
+    value, apart = (better * rows.objective).to_list(), _told_apart(rows, better)
+    base, gains, certain = 0, [], []
+    for place in range(len(rows)):
+        gains.append(value[place] - value[base] if place else np.nan)
+        certain.append(bool(apart[base, place]))
+        base = place if certain[-1] else base
+    return gains, certain
+
+
+def _configuration(row: dict, searched: list[str]) -> str:
+    """What the trial had of the searched parameters, and its threshold with where it is from.
+
+    A threshold that was fixed, not searched, is not what trials rank by and a winner is tested at: that is solved.
+    """
+    names = [name for name in searched if name != "threshold" and pd.notna(row[name])]
+    if row["trainable_blocks"] == 0:
+        names = [name for name in names if name != "backbone_lr_ratio"]
+    texts = [f"{name} {row[name]:.3g}" for name in names]
+    fixed = row["threshold_source"] == "fixed"
+    value, source = (None, "solved") if fixed else (row["threshold"], row["threshold_source"])
+    return ", ".join([*texts, f"threshold {source}" if pd.isna(value) else f"threshold {value:.3f} {source}"])
+
+
+def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    full = [table for table in tables if len(table)]
+    return pd.concat(full, ignore_index=True) if full else (tables[0] if tables else pd.DataFrame())

@@ -1,0 +1,120 @@
+"""How a search ends: winner beside default on the test pairs, once, and four lines that say whether training is healthy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from trainable.data.pairs import PairData
+from trainable.metrics import bootstrap, thresholds, verification
+from tuner.results.trial_record import TrialRecord
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """One trial's accuracy and AUC on the test pairs, at a threshold fixed on validation, with 95 % intervals."""
+
+    threshold: float
+    accuracy: float
+    accuracy_interval: tuple[float, float]
+    auc: float
+    auc_interval: tuple[float, float]
+    correct: np.ndarray
+    """(n_test,) bool."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Winner and default on the same test pairs. fair_default: the default's model at a threshold solved for it."""
+
+    winner: TestResult
+    default: TestResult
+    fair_default: TestResult
+    difference: float
+    difference_interval: tuple[float, float]
+    fair_difference: float
+    fair_difference_interval: tuple[float, float]
+    pairs: int
+    identities: int
+
+
+class TestPairs:
+    """The test pairs, with identity resamples that every result is compared on."""
+
+    __test__ = False  # not a test, whatever pytest reads into the name
+
+    def __init__(self, data: PairData) -> None:
+        rows = data.rows("test")
+        front, angle = data.front_identity[rows], data.angle_identity[rows]
+        self.labels = np.asarray(data.pair_label)[rows]
+        self.identities = len(np.unique(np.concatenate([front, angle])))
+        self._resamples = bootstrap.identity_resamples(front, angle)
+
+    def result(self, scores: np.ndarray, threshold: float) -> TestResult:
+        """scores: (n_test,); threshold: fixed on validation pairs, never on these."""
+        correct = thresholds.correct_at(scores, self.labels, threshold)
+        return TestResult(
+            threshold=threshold,
+            accuracy=float(correct.mean()),
+            accuracy_interval=bootstrap.interval(correct, self._resamples),
+            auc=verification.verify(scores, self.labels).auc,
+            auc_interval=bootstrap.auc_interval(scores, self.labels, self._resamples),
+            correct=correct,
+        )
+
+    def compare(self, winner: TestResult, default: TestResult, fair_default: TestResult) -> Comparison:
+        """All three on the same resamples."""
+        return Comparison(
+            winner,
+            default,
+            fair_default,
+            winner.accuracy - default.accuracy,
+            bootstrap.difference_interval(winner.correct, default.correct, self._resamples),
+            winner.accuracy - fair_default.accuracy,
+            bootstrap.difference_interval(winner.correct, fair_default.correct, self._resamples),
+            len(self.labels),
+            self.identities,
+        )
+
+
+TestResult.__test__ = False
+
+
+def threshold_for(own: float, solve: bool, scores: np.ndarray, labels: np.ndarray) -> float:
+    """The threshold to use a trial's model at: its own, or, where nothing chose that, solved on all validation pairs.
+
+    scores, labels: (n_val,) of its best epoch.
+    """
+    return thresholds.best_threshold(scores, labels).value if solve else own
+
+
+def run_columns(comparison: Comparison, winner: TrialRecord) -> dict[str, Any]:
+    """The comparison as columns of the `runs` table."""
+    solved = comparison.fair_default
+    return (
+        winner_columns(comparison.winner, winner, comparison.identities)
+        | _result_columns("default", comparison.default)
+        | {"threshold_default_solved": solved.threshold}
+        | _with_interval("test_accuracy_default_solved", solved.accuracy, solved.accuracy_interval)
+        | _with_interval("test_difference", comparison.difference, comparison.difference_interval)
+        | _with_interval("test_difference_solved", comparison.fair_difference, comparison.fair_difference_interval)
+    )
+
+
+def winner_columns(result: TestResult, winner: TrialRecord, identities: int) -> dict[str, Any]:
+    """The winner alone as columns of the `runs` table. identities: how many the test pairs show."""
+    return {"winner_trial": winner.number, "test_identities": identities} | _result_columns("winner", result)
+
+
+def _result_columns(name: str, result: TestResult) -> dict[str, Any]:
+    return (
+        {f"threshold_{name}": result.threshold}
+        | _with_interval(f"test_accuracy_{name}", result.accuracy, result.accuracy_interval)
+        | _with_interval(f"test_auc_{name}", result.auc, result.auc_interval)
+    )
+
+
+def _with_interval(column: str, value: float, interval: tuple[float, float]) -> dict[str, float]:
+    return {column: value, f"{column}_low": interval[0], f"{column}_high": interval[1]}

@@ -1,0 +1,237 @@
+"""The command line as dataclasses: their docstrings are the help. Light on purpose: `--help` imports nothing heavy."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from trainable.config import METRICS, TrialConfig
+from trainable.errors import InputError, nearest
+
+SAMPLERS = ("tpe", "gp", "random", "qmc")
+SCHEDULERS = ("asha", "none")
+DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+FEATURE_PRECISIONS = ("fp32", "fp16", "auto")
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """The pairs of images."""
+
+    data: str = "turntable"
+    """turntable (the embedded set), or a pair table (.csv, .parquet), or a folder identity/front*.jpg, angle*.jpg."""
+    image_size_px: int | None = None
+    """Side of the square that images are resized to; none: 64 for turntable, 128 for other data."""
+    views: int = 1
+    """Augmented views of each training image, the plain one included, drawn once; an epoch shows one of them."""
+    cache_gb: float = 20.0
+    """Size of the features kept on disk, in 10⁹ bytes; beyond it those unused for longest are removed. 0 keeps none."""
+    cache: str | None = None
+    """Folder for rendered images and features; none: the user's cache folder."""
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """The backbone that all trials start from."""
+
+    backbone: str = "test_byobnet"
+    """Any model name of timm, for example resnet18 or vit_small_patch14_dinov2."""
+    weights: str = "none"
+    """none (random weights), pretrained (timm's; needs a network or its cache), or a .safetensors or .pth file."""
+    input_mean: tuple[float, float, float] | None = None
+    """Mean of red, green and blue to normalise with, on the scale of 0 to 1; none: what timm has for the backbone."""
+    input_std: tuple[float, float, float] | None = None
+    """Their standard deviation, on the same scale; none: what timm has for the backbone."""
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How configurations are proposed, ranked and stopped."""
+
+    trials: int = 16
+    """Number of configurations to try. The first is always the default one."""
+    time_budget_s: float | None = None
+    """The search ends after so many seconds, with what was reached by then; none: no limit."""
+    sampler: str = "tpe"
+    """What proposes configurations: tpe or gp (both learn from finished trials), random, or qmc (evenly spread)."""
+    scheduler: str = "asha"
+    """asha stops weak trials early; none trains every trial to its last epoch."""
+    keep_sick: bool = False
+    """Train trials on that a diagnosis calls hopeless; without it they end at once. NaN ends a trial all the same."""
+    metric: str = "val_accuracy"
+    """Ranks trials: val_accuracy, val_balanced_accuracy, val_auc, val_average_precision, val_eer or val_d_prime."""
+
+
+@dataclass(frozen=True)
+class HardwareOptions:
+    """What the trials run on."""
+
+    address: str | None = None
+    """Ray cluster to join: host:port, ray://host:port, or auto (the one found here); none: Ray is started here."""
+    cpus_per_trial: int = 1
+    """CPU cores that each trial gets, and as many threads."""
+    gpus_per_trial: float | None = None
+    """GPUs that each trial gets; a fraction shares one between trials; none: 1 where the cluster has GPUs, else 0."""
+    feature_memory_gb: float | None = None
+    """Memory of each node for stored features of frozen blocks, in 10⁹ bytes; none: half of Ray's object store."""
+    feature_precision: str = "fp32"
+    """Of stored features: fp32, fp16 (half the memory), or auto (fp16 only where fp32 would not fit the memory)."""
+    device: str = "auto"
+    """What a trial trains on: cpu, cuda, or auto (cuda where a trial has a GPU, else cpu)."""
+    precision: str = "auto"
+    """Of the encoder: fp32, bf16, fp16, or auto (on a CPU fp32, on a GPU bf16 or fp16). Losses are always fp32."""
+    dashboard_port: int | None = None
+    """Port of the Ray dashboard when Ray is started here; none: 8265, or the next one that is free."""
+
+
+@dataclass(frozen=True)
+class ResultOptions:
+    """Where results go, and what happens after a failure or an interruption."""
+
+    results: str = "results"
+    """Folder for the result tables, or a URI of pyarrow's file systems, such as s3://bucket/folder or gs://bucket/folder."""
+    resume: str | None = None
+    """Run to go on with, by its name, with its options; finished trials are kept, a larger --trials adds more."""
+    max_failures: int = 1
+    """How often a trial that fails is started again from its last checkpoint before it is given up."""
+    checkpoint_s: float = 10.0
+    """A trial is saved at its end, and before at most every so many seconds; 0: after every epoch."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Search the hyperparameters of a two-view matching model.
+
+    Reads or renders pairs of images, trains many configurations on Ray, compares the winner with the default
+    configuration on test pairs, and writes Parquet tables. All options have defaults; start with
+    python -m tuner.run --space temperature
+    """
+
+    space: str = "temperature"
+    """What varies: a name from --list-spaces, or the path of a .py file of your own with a function suggest(trial)."""
+    list_spaces: bool = False
+    """Print the spaces with the question that each asks, and exit."""
+    force: bool = False
+    """Go on with pairs that the data checks call fatal, such as an identity in two splits; without it they are refused."""
+    data: DataOptions = field(default_factory=DataOptions)
+    model: ModelOptions = field(default_factory=ModelOptions)
+    search: SearchOptions = field(default_factory=SearchOptions)
+    configuration: TrialConfig = field(default_factory=TrialConfig)
+    """What a space leaves fixed. These values hold for every trial, except where the space suggests others."""
+    hardware: HardwareOptions = field(default_factory=HardwareOptions)
+    output: ResultOptions = field(default_factory=ResultOptions)
+
+    def check(self) -> None:
+        """Raise InputError for a value that no run can have; costs nothing and needs no other option."""
+        for name, value, valid in (
+            ("--sampler", self.search.sampler, SAMPLERS),
+            ("--scheduler", self.search.scheduler, SCHEDULERS),
+            ("--metric", self.search.metric, METRICS),
+            ("--device", self.hardware.device, DEVICES),
+            ("--precision", self.hardware.precision, PRECISIONS),
+            ("--feature-precision", self.hardware.feature_precision, FEATURE_PRECISIONS),
+        ):
+            check_choice(name, value, valid)
+        for name, value, low, high in (
+            ("--trials", self.search.trials, 1, None),
+            ("--cpus-per-trial", self.hardware.cpus_per_trial, 1, None),
+            ("--gpus-per-trial", self.hardware.gpus_per_trial, 0, None),
+            ("--feature-memory-gb", self.hardware.feature_memory_gb, 0, None),
+            ("--max-failures", self.output.max_failures, 0, None),
+            ("--checkpoint-s", self.output.checkpoint_s, 0, None),
+            ("--cache-gb", self.data.cache_gb, 0, None),
+            ("--image-size-px", self.data.image_size_px, 8, 4096),
+            ("--views", self.data.views, 1, 1000),
+        ):
+            check_range(name, value, low, high)
+        gpus, budget = self.hardware.gpus_per_trial, self.search.time_budget_s
+        if gpus is not None and gpus > 1 and gpus != int(gpus):
+            raise InputError(
+                f"--gpus-per-trial is {gpus}; valid is a fraction of one GPU, or a whole number of them. Give either."
+            )
+        if budget is not None and budget <= 0:
+            raise InputError(f"--time-budget-s is {budget}; valid is a number above 0. Give one, or leave it out.")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Nested plain values, for a file."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, saved: dict[str, Any]) -> RunOptions:
+        """What `as_dict` gave."""
+        return _rebuilt(cls, saved)
+
+    def resumed_with(self, given: RunOptions) -> RunOptions:
+        """These saved options, with everything in `given` that is not a default in place of the saved value.
+
+        Raises InputError where that would make trials that cannot be compared with the ones that the run has.
+        """
+        merged = _overridden(self, given, RunOptions())
+        before, after = _held(self), _held(merged)
+        changed = [name for name in before if before[name] != after[name]]
+        if changed:
+            spelt = {name: "none" if before[name] is None else before[name] for name in changed}
+            had = ", ".join(f"--{name.replace('_', '-')} {value}" for name, value in spelt.items())
+            raise InputError(
+                f"--resume {given.output.resume}: the run was begun with {had}, which holds for all its trials; valid "
+                "is to leave that out, or to give the same. For other values start a new run, without --resume."
+            )
+        # Where the run was found, which may be spelt in another way than when it began.
+        return dataclasses.replace(merged, output=dataclasses.replace(merged.output, results=given.output.results))
+
+
+_GROUPS = {
+    "data": DataOptions,
+    "model": ModelOptions,
+    "search": SearchOptions,
+    "configuration": TrialConfig,
+    "hardware": HardwareOptions,
+    "output": ResultOptions,
+}
+
+
+def check_range(name: str, value: float | None, low: float, high: float | None = None) -> None:
+    """InputError for an option's value outside its range; none is in every range."""
+    if value is not None and (value < low or (high is not None and value > high)):
+        up_to = "" if high is None else f" to {high}"
+        raise InputError(f"{name} is {value}; valid is a number from {low}{up_to}. Give such a number.")
+
+
+def check_choice(name: str, value: str, valid: Iterable[str]) -> None:
+    """InputError for an option's value that is not one of the valid ones."""
+    if value in valid:
+        return
+    near = nearest(value, list(valid), count=2)
+    why = " A loss is not among them: its floor moves with the temperature." if "loss" in value else ""
+    perhaps = f", perhaps {near}" if near else ""
+    raise InputError(f"{name} is {value!r}; valid are: {', '.join(valid)}.{why} Choose one of them{perhaps}.")
+
+
+def _held(options: RunOptions) -> dict[str, Any]:
+    """What must be the same for all trials of a run; data and space are compared by what is in them."""
+    held = dataclasses.asdict(options.model) | dataclasses.asdict(options.configuration)
+    data = {"image_size_px": options.data.image_size_px, "views": options.data.views}
+    return held | {"metric": options.search.metric} | data
+
+
+def _rebuilt(cls: type, saved: dict[str, Any]) -> RunOptions:
+    groups = {name: group(**{k: _tupled(v) for k, v in saved[name].items()}) for name, group in _GROUPS.items()}
+    return cls(**{k: v for k, v in saved.items() if k not in _GROUPS} | groups)
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _overridden(saved: Any, given: Any, default: Any) -> Any:
+    changes = {}
+    for item in dataclasses.fields(saved):
+        old, new, plain = (getattr(source, item.name) for source in (saved, given, default))
+        if dataclasses.is_dataclass(old):
+            changes[item.name] = _overridden(old, new, plain)
+        else:
+            changes[item.name] = old if new == plain else new
+    return dataclasses.replace(saved, **changes)

@@ -1,0 +1,194 @@
+"""Ray: started here or joined by its address; what it has, and how to look at its dashboard."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import socket
+import urllib.request
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainable.errors import InputError
+from tuner.cli.run_options import HardwareOptions
+
+_CONNECT_TIMEOUT_S = 5.0
+_WORKERS_IN_ADVANCE = {
+    "enable_worker_prestart": True,
+    "preload_python_modules": ["tuner.cluster.worker_imports"],
+    "idle_worker_killing_time_threshold_ms": 600_000,
+}
+"""A Ray of our own starts its workers at once: they import what trials need, some seconds of work, while the driver goes
+on, and wait for the trials."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A connected Ray cluster."""
+
+    address: str | None
+    nodes: int
+    cpus: float
+    gpus: float
+    object_store_gb: float
+    """Of the node that has least, in 10⁹ bytes."""
+    dashboard_url: str | None
+
+    @property
+    def login(self) -> str:
+        """How to get past the dashboard's token page, or an empty text where there is none."""
+        if self.dashboard_url is None or os.environ.get("RAY_AUTH_MODE") != "token":  # Ray sets it when it connects
+            return ""
+        if os.environ.get("RAY_AUTH_TOKEN"):
+            return "it asks for a token: the one in the environment variable RAY_AUTH_TOKEN"
+        return f"it asks for a token: the content of {os.environ.get('RAY_AUTH_TOKEN_PATH', '~/.ray/auth_token')}"
+
+
+def check_address(address: str | None) -> None:
+    """Raise InputError within seconds if nothing answers at a host:port or ray://host:port address."""
+    if address in (None, "auto"):
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or "/" in host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise InputError(
+            f"--address is {address!r}; valid are host:port, ray://host:port and auto. "
+            "`ray start --head` prints the address of the cluster that it starts."
+        )
+    try:
+        with closing(socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_TIMEOUT_S)):
+            pass
+    except (OSError, UnicodeError) as error:  # UnicodeError: a name that cannot be a host's
+        raise InputError(
+            f"--address {address}: nothing answers there ({error}). Start a cluster with `ray start --head` and give the "
+            "address that it prints, or leave --address out to run on this machine."
+        ) from error
+    if not _speaks_grpc(f"{host}:{port}"):
+        raise InputError(
+            f"--address {address}: something answers there, but it is no Ray cluster. `ray start --head` prints the address "
+            "of the cluster that it starts: host and port (6379 unless another is asked for)."
+        )
+
+
+def _speaks_grpc(target: str) -> bool:
+    """Whether the server there does what Ray's do; ray.init would wait minutes for any other. With TLS nobody can tell."""
+    if os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):
+        return True
+    import grpc
+
+    with grpc.insecure_channel(target) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=_CONNECT_TIMEOUT_S)
+        except grpc.FutureTimeoutError:
+            return False
+    return True
+
+
+def _check_port(port: int | None) -> None:
+    """Raise InputError if the dashboard cannot have the port that was asked for; None leaves the choice to Ray."""
+    if port is None:
+        return
+    try:
+        with closing(socket.socket()) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+    except (OSError, OverflowError) as error:
+        raise InputError(
+            f"--dashboard-port {port} cannot be had ({error}); valid is a free port up to 65535. "
+            "Give another one, or leave it out: then a free one is taken."
+        ) from error
+
+
+def connect(options: HardwareOptions) -> Cluster:
+    """Start Ray on this machine with its dashboard, or join the cluster at `options.address`.
+
+    Raises InputError if the address cannot be joined.
+    """
+    import ray
+
+    # Ray's future default; without it Ray warns at every start
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if options.address is None:
+        _check_port(options.dashboard_port)
+        context = ray.init(
+            address="local",
+            include_dashboard=True,
+            dashboard_port=options.dashboard_port,
+            **quiet,
+            _system_config=_WORKERS_IN_ADVANCE,
+        )
+    else:
+        check_address(options.address)
+        try:
+            context = ray.init(address=options.address, runtime_env=_packages(), **quiet)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise InputError(
+                f"--address {options.address}: no Ray cluster could be joined there ({str(error).splitlines()[0]}). "
+                "`ray status` shows a cluster's state; `ray start --head` starts one and prints its address."
+            ) from error
+    resources = ray.cluster_resources()
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    return Cluster(
+        address=options.address,
+        nodes=len(alive),
+        cpus=resources.get("CPU", 0.0),
+        gpus=resources.get("GPU", 0.0),
+        object_store_gb=min(node["Resources"].get("object_store_memory", 0.0) for node in alive) / 1e9,
+        dashboard_url=_dashboard_url(getattr(context, "dashboard_url", None)),
+    )
+
+
+def _packages() -> dict:
+    """The code that workers import, sent along so that no node needs this project installed or the same folder."""
+    import trainable
+
+    return {"py_modules": [str(Path(trainable.__file__).parent)]}
+
+
+def _dashboard_url(url: str | None) -> str | None:
+    """The dashboard's address, or None if nothing serves there (a Ray installed without its dashboard)."""
+    if not url:
+        return None
+    url = f"http://{url}" if "://" not in url else url
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        opener.open(url, timeout=_CONNECT_TIMEOUT_S).close()
+    except OSError:
+        return None
+    return url
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one trial gets, and how many trials run at a time."""
+
+    cpus: int
+    gpus: float
+    concurrent: int
+    device: str
+
+
+def share(cluster: Cluster, options: HardwareOptions) -> Share:
+    """Divide the cluster into trials. Raises InputError if not even one trial fits, or if the device is not there."""
+    gpus = options.gpus_per_trial
+    if gpus is None:
+        gpus = 1.0 if cluster.gpus and options.device != "cpu" else 0.0
+    device = options.device if options.device != "auto" else ("cuda" if gpus else "cpu")
+    if device not in ("cpu", "cuda"):
+        raise InputError(f"--device is {options.device!r}; valid are auto, cpu and cuda. Choose one of them.")
+    if device == "cuda" and not gpus:
+        raise InputError(
+            f"--device cuda, but the cluster has {cluster.gpus:g} GPUs and a trial gets {gpus:g}; valid is more than 0 of "
+            "both. Use --device cpu, or a cluster with GPUs and --gpus-per-trial."
+        )
+    fits = [math.floor(cluster.cpus / options.cpus_per_trial)]
+    if gpus:
+        fits.append(math.floor(cluster.gpus / gpus + 1e-9))
+    if min(fits) < 1:
+        raise InputError(
+            f"a trial asks for {options.cpus_per_trial} CPUs and {gpus:g} GPUs, but the cluster has {cluster.cpus:g} CPUs "
+            f"and {cluster.gpus:g} GPUs; valid is what it has, or less. Lower --cpus-per-trial or --gpus-per-trial."
+        )
+    return Share(options.cpus_per_trial, gpus, min(fits), device)

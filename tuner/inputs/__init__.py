@@ -1,0 +1,1 @@
+"""What a search is given: data, space and backbone, read and checked."""

@@ -1,0 +1,233 @@
+"""A comparison as a person reads it, text that fits 80 columns, and as a program does: JSON, CSV or Parquet."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from trainable.errors import InputError
+from tuner import results
+from tuner.analysis.leaderboard import RUN_COLUMNS, TRIAL_COLUMNS, Comparison, compare
+from tuner.cli.compare_options import TABLES, CompareOptions
+from tuner.results.store import Store
+
+_FILE_WIDTH = 120
+
+
+def show(options: CompareOptions) -> int:
+    """Read the runs, compare them and write the comparison as the options say; returns the exit code."""
+    wanted = list(options.runs) or None
+    store = Store.at(options.results)
+    runs = results.runs(store, runs=wanted, columns=RUN_COLUMNS)
+    if runs.empty:
+        raise InputError(
+            f"there is no run in {store.uri!r}; valid is a folder that python -m tuner.run has written results to. "
+            "Change --results."
+        )
+    comparison = compare(runs, results.trials(store, runs=wanted, columns=TRIAL_COLUMNS))
+    try:
+        if options.json or options.csv or options.parquet:
+            _write(_encoded(comparison, options, store.uri), options.to)
+        else:
+            print_comparison(_console(), comparison, store.uri, options.top)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, for example head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    given = console.is_terminal or "COLUMNS" in os.environ
+    return console if given else Console(highlight=False, width=_FILE_WIDTH)
+
+
+# For programs
+
+
+def _encoded(comparison: Comparison, options: CompareOptions, root: str) -> bytes:
+    if options.json:
+        return as_json(comparison, root).encode()
+    table = comparison.tables()[options.table or TABLES[0]]
+    if options.parquet:
+        file = io.BytesIO()
+        table.to_parquet(file, index=False)
+        return file.getvalue()
+    joined = {name: table[name].map(" ".join) for name in ("spaces", "runs") if name in table}
+    return table.assign(**joined).to_csv(index=False).encode()
+
+
+def as_json(comparison: Comparison, root: str) -> str:
+    """All groups, each with its tables as lists of rows; what is missing is null, times are ISO 8601."""
+    groups = [
+        names | {name: _records(table.drop(columns=[*names])) for name, table in part.tables().items()}
+        for names, part in comparison.groups()
+    ]
+    return json.dumps({"results": root, "groups": groups}, indent=2, ensure_ascii=False) + "\n"
+
+
+def _records(table: pd.DataFrame) -> list[dict]:
+    return json.loads(table.to_json(orient="records", date_format="iso", double_precision=15))
+
+
+def _write(content: bytes, to: str | None) -> None:
+    if to is None:
+        sys.stdout.buffer.write(content)
+        return
+    try:
+        Path(to).expanduser().write_bytes(content)
+    except OSError as error:
+        raise InputError(
+            f"--to {to!r} cannot be written: {error.strerror}; valid is a file that you may write."
+        ) from error
+
+
+# For people
+
+
+def print_comparison(console: Console, comparison: Comparison, root: str, top: int) -> None:
+    """Group by group: the leaderboard, what each parameter does, what accuracy costs."""
+    groups = list(comparison.groups())
+    board = comparison.leaderboard
+    console.print(f"{_count(len(board), 'run')}, {_count(int(board.trials.sum()), 'trial')} in {root}", soft_wrap=True)
+    if len(groups) > 1:
+        console.print(
+            f"{len(groups)} groups: runs on other data or splits, or ranked by another metric, are not compared."
+        )
+    for names, part in groups:
+        fingerprint = " (" + "-".join(part[:8] for part in names["data_fingerprint"].split("-")) + ")"
+        console.print()
+        console.rule(Text(f"{names['data']}{fingerprint}, ranked by {names['metric']}", style="bold"), align="left")
+        _print_leaderboard(console, part.leaderboard, names["metric"], top)
+        for _, effects in part.effects.groupby("comparison"):
+            _print_effects(console, effects)
+        _note(
+            console,
+            "importance: the share of the trials' order that the parameter explains alone, 0 to 1. best: where the best fifth "
+            "of the trials lies, and how many of the trials there are of that fifth.",
+        )
+        for _, prices in part.prices.groupby(["hostname", "device"], dropna=False):
+            _print_prices(console, prices, names["metric"], top)
+
+
+def _print_leaderboard(console: Console, board: pd.DataFrame, metric: str, top: int) -> None:
+    console.print()
+    console.print(_verdict(board))
+    table = _table("", ("place", "run and its winner", metric, "on test pairs"), right=())
+    for row in board.head(top).itertuples():
+        name = Text(f"{row.run}", style="bold" if row.rank_low == 1 else "")
+        state = "" if row.state == "finished" else f", {row.state}"
+        winner = "no trial can win" if pd.isna(row.trial) else f"trial {int(row.trial)}: {row.configuration}"
+        name.append(f"\n{row.backbone}, {_trials(row)}{state}\n{winner}", style="not bold dim")
+        table.add_row(_place(row), name, _number(row.objective, row.objective_low, row.objective_high), _tested(row))
+    console.print(table)
+    more = f"… and {_count(len(board) - top, 'more run')}, with --top {len(board)}. " if len(board) > top else ""
+    _note(
+        console,
+        f"{more}place: the best and the worst that noise could make it. Below the numbers: 95 % intervals. The best of many "
+        "trials looks better on validation pairs than it is; on test pairs nothing was chosen. default: the same run's "
+        "default configuration, and what the winner gains over it.",
+    )
+
+
+def _verdict(board: pd.DataFrame) -> Text:
+    """Which configuration to use, and how sure that is."""
+    ranked = board[board.objective.notna()]
+    if ranked.empty:
+        return Text("No trial of these runs can win.", style="red")
+    first, rivals = ranked.iloc[0], int((ranked.rank_low == 1).sum()) - 1
+    sure = ["better than all other runs" if rivals == 0 else f"not told apart from {_count(rivals, 'other run')}"]
+    sure = [] if len(ranked) == 1 else sure
+    if first.test_difference_low <= 0 or first.test_difference_solved_low <= 0:
+        sure.append("on test pairs not better than its run's default configuration, beyond noise")
+    return Text.assemble(
+        ("best: ", "bold"), (first.configuration, "bold green"), f"  ({'; '.join(sure)})" if sure else ""
+    )
+
+
+def _tested(row: object) -> Text:
+    """The winner on test pairs, and below it the default with the winner's gain over it."""
+    text = _number(row.test_accuracy_winner, row.test_accuracy_winner_low, row.test_accuracy_winner_high)
+    if not pd.isna(row.test_accuracy_default):
+        gain = f"{row.test_difference_low:+.3f} to {row.test_difference_high:+.3f}"
+        text.append(f"\ndefault {row.test_accuracy_default:.3f}\n{gain}", style="dim")
+    return text
+
+
+def _print_effects(console: Console, effects: pd.DataFrame) -> None:
+    first = effects.iloc[0]
+    title = f"What each parameter does: {', '.join(first.spaces)}, {first.backbone}, {_count(len(first.runs), 'run')}"
+    table = _table(title, ("parameter", "importance", "what is seen", "best from … to", "trials"), right=(4,))
+    for row in effects.itertuples():
+        seen = Text(row.direction, style="green" if row.certain else "dim")
+        if row.note:
+            seen.append(f"\n{row.note}", style="not bold dim")
+        best = f"{row.best_low:.3g} to {row.best_high:.3g}\n{row.best_share:.0%} of those there" if row.certain else "-"
+        importance = Text(f"{row.importance:.2f}").append(
+            f"\n{row.importance_low:.2f} to {row.importance_high:.2f}", "dim"
+        )
+        table.add_row(row.parameter, importance, seen, best, str(row.trials))
+    console.print()
+    console.print(table)
+
+
+def _print_prices(console: Console, prices: pd.DataFrame, metric: str, top: int) -> None:
+    first = prices.iloc[0]
+    title = f"What {metric} costs, in seconds of training on {first.hostname} ({first.device})"
+    table = _table(title, ("seconds", metric, "gain", "for what"), right=(0,))
+    for row in prices.head(top).itertuples():
+        sure = "" if row.gain_certain else "\nwithin noise"
+        gain = "" if pd.isna(row.gain) else Text(f"{row.gain:+.3f}").append(sure, style="dim")
+        what = Text(row.configuration).append(f"\n{row.backbone}, trial {row.trial} of {row.run}", style="dim")
+        table.add_row(f"{row.seconds:.1f}", _number(row.objective, row.objective_low, row.objective_high), gain, what)
+    console.print()
+    console.print(table)
+    more = f"… and {len(prices) - top} more, with --top {len(prices)}. " if len(prices) > top else ""
+    _note(
+        console,
+        f"{more}What is not listed is beaten in both. gain: over the last price that surely bought something.",
+    )
+
+
+def _note(console: Console, text: str) -> None:
+    console.print(text, style="dim")
+
+
+def _table(title: str, columns: tuple[str, ...], right: tuple[int, ...]) -> Table:
+    table = Table(
+        title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="bold"
+    )
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="right" if place in right else "left", overflow="fold")
+    return table
+
+
+def _number(value: float, low: float, high: float) -> Text:
+    if pd.isna(value):
+        return Text("-")
+    interval = "" if pd.isna(low) else f"\n{low:.3f} to {high:.3f}"
+    return Text(f"{value:.3f}").append(interval, style="dim")
+
+
+def _place(row: object) -> str:
+    if pd.isna(row.rank_low):
+        return "-"
+    low, high = int(row.rank_low), int(row.rank_high)
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
+def _trials(row: object) -> str:
+    parts = [f"{count} {name}" for name, count in (("sick", row.sick), ("failed", row.failed)) if count]
+    return _count(row.trials, "trial") + (f" ({', '.join(parts)})" if parts else "")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"

@@ -1,0 +1,129 @@
+"""Figures of one trial's validation scores: accuracy against threshold, ROC, histograms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup
+from sklearn.metrics import roc_curve
+
+from trainable.metrics import thresholds
+from tuner.reporting.figures.svg import Axis, Panel, number
+from tuner.results.one_run import WholeRun
+
+_POINTS = 400
+_BINS = 40
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """The threshold of a trial beside all others on its validation pairs."""
+
+    used: float
+    accuracy: float
+    plateau: thresholds.Threshold
+    """The best cut, and between which values it makes no difference."""
+    near: tuple[float, float]
+    """Around it, where at most one pair of a hundred more is told wrong."""
+
+
+def scored(run: WholeRun) -> bool:
+    """Whether the leading trial has scores of both labels to draw."""
+    return run.leader in run.scores and run.scores[run.leader].pair_label.nunique() == 2
+
+
+def threshold_of(run: WholeRun) -> Threshold:
+    """The leading trial's threshold, and how much hangs on it."""
+    scores, labels = _of(run, run.leader)
+    best = thresholds.best_threshold(scores, labels)
+    cuts, accuracies = accuracy_curve(scores, labels)
+    within = accuracies >= best.accuracy - 0.01
+    place = int(np.argmin(np.abs(cuts - best.value)))
+    low = place - int(np.argmin(within[place::-1])) if not within[: place + 1].all() else -1
+    high = place + int(np.argmin(within[place:])) if not within[place:].all() else len(cuts)
+    near = float(cuts[low + 1]), float(cuts[high - 1])
+    accuracy = thresholds.accuracy_at(scores, labels, run.threshold)
+    return Threshold(run.threshold, accuracy, best, (min(near[0], best.low), max(near[1], best.high)))
+
+
+def accuracy_curve(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Every cut that there is, rising: (k,) distinct scores, at and above which pairs are accepted, and (k,) accuracies."""
+    order = np.argsort(scores, kind="stable")
+    cuts, first = np.unique(scores[order], return_index=True)
+    positives_below = np.concatenate([[0], np.cumsum(labels[order] == 1)])[first]
+    right = (first - positives_below) + (np.sum(labels == 1) - positives_below)
+    return cuts.astype(float), right / len(labels)
+
+
+def default_differs(run: WholeRun) -> bool:
+    """Whether the default's scores are there and are not the leading trial's own, which may differ in the threshold only."""
+    if run.default is None or run.default not in run.scores:
+        return False
+    (one, labels), (other, _) = _of(run, run.leader), _of(run, run.default)
+    return len(np.unique(labels)) == 2 and not np.array_equal(one, other)
+
+
+def accuracy_by_threshold(run: WholeRun) -> Markup:
+    """Accuracy on validation pairs at every threshold, with the best plateau and the threshold that was used."""
+    scores, labels = _of(run, run.leader)
+    found = threshold_of(run)
+    cuts, accuracies = accuracy_curve(scores, labels)
+    x = Axis.over("threshold [cosine]", [*cuts, found.used], log=False)
+    panel = Panel(
+        "accuracy by threshold", x, Axis.over("validation accuracy", [*accuracies, found.accuracy], log=False)
+    )
+    panel.region(*found.near, "near")
+    panel.region(found.plateau.low, found.plateau.high, "plateau")
+    if default_differs(run):
+        panel.line(_thinned(*accuracy_curve(*_of(run, run.default))), "default")
+    panel.line(_thinned(cuts, accuracies), "winner")
+    panel.rule("threshold", x=found.used, text=f"used {number(found.used)}")
+    return panel.svg()
+
+
+def roc(run: WholeRun) -> Markup:
+    """True accepts against false accepts, with the point of the threshold that was used."""
+    scores, labels = _of(run, run.leader)
+    panel = Panel("ROC", Axis("share of negative pairs accepted", 0, 1), Axis("share of positive pairs accepted", 0, 1))
+    panel.line([(0.0, 0.0), (1.0, 1.0)], "chance")
+    for trial, look in ((run.default, "default"), (run.leader, "winner")):
+        if look == "winner" or default_differs(run):
+            false_accepts, true_accepts, _ = roc_curve(*_of(run, trial)[::-1])
+            panel.line(_thinned(false_accepts, true_accepts), look)
+    accepted = scores.astype(float) >= run.threshold
+    panel.mark(float(accepted[labels == 0].mean()), float(accepted[labels == 1].mean()), "winner")
+    return panel.svg()
+
+
+def histograms(run: WholeRun) -> Markup:
+    """How the scores of positive and of negative validation pairs lie around the threshold."""
+    scores, labels = _of(run, run.leader)
+    edges = np.histogram_bin_edges(np.append(scores, run.threshold), bins=_BINS)
+    counts = {
+        name: np.histogram(scores[labels == label], edges)[0] for name, label in (("negative", 0), ("positive", 1))
+    }
+    most = max(int(values.max()) for values in counts.values())
+    panel = Panel(
+        "scores of positive and negative pairs", Axis("score [cosine]", edges[0], edges[-1]),
+        Axis("pairs", 0, most * 1.05), width=940, height=260,
+    )  # fmt: skip
+    for name, values in counts.items():
+        for low, high, count in zip(edges[:-1], edges[1:], values, strict=True):
+            if count:
+                (left, top), (right, floor) = panel.at(low, count), panel.at(high, 0)
+                width = max(right - left - 1, 0.5)
+                panel.add("rect", x=left, y=top, width=width, height=floor - top, class_=f"column {name}")
+    panel.rule("threshold", x=run.threshold, text=f"threshold {number(run.threshold)}")
+    return panel.svg()
+
+
+def _of(run: WholeRun, trial: int) -> tuple[np.ndarray, np.ndarray]:
+    rows = run.scores[trial]
+    return rows.score.to_numpy(), rows.pair_label.to_numpy()
+
+
+def _thinned(x: np.ndarray, y: np.ndarray) -> list[tuple[float, float]]:
+    """At most so many points, the ends included: a figure is no more than so many pixels wide."""
+    kept = np.unique(np.linspace(0, len(x) - 1, min(len(x), _POINTS)).astype(int))
+    return list(zip(x[kept].tolist(), y[kept].tolist(), strict=True))

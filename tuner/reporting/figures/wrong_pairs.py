@@ -1,0 +1,91 @@
+"""The validation pairs that a trial gets most wrong, as pictures: what no table of numbers shows."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from rich.console import Console
+
+from trainable.data.pairs import PairTable
+from trainable.data.read_pairs import read_pairs
+from trainable.errors import InputError
+from tuner.cli.run_options import DataOptions
+from tuner.inputs.dataset import check_memory, data_path, decoded, fingerprint_of
+from tuner.results.one_run import WholeRun
+
+_MOST = 6
+_EDGE_PX = 192
+
+
+@dataclass(frozen=True)
+class Images:
+    """The pairs of a run and what its model was given of them."""
+
+    table: PairTable
+    pixels: np.ndarray
+    """(m or more, S, S, 3) uint8: the plain images first."""
+
+
+@dataclass(frozen=True)
+class WrongPair:
+    """One pair on the wrong side of the threshold."""
+
+    score: float
+    pair_label: int
+    front: str
+    """The picture as a data URI."""
+    angle: str
+    front_name: str
+    angle_name: str
+
+
+def images_of(run: WholeRun, console: Console, data: str | None = None, cache: str | None = None) -> Images:
+    """The run's images, read again from `data` (None: where the run found them); cache: that of rendered ones.
+
+    Raises InputError if they are not there, or not those that the run saw.
+    """
+    row = run.row
+    source = DataOptions(data=row["data"] if data is None else data, cache=cache)
+    table = read_pairs(data_path(source, console), seed=row["seed"])
+    check_memory(len(table.images), row["image_size_px"])
+    found = decoded(table, row["image_size_px"], 1, console)
+    fingerprint = fingerprint_of(table, found.fingerprint)
+    if fingerprint != row["data_fingerprint"]:
+        raise InputError(
+            f"the pairs or images of {source.data} are not those that the run saw: their fingerprint is {fingerprint}, the "
+            f"run's {row['data_fingerprint']}. Put them back as they were, or say with --data where they are now."
+        )
+    return Images(table, found.pixels)
+
+
+def most_wrong(scores: pd.DataFrame, threshold: float, positive: bool) -> pd.DataFrame:
+    """Of the pairs of one label, those farthest on the wrong side of the threshold, the worst first."""
+    rows = scores[scores.pair_label == int(positive)]
+    wrong = rows[(rows.score.astype(float) >= threshold) != positive]
+    return wrong.sort_values("score", ascending=positive, kind="stable").head(_MOST)
+
+
+def wrong_pairs(run: WholeRun, images: Images, positive: bool) -> list[WrongPair]:
+    """The leading trial's worst pairs of one label, with their pictures."""
+    rows = most_wrong(run.scores[run.leader], run.threshold, positive)
+    return [_wrong_pair(images, int(row.pair), float(row.score), int(row.pair_label)) for row in rows.itertuples()]
+
+
+def _wrong_pair(images: Images, pair: int, score: float, label: int) -> WrongPair:
+    table = images.table
+    front, angle = int(table.front[pair]), int(table.angle[pair])
+    names = table.image_names[front], table.image_names[angle]
+    return WrongPair(score, label, *(_picture(images.pixels[at]) for at in (front, angle)), *names)
+
+
+def _picture(pixels: np.ndarray) -> str:
+    image = Image.fromarray(pixels)
+    image.thumbnail((_EDGE_PX, _EDGE_PX))
+    file = BytesIO()
+    image.save(file, "JPEG", quality=85)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"

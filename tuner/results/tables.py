@@ -1,0 +1,136 @@
+"""The result tables: Parquet files that are whole at every moment, from a run's first trial to its last.
+
+    results/trials/space=temperature/run=RUN/part-0.parquet     the same for runs and epochs: one file a run
+    results/scores/space=temperature/run=RUN/trial-00007.parquet
+
+A file is replaced as soon as a trial ends, by renaming a finished one over it (on an object store closing the upload is
+the commit), so a reader finds the old rows or the new ones, and a killed driver loses no finished trial.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+from trainable.errors import InputError, nearest
+from tuner.results.reading import read_table
+from tuner.results.schema import PART_FILE, PARTITIONS, SCHEMAS, SCORES_FILE
+from tuner.results.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Row = Mapping[str, Any]
+
+
+def known_runs(root: str | Path | Store) -> list[str]:
+    """The names of all runs under the root, sorted; empty if there is none."""
+    store = Store.at(root)
+    found = store.fs.get_file_info(pafs.FileSelector(store.path("runs"), allow_not_found=True, recursive=True))
+    matches = (re.search(r"/run=([^/]+)/" + re.escape(PART_FILE) + "$", info.path) for info in found)
+    return sorted({unquote(match[1]) for match in matches if match})
+
+
+def state_dir(root: str | Path | Store, run: str) -> str:
+    """Where a run keeps what it needs to go on: path or URI of a folder beside the tables, which is not made here."""
+    store = Store.at(root)
+    return store.uri_of(store.path("state", quote(run, safe="")))
+
+
+def runs(
+    root: str | Path | Store = "results", runs: Sequence[str] | None = None, columns: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """One row a run; `runs` and `columns` limit it to those named. What the columns hold: results/README.md."""
+    return _read("runs", root, runs, columns)
+
+
+def trials(
+    root: str | Path | Store = "results", runs: Sequence[str] | None = None, columns: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """One row a trial; `runs` and `columns` limit it to those named. What the columns hold: results/README.md."""
+    return _read("trials", root, runs, columns)
+
+
+def epochs(
+    root: str | Path | Store = "results", runs: Sequence[str] | None = None, columns: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """One row a trial and epoch; `runs` and `columns` limit it to those named: results/README.md."""
+    return _read("epochs", root, runs, columns)
+
+
+def scores(
+    root: str | Path | Store = "results",
+    runs: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+    trials: Sequence[int] | None = None,
+) -> pd.DataFrame:
+    """One row a trial and validation pair; `runs`, `columns` and `trials` limit it to those given: results/README.md."""
+    return _read("scores", root, runs, columns, trials)
+
+
+def _read(
+    table: str,
+    root: str | Path | Store,
+    wanted: Sequence[str] | None,
+    columns: Sequence[str] | None,
+    trials: Sequence[int] | None = None,
+) -> pd.DataFrame:
+    store = Store.at(root)
+    if store.fs.get_file_info(store.root).type == pafs.FileType.NotFound:
+        raise InputError(
+            f"there is no {store.uri!r}; valid is a folder that python -m tuner.run has written results to."
+        )
+    if wanted is not None:
+        wanted = [wanted] if isinstance(wanted, str) else wanted
+        _check_runs(store, wanted)
+    if columns is not None:
+        columns = [name for name in columns if name not in PARTITIONS.names]
+        check_names(table, columns)
+    files = None if trials is None else [SCORES_FILE.format(trial) for trial in trials]
+    rows = read_table(store, table, wanted, files, columns)
+    frame = rows.to_pandas(maps_as_pydicts="strict")
+    # Without this a missing number would turn a column of integers into floats, and of truth values into objects.
+    whole = {field.name: "Int64" for field in rows.schema if field.nullable and pa.types.is_integer(field.type)}
+    truth = {field.name: "boolean" for field in rows.schema if pa.types.is_boolean(field.type)}
+    return frame.astype(whole | truth)
+
+
+def _check_runs(store: Store, wanted: Sequence[str]) -> None:
+    known = known_runs(store)
+    for run in wanted:
+        if run not in known:
+            raise InputError(
+                f"there is no run {run!r} in {store.uri!r}; runs are: {', '.join(known) or 'none yet'}. "
+                "Name one of them, or change --results."
+            )
+
+
+def check_names(table: str, given: Iterable[str]) -> None:
+    """ValueError for a name that is no column of the table."""
+    names = SCHEMAS[table].names
+    for name in given:
+        if name not in names:
+            raise ValueError(f"the table {table} has no column {name!r}; near are: {nearest(name, names) or 'none'}")
+
+
+def plain_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows as dictionaries of Python's own values, None where one is missing."""
+    from pandas import isna  # here, as `to_pandas` loads pandas only where a table is asked for
+
+    def plain(value: Any) -> Any:
+        if value is None or isinstance(value, dict):
+            return value
+        if isinstance(value, list | np.ndarray):
+            return list(value)
+        if isna(value):
+            return None
+        return value.item() if isinstance(value, np.generic) else value
+
+    return [{name: plain(value) for name, value in row.items()} for row in table.to_dict("records")]

@@ -1,0 +1,1 @@
+"""One search: plan, suggestions, trials, records, and its end."""

@@ -1,0 +1,86 @@
+"""Trials run by Tune: the scheduler that stops weak ones early, and what ends the search."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from typing import Any
+
+from ray import tune
+from ray.tune.execution import class_cache
+
+from tuner.cli.run_options import SearchOptions
+from tuner.cluster.connection import Share
+from tuner.search.recorder import Recorder
+from tuner.search.scheduler import make_scheduler
+from tuner.search.searcher import StudySearch
+
+
+class Stop(tune.Stopper):
+    """Ends the search: after the time budget, or when `reason` is set from outside (a signal)."""
+
+    def __init__(self, budget_s: float | None) -> None:
+        self.reason: str | None = None
+        self._deadline = time.monotonic() + budget_s if budget_s else math.inf
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        if self.reason is None and time.monotonic() >= self._deadline:
+            self.reason = "time budget"
+        return self.reason is not None
+
+
+def run_experiment(
+    trainable: Any,
+    searcher: StudySearch,
+    recorder: Recorder,
+    *,
+    options: SearchOptions,
+    epochs: int,
+    trials_to_go: int,
+    max_failures: int,
+    share: Share,
+    storage: tuple[str, Any],
+    attempt: str,
+    stop: Stop,
+) -> None:
+    """Run the trials. storage: (path, pyarrow file system or None) where Tune keeps checkpoints, under `attempt`."""
+    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # no CSV, JSON or TensorBoard beside our tables
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # ours ends the run in order
+    os.environ["TUNE_FORCE_TRIAL_CLEANUP_S"] = "5"  # a stopped actor has nothing to save
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # its banner is printed whatever the verbosity
+    os.environ["TUNE_PRINT_ALL_TRIAL_ERRORS"] = "0"  # they go into the tables
+    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "inf"  # its own memory of the search is not what a run goes on from
+    os.environ["TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S"] = "0"
+    class_cache.DEFAULT_ENV_VARS.clear()  # workers started in advance, which have no such variables, serve trials too
+    for name in ("ray.tune", "ray.train"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    path, filesystem = storage
+    resources = {"cpu": share.cpus, **({"gpu": share.gpus} if share.gpus else {})}
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, resources),
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            scheduler=make_scheduler(options.scheduler, options.metric, epochs),
+            num_samples=trials_to_go,
+            max_concurrent_trials=share.concurrent,
+            reuse_actors=True,
+            trial_dirname_creator=lambda trial: f"trial_{trial.config['number']:04d}",
+        ),
+        run_config=tune.RunConfig(
+            name=attempt,
+            storage_path=path,
+            storage_filesystem=filesystem,
+            callbacks=[recorder],
+            stop=stop,
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=max_failures),
+            # Tune writes down its own state, too, whenever a trial has saved as often as its states are kept
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=2, checkpoint_at_end=True),
+        ),
+    )
+    tuner.fit()

@@ -1,0 +1,272 @@
+"""What happens to each trial, recorded: one TrialRecord a trial, written to the tables when the trial has ended."""
+
+from __future__ import annotations
+
+import math
+import pickle
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ray.exceptions import RayActorError
+from ray.tune import Callback
+from ray.tune.result import SHOULD_CHECKPOINT
+
+from trainable.config import Settings, TrialConfig, sign
+from trainable.data.pairs import PairData
+from trainable.metrics import bootstrap, thresholds
+from trainable.training.epoch_report import rejudged
+from trainable.trial import scores_by_epoch
+from tuner.results.schema import SCHEMAS
+from tuner.results.trial_record import COMPLETED, FAILED, PRUNED, RUNNING, SICK, WAITING, TrialRecord
+from tuner.results.writer import RunTables
+
+_EPOCH_NUMBERS = {*SCHEMAS["epochs"].names, "objective", "sick"} - {"trial"}
+_ROW_NUMBERS = {*SCHEMAS["trials"].names} & {*SCHEMAS["epochs"].names, "objective"} - {
+    "trial",
+    "learning_rate",
+    "diagnoses",
+}
+
+_WAIT_S = 0.1
+"""A trial that ended is written down when the next one runs on its worker, or after so long if none does."""
+
+
+class Recorder(Callback):
+    """A Tune callback that keeps the records and writes the tables.
+
+    records: by trial number, shared with the display; changed: called with a record whenever something happened to it;
+    checkpoint_s: a running trial is saved when so many seconds have passed since it was saved or started.
+    """
+
+    def __init__(
+        self,
+        tables: RunTables,
+        data: PairData,
+        blocks: int,
+        settings: Settings,
+        changed: Callable[[TrialRecord], None] = lambda record: None,
+        checkpoint_s: float = 0.0,
+    ) -> None:
+        self.records: dict[int, TrialRecord] = {}
+        self._tables, self._settings, self._blocks, self._changed = tables, settings, blocks, changed
+        self._checkpoint_s = checkpoint_s
+        self._unwritten: deque[tuple[list[dict[str, Any]], dict[str, Any] | None, dict[str, Any]]] = deque()
+        self._write_at = 0.0
+        rows = data.rows("val")
+        self._val_rows = rows
+        self._labels = np.asarray(data.pair_label)[rows]
+        self._identities = data.front_identity[rows], data.angle_identity[rows]
+        self._resamples = bootstrap.identity_resamples(*self._identities)
+
+    def suggested(self, record: TrialRecord) -> None:
+        """A configuration was suggested and waits for a worker."""
+        self.records.setdefault(record.number, record)
+        self._changed(record)
+
+    def adopt(self, record: TrialRecord) -> bool:
+        """Fill in a trial that ended in an earlier attempt from the tables; False if it is not in them."""
+        self.flush()
+        row = next((row for row in self._tables.trial_rows() if row["trial"] == record.number), None)
+        if row is None:
+            return False
+        record.state, record.error, record.node, record.retries = (
+            row[n] for n in ("state", "error", "node", "retries")
+        )
+        record.replay_of = row["replay_of"]
+        record.checkpoint = row["checkpoint"]
+        record.best_epoch = row["best_epoch"] or 0
+        record.epochs = {epoch["epoch"]: epoch for epoch in self._tables.epoch_rows(record.number)}
+        record.started, record.ended = (row[name].timestamp() for name in ("started_at", "ended_at"))
+        columns = self._tables.read_scores(record.number)
+        record.best_arrays = columns and {"scores": columns["score"], "correct": columns["correct"]}
+        self.records[record.number] = record
+        return True
+
+    def recover(self, record: TrialRecord, state: dict[str, Any]) -> None:
+        """Write down a trial whose end was not written, from its saved state: the driver was killed just then."""
+        record.epochs = {numbers["epoch"]: numbers for numbers in state["history"]}
+        record.best_epoch = state["best_epoch"]
+        if state["best_scores"] is not None:
+            record.best_arrays = {"scores": state["best_scores"].numpy(), "correct": state["best_correct"].numpy()}
+        record.epoch_scores = scores_by_epoch(state["score_history"])
+        self.records[record.number] = record
+        last = record.last
+        finished = bool(last) and last["epoch"] == record.values["epochs"]
+        self.end(record, ending_state({**last, "finished": finished}))
+
+    def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        record = self._record(trial)
+        record.state, record.saved = RUNNING, time.time()
+        self._write_at = 0.0  # its worker does not wait any longer
+        _name_tasks(trial, record.title)
+        self._changed(record)
+
+    def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict[str, Any], **info: Any) -> None:
+        record = self._record(trial)
+        carried = result.pop("carried")  # so that Tune does not write it into its own state
+        for past in carried.history:
+            record.epochs.setdefault(past["epoch"], past)
+        for earlier in carried.earlier:
+            record.epochs[earlier["epoch"]] = _only(earlier, _EPOCH_NUMBERS)
+        record.epoch_scores |= carried.epoch_scores
+        record.epochs[result["epoch"]] = _only(result, _EPOCH_NUMBERS)
+        record.node, record.best_epoch = result["node"], result["best_epoch"]
+        record.best_arrays = carried.arrays or record.best_arrays
+        if time.time() - record.saved >= self._checkpoint_s:
+            record.saved, result[SHOULD_CHECKPOINT] = time.time(), True
+        self._changed(record)
+
+    def on_trial_recover(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        record = self._record(trial)
+        record.state, record.retries = WAITING, record.retries + 1
+        self._changed(record)
+
+    def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        record = self._record(trial)
+        record.checkpoint = trial.checkpoint.path if trial.checkpoint else None
+        self.end(record, ending_state(trial.last_result))
+
+    def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        record = self._record(trial)
+        record.error = _message(trial)
+        self.end(record, FAILED)
+
+    def replay(self, record: TrialRecord, source: TrialRecord) -> None:
+        """Write down a trial that differs from an ended one in its threshold only: the source's epochs, judged anew."""
+        record.replay_of, record.node = source.number, source.node
+        config = TrialConfig.of(record.values)
+        better, best = sign(self._settings.metric), -math.inf
+        for epoch, numbers in sorted(source.epochs.items()):
+            scores = source.epoch_scores[epoch]
+            again = rejudged(numbers, scores, self._labels, self._identities, config, self._settings)
+            record.epochs[epoch] = _only(again, _EPOCH_NUMBERS) | {"epoch_s": 0.0, "validation_s": 0.0}
+            objective = record.epochs[epoch]["objective"]
+            if not again.get("sick") and objective is not None and better * objective > best:
+                best, record.best_epoch = better * objective, epoch
+                record.best_arrays = {"scores": scores, "correct": again["correct"]}
+        self.end(record, source.state)
+
+    def favoured_threshold(self, record: TrialRecord) -> float:
+        """The threshold that tells most validation pairs right, at the epoch at which that are most."""
+        solved = [thresholds.best_threshold(scores, self._labels) for scores in record.epoch_scores.values()]
+        return max(solved, key=lambda threshold: threshold.accuracy).value
+
+    def end(self, record: TrialRecord, state: str) -> None:
+        """The trial ended in this state: to be written down, at once by `flush`, else as soon as its worker is busy again."""
+        record.state, record.ended = state, time.time()
+        if state == SICK:
+            record.error = record.last.get("sick")
+        epochs = [
+            {"trial": record.number} | _only(numbers, SCHEMAS["epochs"].names)
+            for _, numbers in sorted(record.epochs.items())
+        ]
+        scores = None if record.best_arrays is None else self._score_columns(record)
+        self._unwritten.append((epochs, scores, self._row(record)))
+        self._write_at = time.monotonic() + _WAIT_S
+        self._changed(record)
+
+    def on_step_end(self, iteration: int, trials: list, **info: Any) -> None:
+        if time.monotonic() >= self._write_at:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write down every trial that has ended."""
+        while self._unwritten:
+            epochs, scores, row = self._unwritten[0]
+            self._tables.append_epochs(epochs)
+            if scores is not None:
+                self._tables.write_scores(row["trial"], scores)
+            self._tables.append_trial(row)
+            self._unwritten.popleft()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its callbacks for Tuner.restore, which is not how a run is resumed here."""
+        return {}
+
+    def _record(self, trial: Any) -> TrialRecord:
+        return self.records[trial.config["number"]]
+
+    def _score_columns(self, record: TrialRecord) -> dict[str, Any]:
+        return {
+            "pair": self._val_rows,
+            "epoch": record.best_epoch,
+            "score": record.best_arrays["scores"],
+            "pair_label": self._labels,
+            "correct": record.best_arrays["correct"],
+        }
+
+    def _row(self, record: TrialRecord) -> dict[str, Any]:
+        config = TrialConfig.of(record.values)
+        row = {name: getattr(config, name) for name in TrialConfig.names() if name != "epochs"}
+        row |= _only(record.best, _ROW_NUMBERS)
+        low = high = None
+        if record.best_arrays is not None:
+            low, high = bootstrap.interval(record.best_arrays["correct"], self._resamples)
+        fixed_or_solved = "solved" if config.threshold is None else "fixed"
+        searched = "threshold" in record.searched and config.threshold is not None
+        source = "searched" if searched else fixed_or_solved
+        train_s = sum(numbers["epoch_s"] for numbers in record.epochs.values())
+        return row | {
+            "trial": record.number,
+            "state": record.state,
+            "is_default": record.is_default,
+            "trainable_blocks": self._blocks if config.trainable_blocks is None else config.trainable_blocks,
+            "threshold": row["threshold"] if row.get("threshold") is not None else config.threshold,
+            "threshold_source": source,
+            "val_accuracy_low": low,
+            "val_accuracy_high": high,
+            "best_epoch": record.best_epoch or None,
+            "epochs": len(record.epochs),
+            "max_epochs": config.epochs,
+            "train_s": train_s,
+            "wait_s": max(0.0, record.ended - record.started - train_s),
+            "node": record.node,
+            "checkpoint": record.checkpoint,
+            "error": record.error,
+            "diagnoses": record.diagnoses,
+            "retries": record.retries,
+            "replay_of": record.replay_of,
+            "started_at": datetime.fromtimestamp(record.started, UTC),
+            "ended_at": datetime.fromtimestamp(record.ended, UTC),
+            "completion_order": sum(r.ended is not None for r in self.records.values()) - 1,
+        }
+
+
+def ending_state(result: dict[str, Any] | None) -> str:
+    """completed, sick, or pruned (stopped before its last epoch), read off a trial's last report."""
+    if result and result.get("sick"):
+        return SICK
+    return COMPLETED if result and result.get("finished") else PRUNED
+
+
+def _only(numbers: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """These of the numbers; NaN, which a sick epoch reports, becomes a missing value."""
+    return {k: None if isinstance(v, float) and v != v else v for k, v in numbers.items() if k in names}
+
+
+def _message(trial: Any) -> str:
+    """The innermost line of what the worker raised, or that it died; read where the driver has just put it.
+
+    Tune's own get_pickled_error looks in the storage, where the file is not yet when a trial's end is told.
+    """
+    file = trial.pickled_error_file
+    if file is None or not Path(file).is_file():
+        return "unknown"
+    error = pickle.loads(Path(file).read_bytes())
+    if isinstance(error, RayActorError):
+        return f"the worker died: {str(error).strip().splitlines()[0]}"
+    cause = getattr(error, "cause", None) or error
+    return f"{type(cause).__name__}: {cause}".strip().splitlines()[-1]
+
+
+def _name_tasks(trial: Any, title: str) -> None:
+    """Name the trial's training tasks after it in the Ray dashboard. A reused actor keeps its name, so its tasks carry it."""
+    actor = trial.temporary_state.ray_actor
+    if actor is not None:
+        unnamed = actor.__dict__.setdefault("_unnamed_train", actor.train)
+        actor.train = unnamed.options(name=title)

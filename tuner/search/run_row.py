@@ -1,0 +1,91 @@
+"""Where a run comes from: its plan, this code, these libraries, this cluster; for its first lines and its row."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from trainable.data.splits import SPLITS
+from trainable.model.features import fingerprint, stored_as
+from tuner.inputs.dataset import resolved
+from tuner.results.provenance import code, versions
+
+if TYPE_CHECKING:
+    from tuner.cluster.connection import Cluster, Share
+    from tuner.search.plan import Plan
+
+
+def introduction(plan: Plan, cluster: Cluster, share: Share, precision: str) -> dict[str, str]:
+    """What a person reads first: name and text of each line."""
+    options, search = plan.options, plan.options.search
+    counts = " / ".join(f"{len(plan.data.rows(split)):,}" for split in SPLITS)
+    views = f" in {plan.data.views} views" if plan.data.views > 1 else ""
+    size, blocks = plan.backbone_spec.image_size_px, plan.suggested.blocks
+    return {
+        "run": plan.run,
+        "question": plan.space.question,
+        "searched": ", ".join(plan.suggested.searched),
+        "data": f"{options.data.data}: {counts} pairs to train / validate / test, {plan.data.images:,} images{views}",
+        "model": f"{options.model.backbone}, {blocks} blocks, weights {options.model.weights}, {size} px",
+        "search": f"{_plural(search.trials, 'trial')} of up to {_plural(options.configuration.epochs, 'epoch')}, "
+        f"{search.sampler} suggests, "
+        f"{search.scheduler} stops early, ranked by {search.metric}",
+        "hardware": f"{_plural(cluster.nodes, 'node')}, {cluster.cpus:g} CPUs, {cluster.gpus:g} GPUs: "
+        f"{_plural(min(share.concurrent, search.trials), 'trial')} at a time on {share.device} in {precision}",
+        "dashboard": " — ".join(filter(None, [cluster.dashboard_url or "none", cluster.login])),
+        "results": plan.results_root,
+    }
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
+def of_plan(plan: Plan) -> dict[str, Any]:
+    """The columns of the `runs` table that the plan fixes."""
+    options = plan.options
+    return {f"{split}_pairs": len(plan.data.rows(split)) for split in SPLITS} | {
+        "question": plan.space.question,
+        "space_source": plan.space.source,
+        "searched": list(plan.suggested.searched),
+        "data": resolved(options.data.data),
+        "data_fingerprint": plan.data_fingerprint,
+        "backbone": options.model.backbone,
+        "weights": plan.backbone_spec.weights,
+        "backbone_fingerprint": fingerprint(plan.backbone),
+        "image_size_px": plan.backbone_spec.image_size_px,
+        "input_mean": list(plan.backbone.mean),
+        "input_std": list(plan.backbone.std),
+        "views": plan.data.views,
+        "metric": options.search.metric,
+        "keep_sick": options.search.keep_sick,
+        "sampler": options.search.sampler,
+        "scheduler": options.search.scheduler,
+        "seed": options.configuration.seed,
+        "trials_requested": options.search.trials,
+    }
+
+
+def of_features(stored: Mapping[int, np.ndarray]) -> dict[str, Any]:
+    """The columns of the `runs` table that say which features trials started from."""
+    halves = [cut for cut in sorted(stored) if stored[cut].dtype == np.float16]
+    return {"feature_precision": stored_as(stored), "feature_cuts": sorted(stored), "half_cuts": halves}
+
+
+def of_machine(cluster: Cluster, share: Share) -> dict[str, Any]:
+    """The columns of the `runs` table that code, libraries and hardware fix."""
+    commit, dirty = code()
+    return {
+        "git_commit": commit,
+        "git_dirty": dirty,
+        "versions": versions(),
+        "device": share.device,
+        "trial_cpus": share.cpus,
+        "hostname": socket.gethostname(),
+        "cluster_nodes": cluster.nodes,
+        "cluster_cpus": cluster.cpus,
+        "cluster_gpus": cluster.gpus,
+    }

@@ -1,0 +1,333 @@
+"""One run from its options to its verdict: prepare, start Ray, search, compare on test pairs, say what came out."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import optuna
+import ray
+from ray import tune
+from rich.console import Console
+from rich.markup import escape
+
+from trainable.config import Settings
+from trainable.data.pairs import PairData
+from trainable.trial import REPORT_S, PairTrial, gpu_precision, score_test_pairs
+from tuner import results
+from tuner.analysis import winner as winner_numbers
+from tuner.cli.console import make_console
+from tuner.cli.run_options import RunOptions
+from tuner.cluster.connection import Cluster, Share, connect, share
+from tuner.cluster.feature_cache import FeatureCache
+from tuner.cluster.shared_features import with_features
+from tuner.inputs.dataset import cache_folder
+from tuner.reporting import summary
+from tuner.reporting.figures.wrong_pairs import Images
+from tuner.reporting.live_table import Display
+from tuner.reporting.page import page_or_reason
+from tuner.results.checkpoints import Saved, newest_state
+from tuner.results.store import Store
+from tuner.results.trial_record import TrialRecord, best_of
+from tuner.results.writer import RunTables
+from tuner.search import experiment, run_row, scheduler
+from tuner.search.plan import Plan, prepare
+from tuner.search.recorder import Recorder
+from tuner.search.resume import attempts_of, check_same_run, held, local_state, save_options, saved_run
+from tuner.search.samplers import make_sampler, open_storage
+from tuner.search.searcher import StudySearch
+from tuner.search.signals import INTERRUPTED, answered_signals
+
+
+def run_session(options: RunOptions, command: Sequence[str], started: float, cluster: Cluster | None = None) -> int:
+    """Run, or go on with, one search; returns the exit code. Raises InputError before anything is written.
+
+    started: Unix time at which the command was given; cluster: where Ray has been started already. It is left in any case.
+    """
+    console = make_console()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        saved = None if options.output.resume is None else saved_run(options)
+        options = options if saved is None else RunOptions.from_dict(saved["options"]).resumed_with(options)
+        plan = prepare(options, console, run=options.output.resume)
+        if saved is not None:
+            check_same_run(plan, saved)
+        cluster = cluster or connect(options.hardware)
+        session = Session(plan, cluster, console, shlex.join(command), started, attempt=1 + attempts_of(saved))
+        with held(plan):
+            return session.run()
+    finally:
+        ray.shutdown()
+
+
+class Session:
+    """A prepared run on a connected cluster."""
+
+    def __init__(
+        self, plan: Plan, cluster: Cluster, console: Console, command: str, started: float, attempt: int = 1
+    ) -> None:
+        self.plan, self.cluster, self.console, self.command, self.started = plan, cluster, console, command, started
+        self.attempt = attempt
+        options = plan.options
+        self.share: Share = share(cluster, options.hardware)
+        self.settings = Settings(
+            metric=options.search.metric,
+            threshold_is_searched="threshold" in plan.suggested.searched,
+            device=self.share.device,
+            precision=self._precision(),
+            threads=options.hardware.cpus_per_trial,
+            keep_sick=options.search.keep_sick,
+        )
+        self.state_dir = local_state(plan.results_root, plan.run, options.data.cache)
+        self.store = Store.at(results.state_dir(plan.results_root, plan.run))
+        self.tables = RunTables(plan.results_root, plan.space.name, plan.run)
+
+    def run(self) -> int:
+        """Search, then compare; writes the run's row at the start and at the end."""
+        self._introduce()
+        save_options(self.plan, self.attempt)
+        self.tables.write_run(self._row() | {"state": "running", "ended_at": None, "error": None})
+        display = Display(
+            self.console,
+            self.plan.options.search.trials,
+            self.plan.options.configuration.epochs,
+            self.settings.metric,
+            self.plan.suggested.searched,
+        )
+        recorder = Recorder(
+            self.tables,
+            self.plan.data,
+            self.plan.suggested.blocks,
+            self.settings,
+            changed=display.changed,
+            checkpoint_s=self.plan.options.output.checkpoint_s,
+        )
+        searcher, to_go = self._searcher(recorder)
+        display.show(recorder.records)
+        stop = experiment.Stop(self.plan.options.search.time_budget_s)
+        self.data = self._features()
+        self.tables.write_run(run_row.of_features(self.data.features))
+        with answered_signals(stop, self._interrupted), display:
+            if to_go > 0:
+                self._search(searcher, recorder, to_go, stop)
+            searcher.close()
+        if stop.reason == "time budget":
+            searcher.prune_leftovers()
+        recorder.flush()
+        return self._conclude(list(recorder.records.values()), stop.reason, searcher.exhausted)
+
+    def _features(self) -> PairData:
+        """The plan's data with what frozen blocks make of the images, computed once or read from the cache."""
+        options, plan = self.plan.options, self.plan
+        memory_gb = options.hardware.feature_memory_gb
+        return with_features(
+            plan.data,
+            plan.backbone,
+            plan.suggested.cuts,
+            self.share,
+            memory_gb=self.cluster.object_store_gb / 2 if memory_gb is None else memory_gb,
+            precision=options.hardware.feature_precision,
+            cache=FeatureCache(cache_folder(options.data.cache) / "features", options.data.cache_gb),
+            console=self.console,
+            here=self.cluster.address is None,
+        )
+
+    def _searcher(self, recorder: Recorder) -> tuple[StudySearch, int]:
+        options = self.plan.options
+        searcher = StudySearch(
+            self.plan.suggested,
+            recorder,
+            metric=self.settings.metric,
+            sampler=make_sampler(options.search.sampler, options.configuration.seed + 1000 * (self.attempt - 1)),
+            storage=open_storage(self.state_dir / "study.log"),
+            study_name=self.plan.run,
+            run_seed=options.configuration.seed,
+            trials=options.search.trials,
+            parallel=self.share.concurrent,
+            saved=self._saved,
+        )
+        for record in searcher.ended_before():
+            if not recorder.adopt(record) and (saved := self._saved(record.number)):
+                recorder.recover(record, saved.state)
+        searcher.close_finished()
+        return searcher, options.search.trials - _count(not r.is_extra for r in recorder.records.values())
+
+    def _search(self, searcher: StudySearch, recorder: Recorder, to_go: int, stop: experiment.Stop) -> None:
+        plan = self.plan
+        trainable = tune.with_parameters(
+            PairTrial,
+            data=self.data,
+            backbone=plan.backbone,
+            settings=self.settings,
+            run=plan.run,
+            rungs=scheduler.rungs(plan.options.configuration.epochs),
+            report_s=min(REPORT_S, plan.options.output.checkpoint_s),
+        )
+        experiment.run_experiment(
+            trainable,
+            searcher,
+            recorder,
+            options=plan.options.search,
+            epochs=plan.options.configuration.epochs,
+            trials_to_go=to_go,
+            max_failures=plan.options.output.max_failures,
+            share=self.share,
+            storage=(self.store.root, self.store.fs),
+            attempt=f"attempt-{self.attempt:02d}",
+            stop=stop,
+        )
+
+    def _conclude(self, records: list[TrialRecord], stopped: str | None, exhausted: bool) -> int:
+        interrupted = stopped not in (None, "time budget")
+        winner = best_of(records, self.settings.metric)
+        columns: dict[str, Any] = {}
+        code = 0
+        if exhausted:
+            self.console.print(f"\nThe space has nothing new left: {len(records)} configurations were all it holds.")
+        if interrupted:
+            code, columns["state"] = INTERRUPTED, "interrupted"
+            kept = _count(r.ended is not None for r in records)
+            self.console.print(f"\n{kept} finished trial{' is' if kept == 1 else 's are'} kept.")
+        elif winner is None:
+            code, columns["state"] = 1, "failed"
+            columns["error"] = self._complain(records)
+        else:
+            columns["state"] = "finished"
+            columns |= self._compare(winner, next(record for record in records if record.is_default))
+        summary.print_symptoms(self.console, records)
+        done = _count(record.ended is not None for record in records)
+        ended = time.time()
+        before = self.tables.run_row().get("wall_s") or 0.0
+        self.tables.write_run(
+            columns | {"ended_at": _utc(ended), "wall_s": before + ended - self.started, "trials_done": done}
+        )
+        self._say_where(ended - self.started)
+        return code
+
+    def _compare(self, winner: TrialRecord, default: TrialRecord) -> dict[str, Any]:
+        """Score the test pairs with the winner's and the default's best weights; print and return what came out."""
+        with self.console.status("scoring the test pairs"):
+            scores = self._test_scores([winner, default] if default.eligible else [winner])
+        pairs = winner_numbers.TestPairs(self.plan.data)
+        best = pairs.result(scores[winner.number], self._threshold(winner))
+        if not default.eligible:
+            why = f"{default.state}: {default.error}" if default.error else default.state
+            self.console.print(
+                f"\nNothing to compare the winner with: the default configuration, trial 0, is {escape(why)}."
+            )
+            summary.print_alone(self.console, best, winner)
+            return winner_numbers.winner_columns(best, winner, pairs.identities)
+        comparison = pairs.compare(
+            best,
+            pairs.result(scores[default.number], default.best["threshold"]),
+            pairs.result(scores[default.number], self._threshold(default, solve=True)),
+        )
+        summary.print_verdict(self.console, comparison, winner, default, self.plan.suggested.searched)
+        return winner_numbers.run_columns(comparison, winner)
+
+    def _threshold(self, record: TrialRecord, solve: bool = False) -> float:
+        """The threshold for test pairs: the trial's own where it was searched, else solved on all validation scores."""
+        fixed = record.values["threshold"] is not None and not self.settings.threshold_is_searched
+        data = self.plan.data
+        labels = data.pair_label[data.rows("val")]
+        return winner_numbers.threshold_for(
+            record.best["threshold"], solve or fixed, record.best_arrays["scores"], labels
+        )
+
+    def _test_scores(self, records: list[TrialRecord]) -> dict[int, Any]:
+        plan, settings = self.plan, self.settings
+        trained = {r.number: r.number if r.replay_of is None else r.replay_of for r in records}
+        work = {r.number: (r.values, self._state_of(trained[r.number]), r.best_epoch) for r in records}
+        if settings.device == "cpu":  # here, as a new worker would take seconds to start
+            return {
+                number: score_test_pairs(values, plan.backbone, self.data, settings, state, epoch)
+                for number, (values, state, epoch) in work.items()
+            }
+        data, backbone = ray.put(self.data), ray.put(plan.backbone)
+        task = ray.remote(score_test_pairs)
+        futures = {
+            number: task.options(
+                num_cpus=self.share.cpus, num_gpus=self.share.gpus, name=f"test pairs, trial {number:03d}"
+            ).remote(values, backbone, data, settings, state, epoch)
+            for number, (values, state, epoch) in work.items()
+        }
+        return {number: ray.get(future) for number, future in futures.items()}
+
+    def _state_of(self, number: int) -> dict[str, Any] | None:
+        """The trial's newest saved state; None if there is none, as of one that the time budget cut off early."""
+        saved = self._saved(number)
+        return saved.state if saved else None
+
+    def _saved(self, number: int) -> Saved | None:
+        return newest_state(self.store, number)
+
+    def _complain(self, records: list[TrialRecord]) -> str:
+        reasons: dict[str, list[int]] = {}
+        for record in records:
+            if record.ended is not None:
+                reasons.setdefault(record.error or "no epoch was finished", []).append(record.number)
+        text = "; ".join(
+            f"trial{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}: {reason}"
+            for reason, numbers in reasons.items()
+        )
+        text = text or "no trial finished an epoch; give --time-budget-s more time"
+        self.console.print(f"\n[red]No trial can win.[/red] {escape(text)}")
+        return text
+
+    def _row(self) -> dict[str, Any]:
+        """The run's row as it is known at the start."""
+        started = self.tables.run_row().get("started_at") or _utc(self.started)
+        command = self.tables.run_row().get("command") or self.command  # of a resumed run the one that started it
+        known = {"started_at": started, "command": command, "precision": self.settings.precision}
+        return known | run_row.of_plan(self.plan) | run_row.of_machine(self.cluster, self.share)
+
+    def _introduce(self) -> None:
+        for name, text in run_row.introduction(self.plan, self.cluster, self.share, self.settings.precision).items():
+            self.console.print(f"[bold]{name:10}[/bold] {escape(text)}", soft_wrap=True)
+        self.console.print()
+
+    def _precision(self) -> str:
+        wanted = self.plan.options.hardware.precision
+        if wanted != "auto":
+            return wanted
+        if self.share.device == "cpu":
+            return "fp32"
+        return ray.get(gpu_precision.options(num_gpus=self.share.gpus).remote())
+
+    def _say_where(self, wall_s: float) -> None:
+        root, run = self.plan.results_root, self.plan.run
+        images = Images(self.plan.table, self.plan.data.pixels)
+        trials, this_run = f"{root}/trials", f"run == {run!r}"
+        lines = {
+            "page": page_or_reason(root, run, images),
+            "results": f"{root}   ({wall_s:.0f} s in all)",
+            "pandas": f"pandas.read_parquet({trials!r}).query({this_run!r})",
+            "study": f"optuna-dashboard {self.state_dir / 'study.log'}",
+        }
+        self.console.print()
+        for name, text in lines.items():
+            self.console.print(f"[bold]{name:10}[/bold] {escape(text)}", soft_wrap=True)
+
+    def _interrupted(self, reason: str) -> None:
+        """Say and write at once what a second Ctrl-C, or a Ray that dies of the same signal, would leave unsaid."""
+        self.console.print(
+            f"\nInterrupted by {reason}; stopping. Go on with: python -m tuner.run --resume {self.plan.run}"
+            + self._results_option(),
+            soft_wrap=True,  # a command that is copied must be one line
+        )
+        self.tables.write_run({"state": "interrupted", "ended_at": _utc(time.time())})
+
+    def _results_option(self) -> str:
+        given = self.plan.options.output.results
+        return "" if given == RunOptions().output.results else f" --results {shlex.quote(given)}"
+
+
+def _utc(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _count(flags: Any) -> int:
+    return sum(map(bool, flags))

@@ -1,0 +1,1 @@
+"""A stored trial again: its model trained, compared, exported."""

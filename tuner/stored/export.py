@@ -1,0 +1,224 @@
+"""A stored trial's model written as a folder, checked by the scores that it gives, and put in place whole."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from rich.console import Console
+from rich.markup import escape
+from safetensors.torch import save_file
+
+from trainable.config import TrialConfig
+from trainable.data.images import HOW
+from trainable.data.pairs import PairData
+from trainable.errors import InputError
+from trainable.model.backbones import Backbone, model_arguments
+from trainable.model.encoder import PairEncoder
+from trainable.training.loop import new_encoder
+from tuner.analysis import winner as winner_numbers
+from tuner.cli.console import make_console
+from tuner.cli.stored_options import ExportOptions
+from tuner.results import provenance
+from tuner.stored import export_folder, onnx_model
+from tuner.stored import score as exported_score
+from tuner.stored import trial as stored_trial
+from tuner.stored.trial import StoredTrial
+
+EXACT = 1e-5
+"""Largest difference between the search's scores and the exported model's, where both computed in fp32 on a CPU."""
+ROUNDED = 0.05
+"""The same where the search computed in half precision, from halved features, or on a GPU."""
+_BATCH = 256
+
+
+def export(options: ExportOptions) -> int:
+    """Write the folder; returns the exit code. Raises InputError before anything is written."""
+    console = make_console()
+    target = export_folder.target(options.to, options.force)
+    if options.onnx:
+        onnx_model.check_installed()
+    trial = stored_trial.find(options.source, options.run, options.trial)
+    scores = trial.scores()
+    if not len(scores):
+        why = trial.row["error"] or "no epoch was ranked"
+        raise InputError(
+            f"{trial.title} is {trial.row['state']} and has no best epoch to export: {why}. Name another one."
+        )
+    _say(console, "exporting", f"{trial.title}, {trial.row['state']}, as it was after epoch {trial.row['best_epoch']}")
+    backbone = stored_trial.create(trial)
+    kept = stored_trial.kept_weights(trial)
+    if kept is None and options.unchecked:
+        raise InputError(
+            f"--unchecked: the weights of {trial.title} were not kept and must be trained again, which needs the run's data. "
+            "Leave --unchecked out."
+        )
+    if kept is None:
+        stored_trial.check_device(trial)
+    data = None if options.unchecked else stored_trial.read_data(trial, options.source, console, plain=kept is not None)
+    encoder = _encoder(trial, backbone, kept, data, console)
+    config = _config(trial, backbone, _threshold(trial, scores))
+    with tempfile.TemporaryDirectory(prefix="export-") as place:
+        folder = Path(place)
+        _write_model(folder, encoder, config)
+        if data is not None:
+            difference = _difference(folder, data, scores, console)
+            if not difference <= tolerance(trial):
+                _complain(console, trial, backbone, difference, kept is not None)
+                return 1
+            config["check"] = {"validation_pairs": len(scores), "largest_score_difference": difference}
+            _write_config(folder, config)
+        if options.onnx:
+            with console.status("writing ONNX"):
+                onnx_model.write(exported_score.load(folder)[0], config["preprocessing"]["image_size_px"], folder)
+        (folder / "README.md").write_text(export_folder.readme(config, options.onnx), encoding="utf-8")
+        names = ", ".join(sorted(file.name for file in folder.iterdir()))
+        export_folder.put(folder, target)
+    _say(console, "written", f"{target}: {names}")
+    _say(console, "try", f"python {shlex.quote(str(target / 'score.py'))} FRONT ANGLE")
+    return 0
+
+
+def _encoder(
+    trial: StoredTrial,
+    backbone: Backbone,
+    kept: dict[str, torch.Tensor] | None,
+    data: PairData | None,
+    console: Console,
+) -> PairEncoder:
+    if kept is not None:
+        _say(console, "weights", "kept by the run")
+        encoder = new_encoder(backbone, trial.config)
+        encoder.load_trainable_state(kept)
+        return encoder
+    how_far = f"{trial.row['best_epoch']} of {trial.row['max_epochs']} epochs"
+    _say(console, "weights", f"not kept by the run; training again, {how_far}")
+    return stored_trial.retrained(trial, backbone, data).encoder
+
+
+def tolerance(trial: StoredTrial) -> float:
+    """Largest difference of scores that is no sign of another model."""
+    computed_alike = trial.settings.precision == "fp32" and trial.run["device"] == "cpu" and not trial.fp16_features
+    return EXACT if computed_alike else ROUNDED
+
+
+@torch.inference_mode()
+def validation_scores(folder: Path, data: PairData, pairs: np.ndarray) -> np.ndarray:
+    """(n,) cosines of these pairs of the table under the exported model, read back from its folder."""
+    encoder, _ = exported_score.load(folder)
+    images, place = np.unique(np.concatenate([data.front[pairs], data.angle[pairs]]), return_inverse=True)
+    chunks = (data.pixels[images[start : start + _BATCH]] for start in range(0, len(images), _BATCH))
+    embeddings = torch.cat([encoder(torch.tensor(chunk)) for chunk in chunks])
+    front, angle = torch.from_numpy(place).chunk(2)
+    return (embeddings[front] * embeddings[angle]).sum(dim=1).numpy()
+
+
+def _threshold(trial: StoredTrial, scores: pd.DataFrame) -> float:
+    """The one to use the model at, as the verdict on test pairs chooses it."""
+    own, fixed = trial.row["threshold"], trial.row["threshold_source"] == "fixed"
+    return winner_numbers.threshold_for(own, fixed, scores.score.to_numpy(), scores.pair_label.to_numpy())
+
+
+def _difference(folder: Path, data: PairData, scores: pd.DataFrame, console: Console) -> float:
+    """The largest between the search's scores and those of the exported model."""
+    with console.status("scoring the validation pairs"):
+        found = validation_scores(folder, data, scores.pair.to_numpy())
+    difference = float(np.abs(found - scores.score.to_numpy()).max())
+    text = f"{len(scores):,} validation pairs: scores differ from the search's by {difference:.1e} at most"
+    _say(console, "checked", text)
+    return difference
+
+
+def _write_model(folder: Path, encoder: PairEncoder, config: dict[str, Any]) -> None:
+    # Clones: the file format takes no two tensors that share memory, nor any in channels-last order.
+    tensors = {
+        name.replace("backbone.net.", "backbone.", 1): tensor.detach().cpu().contiguous().clone()
+        for name, tensor in encoder.state_dict().items()
+    }
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    shutil.copyfile(exported_score.__file__, folder / "score.py")
+    _write_config(folder, config)
+
+
+def _write_config(folder: Path, config: dict[str, Any]) -> None:
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def _config(trial: StoredTrial, backbone: Backbone, threshold: float) -> dict[str, Any]:
+    """What config.json says."""
+    run, row, config = trial.run, trial.row, trial.config
+    metrics = ("val_accuracy", "val_accuracy_low", "val_accuracy_high", "val_auc", "val_eer")
+    return {
+        "format": export_folder.FORMAT,
+        "backbone": trial.spec.name,
+        "backbone_arguments": model_arguments(trial.spec),
+        "head": {
+            "feature_size": backbone.feature_size,
+            "hidden_size": config.hidden_size,
+            "embedding_size": config.embedding_size,
+        },
+        "preprocessing": {
+            "image_size_px": trial.spec.image_size_px,
+            "mean": list(backbone.mean),
+            "std": list(backbone.std),
+            "how": f"{HOW}; then value / 255, less mean, over std, channel by channel",
+            "exif_orientation": "applied",
+            "transparency": "white",
+            "resize": "the whole image to a square, whatever its sides",
+            "interpolation": "bicubic with antialiasing (Pillow's resize)",
+            "jpeg_draft": "a JPEG is decoded at 1/2, 1/4 or 1/8 where that leaves twice image_size_px or more",
+        },
+        "threshold": threshold,
+        "threshold_source": "searched" if row["threshold_source"] == "searched" else "solved on validation pairs",
+        "trained_as": {name: getattr(config, name) for name in TrialConfig.names()},
+        "validation": {name: row[name] for name in metrics},
+        "test": _test(trial),
+        "from": {
+            "run": trial.name,
+            "trial": trial.number,
+            "epoch": row["best_epoch"],
+            "replay_of": row["replay_of"],
+            "data": Path(run["data"]).name,  # no path of this machine: the folder may be handed on
+            "data_fingerprint": run["data_fingerprint"],
+            "weights_before": Path(run["weights"]).name,
+            "git_commit": run["git_commit"],
+            "versions": run["versions"],
+        },
+        "written_with": provenance.versions(),
+    }
+
+
+def _test(trial: StoredTrial) -> dict[str, float] | None:
+    """What the run found on test pairs, which only its winner met."""
+    if trial.number != trial.run["winner_trial"]:
+        return None
+    names = {"accuracy": "", "accuracy_low": "_low", "accuracy_high": "_high"}
+    found = {name: trial.run[f"test_accuracy_winner{end}"] for name, end in names.items()}
+    return found | {"auc": trial.run["test_auc_winner"]}
+
+
+def _complain(console: Console, trial: StoredTrial, backbone: Backbone, difference: float, kept: bool) -> None:
+    """Why nothing is written: the model is not the one that the search scored."""
+    console.print(
+        f"\n[red]Nothing was written: this is not the model that the search scored.[/red] Its scores of the validation pairs "
+        f"differ by up to {difference:.2g}, and {tolerance(trial):g} is what rounding explains.",
+        soft_wrap=True,
+    )
+    found = stored_trial.circumstances(trial, backbone)
+    if found:
+        console.print("What is not as it was when the trial was trained:")
+    for line in found:
+        console.print(f"  {escape(line)}", soft_wrap=True)
+    if not kept:
+        console.print(f"python -m tuner.replay {trial.name} {trial.number} shows from which epoch on.", soft_wrap=True)
+
+
+def _say(console: Console, name: str, text: str) -> None:
+    console.print(f"[bold]{name:10}[/bold] {escape(text)}", soft_wrap=True)

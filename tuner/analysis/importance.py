@@ -208,7 +208,7 @@ def _halves(groups: np.ndarray | None, size: int, resamples: int, random: np.ran
         permuted: np.ndarray = random.permuted(kept, axis=1)
         return permuted
     shuffled = np.argsort(random.random((resamples, size)) + np.unique(groups, return_inverse=True)[1], axis=1)
-    halves = np.empty_like(kept)
+    halves: np.ndarray = np.empty_like(kept)
     np.put_along_axis(halves, shuffled, kept, axis=1)  # within groups, which stay apart
     return halves
 

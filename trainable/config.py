@@ -86,6 +86,28 @@ class TrialConfig:
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def _loss(unit: str, meaning: str) -> Any:
+    """A field that carries its unit and meaning, as the result tables and the gauges word it."""
+    return dataclasses.field(metadata={"unit": unit, "meaning": meaning})
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The losses of a batch or, in a report, their means over an epoch's batches; how they are computed, and how to add one:
+    `trainable.training.losses`."""
+
+    contrastive_loss: float = _loss("nats", "InfoNCE, mean over the epoch's training batches; at least 0")
+    chance_loss: float = _loss("nats", "`contrastive_loss` at chance: mean of ln(positives + negatives) an anchor")
+    consistency_loss: float = _loss("", "mean of 1 - cosine over positive training pairs, 0 to 2")
+    negative_loss: float = _loss("", "mean of relu(cosine - negative_margin)² over negative training pairs")
+    total_loss: float = _loss("", "the weighted sum that was minimised")
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """The names of all losses, in their order."""
+        return [field.name for field in dataclasses.fields(Losses)]
+
+
 METRICS = {
     "val_accuracy": "max",
     "val_balanced_accuracy": "max",

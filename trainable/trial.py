@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import torch
 from ray import tune
 from ray.util.metrics import Gauge
 
-from trainable.config import Settings, TrialConfig
+from trainable.config import Losses, Settings, TrialConfig
 from trainable.data.pairs import PairData
 from trainable.model.backbones import Backbone
 from trainable.process import prepare_process
@@ -29,9 +29,7 @@ REPORT_S = 1.0
 _GAUGES = {
     "val_accuracy": "Validation accuracy of a trial, at its threshold",
     "val_auc": "Validation ROC-AUC of a trial",
-    "contrastive_loss": "Contrastive loss of a trial, mean over the epoch",
-    "consistency_loss": "Consistency loss of a trial, mean over the epoch",
-    "total_loss": "Sum that the trial minimises, mean over the epoch",
+    **{loss.name: loss.metadata["meaning"] for loss in fields(Losses)},
 }
 
 

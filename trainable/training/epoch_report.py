@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from trainable.config import Settings, TrialConfig
+from trainable.config import Losses, Settings, TrialConfig
 from trainable.diagnosis.diagnose import as_plain, diagnose, rediagnosed
 from trainable.diagnosis.history import FAIL
 from trainable.metrics import spread, thresholds, verification
@@ -20,15 +20,10 @@ _CROSS_FIT_SEED = 0  # the folds are the same for every trial, so that trials ar
 
 
 @dataclass(frozen=True)
-class EpochReport(Vitals):
+class EpochReport(Losses, Vitals):
     """What one epoch of one trial came to. Losses are means over its batches; val_* come from validation pairs."""
 
     epoch: int
-    contrastive_loss: float
-    chance_loss: float
-    consistency_loss: float
-    negative_loss: float
-    total_loss: float
     grad_norm: float
     threshold: float
     val_accuracy: float
@@ -185,16 +180,7 @@ def diagnosed(
 def unmeasured(scores: np.ndarray) -> dict[str, Any]:
     """The same fields, NaN, for scores (n_val,) that are not all finite."""
     given = {"epoch", "sick", "scores", "correct", "epoch_s", "validation_s", "learning_rate", "grad_norm"}
-    given |= {
-        "contrastive_loss",
-        "chance_loss",
-        "consistency_loss",
-        "negative_loss",
-        "total_loss",
-        "diagnoses",
-        "findings",
-    }
-    given |= set(PROBED)
+    given |= {"diagnoses", "findings", *Losses.names(), *PROBED}
     empty = {f.name: math.nan for f in fields(EpochReport) if f.name not in given}
     return empty | {"scores": scores, "correct": np.zeros(len(scores), dtype=bool)}
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import pyarrow as pa
+
+from trainable.config import Losses
 
 SCHEMA_VERSION = 2
 """Written into every file. It rises when a column changes its name, type or meaning, not when one is added; what then makes
@@ -52,11 +55,7 @@ _METRICS = [
     ("val_tar_at_far_1e2", _FLOAT, "0 to 1", "positives accepted where 1 of 100 negatives is; null with fewer"),
     ("val_tar_at_far_1e3", _FLOAT, "0 to 1", "positives accepted where 1 of 1000 negatives is; null with fewer"),
     ("val_d_prime", _FLOAT, "", "distance of positive and negative mean score in standard deviations"),
-    ("contrastive_loss", _FLOAT, "nats", "InfoNCE, mean over the epoch's training batches; at least 0"),
-    ("chance_loss", _FLOAT, "nats", "`contrastive_loss` at chance: mean of ln(positives + negatives) an anchor"),
-    ("consistency_loss", _FLOAT, "", "mean of 1 - cosine over positive training pairs, 0 to 2"),
-    ("negative_loss", _FLOAT, "", "mean of relu(cosine - negative_margin)² over negative training pairs"),
-    ("total_loss", _FLOAT, "", "the weighted sum that was minimised"),
+    *((loss.name, _FLOAT, loss.metadata["unit"], loss.metadata["meaning"]) for loss in dataclasses.fields(Losses)),
     ("positive_similarity", _FLOAT, "cosine", "mean score of the positive validation pairs"),
     ("negative_similarity", _FLOAT, "cosine", "mean score of the negative validation pairs"),
     ("similarity_gap", _FLOAT, "cosine", "`positive_similarity` minus `negative_similarity`"),

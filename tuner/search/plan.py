@@ -17,7 +17,7 @@ from trainable.model.backbones import Backbone, BackboneSpec, block_count, creat
 from tuner.cli.run_options import RunOptions
 from tuner.cluster.connection import check_address
 from tuner.inputs.backbone import backbone_spec, check_blocks
-from tuner.inputs.bound_space import Suggested
+from tuner.inputs.bound_space import BoundSpace
 from tuner.inputs.dataset import accept, check_memory, check_validation, data_path, decoded, fingerprint_of
 from tuner.inputs.space import examine, load_space
 from tuner.results.writer import writable
@@ -29,7 +29,7 @@ class Plan:
 
     run: str
     options: RunOptions
-    suggested: Suggested
+    bound: BoundSpace
     backbone_spec: BackboneSpec
     backbone: Backbone
     table: PairTable
@@ -44,7 +44,7 @@ class Plan:
     @property
     def space(self) -> SearchSpace:
         """What is asked."""
-        return self.suggested.space
+        return self.bound.space
 
 
 def prepare(options: RunOptions, console: Console, run: str | None = None) -> Plan:
@@ -55,7 +55,7 @@ def prepare(options: RunOptions, console: Console, run: str | None = None) -> Pl
     spec = backbone_spec(options.data, options.model)
     backbone = create_backbone(spec, seed=options.configuration.seed)
     check_blocks(options.configuration.trainable_blocks, block_count(backbone), spec.name)
-    suggested = examine(space, options.configuration, block_count(backbone))
+    bound = examine(space, options.configuration, block_count(backbone))
     tolerated: list[DataError] = []
     table = read_pairs(data_path(options.data, console), seed=options.configuration.seed, tolerated=tolerated)
     check_batch(table, options.configuration.batch_size)
@@ -67,7 +67,7 @@ def prepare(options: RunOptions, console: Console, run: str | None = None) -> Pl
         console.print(f"note: {note}", soft_wrap=True, markup=False)
     data = decoded(table, spec.image_size_px, views, console)
     accept(examine_images(table, data.pixels, options.configuration.batch_size, views), options.force, console)
-    return Plan(_new_name(space.name) if run is None else run, options, suggested, spec, backbone, table, data, root)
+    return Plan(_new_name(space.name) if run is None else run, options, bound, spec, backbone, table, data, root)
 
 
 def _new_name(space: str) -> str:

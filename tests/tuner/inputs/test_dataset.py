@@ -98,7 +98,7 @@ def test_other_pairs_and_other_images_are_told_apart(tmp_path):
     source = written(tmp_path, frame)
     row = row_of(source, dataset.load(DataOptions(data=source), SIZE_PX, 0, QUIET))
     shutil.copy(tmp_path / "1_front.jpg", tmp_path / "0_front.jpg")
-    with pytest.raises(InputError, match="the images differ.*--data"):
+    with pytest.raises(InputError, match=r"the images differ.*--data"):
         dataset.load_again(row, DataOptions(data=source), QUIET)
     written(tmp_path, frame[frame.index != 3])
     with pytest.raises(InputError, match="pairs, labels or splits and the images differ"):

@@ -34,7 +34,7 @@ _NOT_COMPARED = ("trial", "epoch", "epoch_s", "validation_s")
 
 @dataclass(frozen=True)
 class Column:
-    """One column, stored and trained again; `at` says where the difference is largest, or the last place where there is none."""
+    """One column, stored and trained again; `at` says where they differ most, or the last place where they do not."""
 
     name: str
     at: str

@@ -181,7 +181,10 @@ def with_features(trial: StoredTrial, backbone: Backbone, data: PairData) -> Pai
 
 
 def kept_weights(trial: StoredTrial) -> dict[str, torch.Tensor] | None:
-    """The weights of the trial's best epoch, if a checkpoint has them; of a trial that was answered by the scores of another one, those of that one."""
+    """The weights of the trial's best epoch, if a checkpoint has them.
+
+    Of a replayed trial, which was answered by the scores of another one, those of that one.
+    """
     store = Store.at(results.state_dir(trial.root, trial.name))
     number = trial.number if trial.row["replay_of"] is None else trial.row["replay_of"]
     saved = newest_state(store, number)

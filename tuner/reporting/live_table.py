@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from tuner.analysis.text import duration
 from tuner.results.trial_record import COMPLETED, FAILED, PRUNED, RUNNING, SICK, TrialRecord, best_of
 
 _STYLES = {COMPLETED: "green", PRUNED: "yellow", SICK: "red", FAILED: "red", RUNNING: "cyan"}
@@ -83,8 +84,8 @@ class Display:
         elapsed, done = time.monotonic() - self._started, self._done()
         fresh = done - self._done_before
         known = fresh >= 0.25  # before that it would be a wild guess
-        left = f"{_duration(elapsed * (self._trials - done) / fresh)} left" if known else "time left not known yet"
-        return f"{_duration(elapsed)} so far, {left}"
+        left = f"{duration(elapsed * (self._trials - done) / fresh)} left" if known else "time left not known yet"
+        return f"{duration(elapsed)} so far, {left}"
 
     def _render(self) -> Group:
         done, width = self._done(), 40
@@ -149,9 +150,3 @@ def _number(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.1e}" if value and not 1e-3 <= abs(value) < 1e5 else f"{value:.4f}"
     return str(value)
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -24,10 +24,10 @@ from multiprocessing import get_context
 
 import numpy as np
 
+import trainable.verification as thresholds
 from benchmarks import report
 from benchmarks.simulated_scores import Cell, Pairs, draw_pairs, draw_scores, true_accuracy, true_auc
-import trainable.verification as bootstrap
-import trainable.verification as thresholds
+from trainable.metrics import bootstrap
 from tuner.command_line import exit_code, parse
 
 FIGURES = ("accuracy", "difference", "AUC", "cross-fitted")
@@ -89,11 +89,11 @@ def covered(cell: Cell, simulations: int) -> Covered:
 def _simulated(pairs: Pairs, dependence: float, rng: np.random.Generator, draws: int) -> np.ndarray:
     """(draws, figures, 4): estimate, truth, low and high."""
     scores = draw_scores(pairs, GAPS, dependence, rng, draws)
-    resamples = bootstrap.identity_resamples(pairs.front, pairs.angle)
-    return np.array([_figures(scores[:, draw], pairs, resamples) for draw in range(draws)])
+    linked = bootstrap.linked_pairs(pairs.front, pairs.angle)
+    return np.array([_figures(scores[:, draw], pairs, linked) for draw in range(draws)])
 
 
-def _figures(scores: np.ndarray, pairs: Pairs, resamples: np.ndarray) -> list[tuple[float, ...]]:
+def _figures(scores: np.ndarray, pairs: Pairs, linked: bootstrap.LinkedPairs) -> list[tuple[float, ...]]:
     """Estimate, truth, low and high of each of FIGURES; scores: (2, n)."""
     labels = pairs.labels
     first, second = (thresholds.correct_at(one, labels, THRESHOLD) for one in scores)
@@ -102,10 +102,10 @@ def _figures(scores: np.ndarray, pairs: Pairs, resamples: np.ndarray) -> list[tu
     true_fitted = true_accuracy(GAPS[0], fitted.thresholds, labels).mean()
     auc = thresholds.verify(scores[0], labels).auc
     return [
-        (first.mean(), true[0], *bootstrap.interval(first, resamples)),
-        (first.mean() - second.mean(), true[0] - true[1], *bootstrap.difference_interval(first, second, resamples)),
-        (auc, true_auc(GAPS[0]), *bootstrap.auc_interval(scores[0], labels, resamples)),
-        (fitted.accuracy, true_fitted, *bootstrap.interval(fitted.correct, resamples)),
+        (first.mean(), true[0], *bootstrap.interval(first, linked)),
+        (first.mean() - second.mean(), true[0] - true[1], *bootstrap.difference_interval(first, second, linked)),
+        (auc, true_auc(GAPS[0]), *bootstrap.auc_interval(scores[0], labels, linked)),
+        (fitted.accuracy, true_fitted, *bootstrap.cross_fitted_interval(fitted.correct, linked)),
     ]
 
 

@@ -43,16 +43,22 @@ def draw_pairs(identities: int, pairs_each: int, rng: np.random.Generator) -> Pa
 
 
 def draw_scores(
-    pairs: Pairs, gaps: np.ndarray, dependence: float, rng: np.random.Generator, draws: int
+    pairs: Pairs,
+    gaps: np.ndarray,
+    dependence: float,
+    rng: np.random.Generator,
+    draws: int,
+    alike: tuple[float, float] = (EFFECTS_ALIKE, NOISE_ALIKE),
 ) -> np.ndarray:
-    """(models, draws, n) scores. gaps: (models,), the distance of a model's two means, which lie around 0."""
-    identities, models = int(pairs.front.max()) + 1, len(gaps)
-    own, other = _alike((models, draws, identities), EFFECTS_ALIKE, rng), _alike(
-        (models, draws, identities), EFFECTS_ALIKE, rng
-    )
+    """(models, draws, n) scores. gaps: (models,), the distance of a model's two means, which lie around 0.
+
+    alike: correlation of two models' effects of the same identity, and of their noise at the same pair.
+    """
+    shape = (len(gaps), draws, int(pairs.front.max()) + 1)
+    own, other = _alike(shape, alike[0], rng), _alike(shape, alike[0], rng)
     positive = pairs.labels == 1
     effects = np.where(positive, own[..., pairs.front], (other[..., pairs.front] + other[..., pairs.angle]) / np.sqrt(2))
-    noise = _alike((models, draws, len(positive)), NOISE_ALIKE, rng)
+    noise = _alike((len(gaps), draws, len(positive)), alike[1], rng)
     means = np.asarray(gaps)[:, None, None] * (pairs.labels - 0.5)
     return means + np.sqrt(dependence) * effects + np.sqrt(1 - dependence) * noise
 

@@ -15,15 +15,16 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
-_LEAST_SHARED = -0.2
+_LEAST_SHARED = -0.15
 """The shared part of a variance, in units of the pairs' own part, is taken to be at least this. Sharing an identity hardly
 ever makes pairs differ, and a strongly negative estimate is the luck of few identities."""
-_IDENTITIES_A_DEGREE = 3.0
+_IDENTITIES_A_DEGREE = 2.5
 """With K identities that matter the variance scatters like a chi-square of K / 2 (accuracy) to K / 5 (AUC) degrees of
 freedom (simulated, benchmarks/coverage.py), not of K - 1: each is known by few pairs, and classes are unlike."""
-_CROSS_FITTING = 1.2
-"""Variance of a cross-fitted accuracy over that of one at fixed thresholds: an identity that moves the thresholds of all
-other folds makes their errors alike. Simulated: 1.1 to 1.25 for 16 to 200 identities and accuracies of .77 and .95."""
+_CROSS_FITTING_MOST, _CROSS_FITTING_SHARED = 0.2, 0.1
+"""What cross-fitting adds to the two parts of an accuracy's variance, as a share of each: an identity that moves the other
+folds' thresholds makes their errors alike. The pairs' own part grows by n^(-1/3), the rate at which solved thresholds
+settle, and by a fifth at most. Simulated with 16 to 200 identities; there is no formula for it that we know of."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class LinkedPairs:
     def neighbours(self, values: np.ndarray) -> np.ndarray:
         """(n,) for each pair the sum of the values of the pairs that share an identity with it, itself included."""
         of_identities, of_couples = self.sums(values)
-        total = of_identities[self.front]
+        total: np.ndarray = of_identities[self.front]
         total[self.two] += of_identities[self.angle[self.two]] - of_couples[self.couple]
         return total
 
@@ -77,9 +78,17 @@ class LinkedPairs:
 class Spread:
     """Variance of a mean over linked pairs, and how well it is known."""
 
-    variance: float
+    own: float
+    """What the pairs' own variance adds to it."""
+    shared: float
+    """What the covariance of pairs that share an identity adds; slightly negative at times."""
     degrees: float
     """Degrees of freedom: near n where pairs are independent, few where a few identities decide."""
+
+    @property
+    def variance(self) -> float:
+        """Of the mean."""
+        return self.own + self.shared
 
     def reach(self, level: float) -> float:
         """Half the width of the interval that is symmetric about the mean."""
@@ -114,18 +123,25 @@ def interval(correct: np.ndarray, linked: LinkedPairs, level: float = 0.95) -> t
     """Interval of the share of pairs classified correctly at a threshold that these pairs did not choose.
 
     correct: (n,) bool. Wilson's interval with the number of independent pairs that would vary as much, and Student's
-    quantile; it stays inside 0 to 1. Where all pairs are right, or all wrong, as many as there are identities count.
+    quantile, so that it stays inside 0 to 1. Where all pairs are right, or all wrong, as many as there are identities count.
     The numbers of positive and of negative pairs are taken as given.
     """
-    return _wilson(_values(correct, linked), linked, level, 1.0)
+    values = _values(correct, linked)
+    found = spread(values, linked)
+    return _wilson(float(values.mean()), found.variance, found.quantile(level), linked)
 
 
 def cross_fitted_interval(correct: np.ndarray, linked: LinkedPairs, level: float = 0.95) -> tuple[float, float]:
     """Interval of a cross-fitted accuracy, which covers the mean accuracy that its folds' thresholds truly have.
 
-    correct: (n,) bool, each pair at the threshold solved without its identities. As `interval`, a fifth more variance.
+    correct: (n,) bool, each pair at the threshold solved without its identities. As `interval`,
+    with up to a fifth more variance.
     """
-    return _wilson(_values(correct, linked), linked, level, _CROSS_FITTING)
+    values = _values(correct, linked)
+    found = spread(values, linked)
+    added = min(len(values) ** (-1 / 3), _CROSS_FITTING_MOST) * found.own
+    added += _CROSS_FITTING_SHARED * max(found.shared, 0.0)
+    return _wilson(float(values.mean()), found.variance + added, found.quantile(level), linked)
 
 
 def difference_interval(
@@ -199,10 +215,10 @@ def spread(values: np.ndarray, linked: LinkedPairs, strata: Strata | None = None
     shared_part = max(shared * linked.links / pairs**2, _LEAST_SHARED * own_part)
     variance = own_part + shared_part
     if variance <= 0:
-        return Spread(0.0, float(max(linked.identities - 1, 1)))
+        return Spread(0.0, 0.0, float(max(linked.identities - 1, 1)))
     by_identities = min(max(shared_part / variance, 0.0), 1.0)
     uncertain = by_identities**2 * _IDENTITIES_A_DEGREE / linked.effective_identities + (1 - by_identities) ** 2 / free
-    return Spread(variance, max(1 / uncertain, 1.0))
+    return Spread(own_part, shared_part, max(1 / uncertain, 1.0))
 
 
 def identity_resamples(identities: int, resamples: int, seed: int = 0) -> np.ndarray:
@@ -212,11 +228,10 @@ def identity_resamples(identities: int, resamples: int, seed: int = 0) -> np.nda
     return np.bincount(drawn.ravel(), minlength=resamples * identities).reshape(resamples, -1).astype(np.uint16)
 
 
-def _wilson(correct: np.ndarray, linked: LinkedPairs, level: float, inflation: float) -> tuple[float, float]:
-    share, found = float(correct.mean()), spread(correct, linked)
-    variance = inflation * found.variance
-    like = share * (1 - share) / variance if variance > 0 else min(linked.identities, len(correct))
-    return _wilson_bounds(share, like, found.quantile(level))
+def _wilson(share: float, variance: float, quantile: float, linked: LinkedPairs) -> tuple[float, float]:
+    """Wilson's interval with as many independent pairs as would have this variance."""
+    like = share * (1 - share) / variance if variance > 0 else min(linked.identities, len(linked.front))
+    return _wilson_bounds(share, like, quantile)
 
 
 def _wilson_bounds(share: float, pairs: float, quantile: float) -> tuple[float, float]:

@@ -85,21 +85,20 @@ def expected_value(
             f"none of {resamples} splits of {linked.identities} identities has pairs of both labels on both sides. "
             "Give more validation identities."
         )
-    chosen, row = choosing.best(rank_by)[usable], np.arange(int(usable.sum()))
-    ahead = scored.of_rank(rank_by)[usable]
     drawn = _Values.of(trials, positive, _weights(identity_resamples(linked.identities, resamples, seed), linked))
-    winner = int(everything.best(rank_by)[0])
+    winner, chosen = int(everything.best(rank_by)[0]), choosing.best(rank_by)[usable]
+    row = np.arange(len(chosen))
     beats = None
     if trials.default is not None and trials.default != winner:
-        lead = everything.of_rank(rank_by)[0, winner] - everything.of_rank(rank_by)[0, trials.default]
-        kept = (ahead[row, chosen] - ahead[:, trials.default]).mean()
-        leads = drawn.of_rank(rank_by)[drawn.usable]
-        beats = float((leads[:, winner] - leads[:, trials.default] > max(lead - kept, 0.0)).mean())
+        left_out = scored.of_rank(rank_by)[usable]
+        kept = float((left_out[row, chosen] - left_out[:, trials.default]).mean())
+        lead, leads = (values.lead(rank_by, winner, trials.default) for values in (everything, drawn))
+        beats = float((leads > max(float(lead[0]) - kept, 0.0)).mean())
     return ExpectedValue(
         auc=float(scored.auc[usable][row, chosen].mean()),
         accuracy=float(scored.accuracy[usable][row, chosen].mean()),
         winner=winner,
-        won=np.bincount(drawn.best(rank_by)[drawn.usable], minlength=len(trials.scores)) / max(drawn.usable.sum(), 1),
+        won=np.bincount(drawn.best(rank_by)[drawn.usable], minlength=len(trials.scores)) / max(int(drawn.usable.sum()), 1),
         beats_default=beats,
         splits=len(row),
     )
@@ -121,11 +120,16 @@ class _Values:
     @property
     def usable(self) -> np.ndarray:
         """(R,) bool: both classes have weight."""
-        return np.isfinite(self.auc[:, 0])
+        return np.asarray(np.isfinite(self.auc[:, 0]))
 
     def of_rank(self, rank_by: str) -> np.ndarray:
         """(R, T) what trials are ranked by."""
         return self.accuracy if rank_by == "accuracy" else self.auc
+
+    def lead(self, rank_by: str, of: int, over: int) -> np.ndarray:
+        """How far one trial is ahead of another, in the usable rows."""
+        values = self.of_rank(rank_by)[self.usable]
+        return np.asarray(values[:, of] - values[:, over])
 
     def best(self, rank_by: str) -> np.ndarray:
         """(R,) the trial that wins; among equal ones that with the better other value, then the earliest."""
@@ -136,7 +140,8 @@ class _Values:
 
 def _checked(trials: TrialScores) -> np.ndarray:
     """(n,) bool: is the pair positive."""
-    positive, shape = np.asarray(trials.labels) == 1, np.shape(trials.scores)
+    positive: np.ndarray = np.asarray(trials.labels) == 1
+    shape = np.shape(trials.scores)
     if len(shape) != 2 or not shape[0] or np.shape(trials.correct) != shape or positive.shape != shape[1:]:
         raise ValueError(
             f"scores {shape}, correct {np.shape(trials.correct)} and labels {positive.shape} do not fit; valid is "

@@ -161,12 +161,18 @@ def auc_interval(
     """Interval of the AUC (half credit for ties) on the scale of its log-odds.
 
     scores, labels: (n,). DeLong's placement values (1988), linked pairs' products added. At an AUC of 0 or 1, Wilson's
-    interval with as many pairs as there are identities, or as the smaller class has. ValueError on a single class.
+    interval with as many pairs as there are identities, or as the smaller class has.
+    ValueError on a single class, a score that is not finite, or lengths that differ.
     """
-    positive = np.asarray(labels) == 1
-    if positive.shape != linked.front.shape or positive.all() or not positive.any():
-        raise ValueError(f"labels {positive.shape} must fit {linked.front.shape} pairs and hold both 0 and 1.")
-    placed = placements(np.asarray(scores), positive)
+    scores, positive = np.asarray(scores), np.asarray(labels) == 1
+    if not np.isfinite(scores).all():
+        raise ValueError(f"{int((~np.isfinite(scores)).sum())} of {len(scores)} scores are NaN or infinite.")
+    if scores.shape != positive.shape or positive.shape != linked.front.shape or positive.all() or not positive.any():
+        raise ValueError(
+            f"scores {scores.shape} and labels {positive.shape} must fit {linked.front.shape} pairs, and labels hold "
+            "both 0 and 1."
+        )
+    placed = placements(scores, positive)
     area = float(placed[positive].mean())
     sizes = np.where(positive, positive.sum(), (~positive).sum())
     strata = linked.strata if np.array_equal(positive, ~linked.two) else _strata(linked, ~positive)

@@ -228,13 +228,15 @@ def test_resamples_draw_as_many_identities_as_there_are():
 
 
 def test_what_does_not_fit_is_refused():
-    """Lengths that differ, no pair, and an AUC of one class, each with what was given."""
+    """Lengths that differ, no pair, and an AUC of one class or of scores that are no numbers, each with what was given."""
     linked = b.linked_pairs(np.arange(4), np.arange(4))
     for call, said in (
         (lambda: b.linked_pairs(np.arange(3), np.arange(4)), r"identities have shapes \(3,\) and \(4,\)"),
         (lambda: b.linked_pairs(np.arange(0), np.arange(0)), "n > 0"),
         (lambda: b.interval(np.ones(3), linked), r"\(3,\) values do not fit \(4,\) pairs"),
         (lambda: b.auc_interval(np.ones(4), np.ones(4), linked), "hold both 0 and 1"),
+        (lambda: b.auc_interval(np.ones(3), np.arange(4) % 2, linked), r"scores \(3,\)"),
+        (lambda: b.auc_interval(np.array([0, np.nan, 1, 2]), np.arange(4) % 2, linked), "1 of 4 scores are NaN"),
     ):
         with pytest.raises(ValueError, match=said):
             call()

@@ -13,7 +13,7 @@ import numpy as np
 
 from trainable.columns import column
 
-_LOW = "lower end of its 95 % interval, by bootstrap of identities"
+_LOW = "lower end of its 95 % interval, which counts shared identities once"
 _HIGH = "upper end of the same interval"
 
 

@@ -23,14 +23,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if sys.stderr.isatty():
         print("loading PyTorch …", file=sys.stderr)
     with quick_imports():  # here, so that --help and a mistyped option answer at once
-        from tuner.examination import examine
+        from tuner.examination.before_training import examine
 
     return examine(options, started)
 
 
 def _explain_log(options: LogOptions, started: float) -> int:
     options.check()
-    from tuner.log_examination import examine_log
+    from tuner.examination.log import examine_log
 
     return examine_log(options, started)
 

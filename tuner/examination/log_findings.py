@@ -12,7 +12,7 @@ from trainable.course import WARN as MILD
 from trainable.course import Course, Diagnosis, diagnosis
 from trainable.diagnosis import CHECKS, above_chance, negative_loss_value, temperature_too_high
 from trainable.findings import FAIL, OK, WARN, Finding
-from tuner.training_log import TrainingLog
+from tuner.examination.log_columns import TrainingLog
 
 _FLAT = 5e-3
 """Change of the loss over the second half of the log, relative to it, below which it is flat."""

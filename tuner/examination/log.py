@@ -13,8 +13,8 @@ from trainable.findings import FAIL, OK, WARN, worst
 from tuner.display import make_console
 from tuner.doctor_options import LogOptions
 from tuner.findings_table import as_json, print_findings, print_verdict
-from tuner.log_findings import Known, explain, not_judged
-from tuner.training_log import TrainingLog, read_log
+from tuner.examination.log_findings import Known, explain, not_judged
+from tuner.examination.log_columns import TrainingLog, read_log
 
 SAYINGS = {
     FAIL: "sick: going on like this is time lost",

@@ -14,7 +14,7 @@ import pytest
 from trainable.config import InputError
 from trainable.remedies import REMEDIES
 from tuner.doctor import main
-from tuner.training_log import read_log
+from tuner.examination.log_columns import read_log
 
 
 def written(folder: Path, name: str = "log.csv", **columns) -> Path:

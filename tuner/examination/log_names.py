@@ -129,7 +129,9 @@ def recognised(columns: Mapping[str, np.ndarray], taken: Sequence[str]) -> tuple
 
     columns: the finite numbers of each. taken: the names that the user gave a column for.
     """
-    free, found, refuted = list(columns), {}, []
+    free = [column for column, values in columns.items() if len(values)]
+    found: dict[str, str] = {}
+    refuted: list[str] = []
     for name in EXACT:
         if name in free and name not in taken:
             found[name] = name
@@ -144,6 +146,8 @@ def recognised(columns: Mapping[str, np.ndarray], taken: Sequence[str]) -> tuple
             elif name not in found:
                 found[name] = column
                 free.remove(column)
+    if "val_accuracy" in found and "accuracy" in found and "train_accuracy" not in found:
+        found["train_accuracy"] = found.pop("accuracy")  # Keras has the two side by side
     _training_loss(columns, free, found, set(taken))
     return found, refuted
 

@@ -14,7 +14,14 @@ import pytest
 from trainable.config import InputError
 from trainable.remedies import REMEDIES
 from tuner.doctor import main
-from tuner.examination.log_columns import read_log
+from tuner.examination.log_columns import TrainingLog
+from tuner.examination.log_columns import read_log as read_runs
+
+
+def read_log(path: Path, given=()) -> TrainingLog:
+    """The log of one run."""
+    (log,) = read_runs(path, given)
+    return log
 
 
 def written(folder: Path, name: str = "log.csv", **columns) -> Path:

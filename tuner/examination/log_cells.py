@@ -141,7 +141,7 @@ def _of_one_kind(odd: Sequence[Any], commas: bool) -> bool:
     """Whether odd cells are numbers within one and the same text, and no dates, names or sentences."""
     if any(_DATE.search(str(value)) or _inside(value, commas) is None for value in odd):
         return False
-    kinds = Counter(re.sub(r"[+-]?[\d.,]+(e[+-]?\d+)?|nan|inf", "#", str(value), flags=re.IGNORECASE) for value in odd)
+    kinds = Counter(re.sub(r"[+-]?\d[\d.]*(,\d+)?(e[+-]?\d+)?|nan|inf", "#", str(value), flags=re.IGNORECASE) for value in odd)
     return max(kinds.values()) >= _MOSTLY * len(odd) and not all(
         re.fullmatch(r"[A-Za-z][\w-]*", str(v)) for v in odd
     )

@@ -95,7 +95,7 @@ def _log(
     for column in every:
         if column in columns.values() or is_loss(column) or is_gradient(column):
             bad = spoilt(column, frame, column in rows.spelt, is_gradient(column))
-            if bad and bad.fatal and _matters(column, columns):
+            if bad and bad.fatal and _matters(column, columns, bad.blank):
                 fatal.append(bad.what)
             elif bad:
                 said.append(bad.what)
@@ -108,10 +108,12 @@ def _log(
     )  # fmt: skip
 
 
-def _matters(column: str, columns: dict[str, str]) -> bool:
-    """Whether NaN to the end is fatal here: in a loss or a gradient, and not in a metric that a split may lack."""
+def _matters(column: str, columns: dict[str, str], blank: bool) -> bool:
+    """Whether NaN to the end is fatal here: in a loss or a gradient, and not in a metric that a split may lack. Blank
+    cells tell so of the loss that is judged alone: others may belong to a phase that is over."""
+    judged = [c for name, c in columns.items() if name in ("contrastive_loss", "triplet_loss")]
     losses = [c for name, c in columns.items() if name.endswith("_loss")]
-    return column in losses or is_loss(column) or is_gradient(column)
+    return column in judged if blank else column in losses or is_loss(column) or is_gradient(column)
 
 
 def _given(path: Path, given: Sequence[str], found: list[str]) -> dict[str, str]:

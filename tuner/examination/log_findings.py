@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from trainable.collapse import dimensional_collapse, precision_artefact
@@ -68,7 +69,9 @@ def _by_detectors(log: TrainingLog, known: Known, loss: Loss | None) -> Iterator
     chance = {"chance_loss": loss.chance} if loss and infonce else {}
     course = Course([{**chance, **epoch} for epoch in log.epochs], config)
     checks = [*_OF_TRIALS]
-    if infonce and loss and known.temperature and not loss.learns and known.batch_size:
+    size = known.batch_size or 0
+    mean = loss is not None and size > 1 and abs(loss.chance - math.log(size)) <= 0.25 * math.log(size)
+    if infonce and loss and mean and known.temperature and not loss.learns:
         checks += [temperature_too_high, temperature_too_low]
     for check in checks:
         if one := check(course):

@@ -94,7 +94,7 @@ def judge_loss(loss: Loss) -> Iterator[Verdict]:
         yield from _negative(loss)
     else:
         stuck = list(_at_margin(loss) if loss.kind == TRIPLET else _at_chance(loss))
-        yield from stuck or _rising(loss)
+        yield from stuck or ([] if loss.well else list(_came_back(loss))) or _rising(loss)
 
 
 def _cosine(loss: Loss) -> Iterator[Verdict]:
@@ -152,8 +152,6 @@ def _at_chance(loss: Loss) -> Iterator[Verdict]:
         yield from _never_fell(loss)
     elif _flat_late(loss):
         yield from _arrived(loss)
-    elif loss.moved:
-        yield from _came_back(loss)
 
 
 def _never_fell(loss: Loss) -> Iterator[Verdict]:
@@ -190,16 +188,18 @@ def _arrived(loss: Loss) -> Iterator[Verdict]:
 
 
 def _came_back(loss: Loss) -> Iterator[Verdict]:
-    """It had fallen, and stands again where it began: collapse that came late."""
-    width = max(2, len(loss.values) // 10)
-    late = loss.values[-width:]
-    level = float(late.mean())
-    if level - loss.course.low < 0.8 * (loss.course.start - loss.course.low) or loss.course.rose_again == 0:
+    """It had fallen, jumped up to about where it began, and stands still there to the end: collapse that came late."""
+    values, start = loss.values, loss.course.start
+    for width in range(len(values) // 2, 1, -1):
+        late, before = values[-width:], float(values[-width - min(width, 3) : -width].mean())
+        level = float(late.mean())
+        if late.max() - late.min() > 0.01 * abs(level):
+            continue
+        matched = _nearest(level, chances(loss.known), max(_tolerance(loss), 0.005)) if loss.known.batch_size else None
+        jumped = level - before > max(0.08 * abs(level), 6 * loss.course.noise)
+        if jumped and before < 0.95 * start and (matched or 0.7 * start <= level <= 1.1 * start):
+            yield from _late(loss, level, matched)
         return
-    flat = late.max() - late.min() <= max(0.02 * abs(level), 4 * loss.course.noise)
-    matched = _nearest(level, chances(loss.known), max(_tolerance(loss), 0.005)) if loss.known.batch_size else None
-    if flat and (matched or abs(level - loss.course.start) <= 0.03 * abs(loss.course.start)):
-        yield from _late(loss, level, matched)
 
 
 def _late(loss: Loss, level: float, matched: Chance | None = None) -> Iterator[Verdict]:

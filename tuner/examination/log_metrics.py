@@ -78,7 +78,7 @@ def _more_rows(count: int) -> str:
 
 def _no_such_accuracy(log: TrainingLog, loss: Loss | None) -> Iterator[Verdict]:
     """Two classes, and fewer right than guessing gives: what was counted is not whether pairs are told right."""
-    for name in ("val_accuracy", "accuracy", "retrieval_accuracy"):
+    for name in ("val_accuracy", "accuracy", "train_accuracy", "retrieval_accuracy"):
         values = log.values(name)
         course = trend(values)
         auc = log.last("val_auc")
@@ -99,17 +99,13 @@ def _counts_in_batch(course: Trend, name: str, log: TrainingLog, loss: Loss | No
     """Whether it may well be how often the own pair comes first in its batch, or a class of many: it rises as the loss
     falls, above chance, and fits the loss."""
     size = loss.known.batch_size if loss else None
-    chance = 1 / size if size else 0.0
-    learns = loss is None or loss.moved
-    if name == "retrieval_accuracy" and not learns:
-        return True  # nothing is learnt: the loss tells that
-    rises = course.end > course.start + course.error and course.end > 3 * course.start
-    if not rises and not (name == "retrieval_accuracy" and course.end > 3 * max(chance, course.noise)):
-        return False
+    if name == "retrieval_accuracy":
+        return size is None or loss is None or not loss.learns or course.high > 1.5 / size + course.error
     # A pair with more than half of the probability comes first: fewer than loss/ln 2 of them can fail to.
     if loss and loss.kind == INFONCE and name == "accuracy" and 0 <= loss.course.end < 0.4 and course.end < 0.25:
         return False
-    return not (loss and loss.learns and course.end <= 1.5 * chance)
+    rises = course.end > course.start + course.error and course.end > 3 * course.start
+    return rises and not (loss and size and loss.learns and course.end <= 1.5 / size)
 
 
 def _overfit(log: TrainingLog, loss: Loss | None) -> Iterator[Verdict]:

@@ -13,7 +13,7 @@ Check = Callable[[np.ndarray], str]
 
 _TRAINING = r"(^|_)(train|training|tr)(_|$)"
 _HELD_OUT = r"(^|_)(val|valid|validation|test|eval|dev|holdout|held_out)(_|$)"
-_LOSS = r"(^|_)(loss|losses|objective|criterion|nll)(_|$)|(^|_)(ce|bce|info_?nce|nt_?xent|triplet|contrastive|sup_?con)(_(epoch|step|avg|mean|train|val))?$"
+_LOSS = r"(^|_)(loss|losses|objective|criterion|nll)(_|$)|(^|_)(ce|bce|info_?nce|nt_?xent|triplet|contrastive|sup_?con|neg(ative)?_cos(ine)?)(_(epoch|step|avg|mean|train|val))?$"
 _OTHER_MEASURE = (
     r"pearson|spearman|recall|precision|ndcg|(^|_)(m?ap|mrr|f1|mcc|lr|rate|accuracy|acc|auc|auroc|threshold|weight|decay|schedule|"
     r"annealing|restarts|loss|dist|distance|grad|norm|std|var|manhattan|euclidean|time)(_|$)"
@@ -80,6 +80,12 @@ class Name:
     """`held out`, `training`, or, empty, either."""
 
 
+def _of_strangers(values: np.ndarray) -> str:
+    if len(values) and np.median(values) < -0.3:
+        return "different things lie at -0.3 to 1: it is a negative cosine"
+    return _COSINE(values)
+
+
 _COSINE = _within(-1.001, 1.001)
 NAMES: dict[str, Name] = {
     "epoch": Name(r"(^|_)epochs?(_(num|number|idx|index|no))?$", r"loss|acc|auc|sim|time|_per_|(^|_)lr(_|$)|norm|std|grad"),
@@ -97,7 +103,7 @@ NAMES: dict[str, Name] = {
     "train_accuracy": Name(r"(^|_)acc(uracy)?(_|$)", r"threshold|loss|time", _share, "training"),
     "accuracy": Name(r"(^|_)acc(uracy)?(_|$)", r"threshold|loss|time", _share),
     "positive_similarity": Name(r"(^|_)pos(itives?)?_(\w+_)?(sim|cos)|(sim|cos)\w*_pos", _OTHER_MEASURE, _COSINE),
-    "negative_similarity": Name(r"(^|_)neg(atives?)?_(\w+_)?(sim|cos)|(sim|cos)\w*_neg", _OTHER_MEASURE, _COSINE),
+    "negative_similarity": Name(r"(^|_)neg(atives?)?_(\w+_)?(sim|cos)|(sim|cos)\w*_neg", _OTHER_MEASURE, _of_strangers),
     "mean_cosine": Name(r"mean_cos", _OTHER_MEASURE, _COSINE),
     "similarity": Name(r"(^|_)(sims?|similarity|similarities|cos|cosine|cos_?sim)(_|$)", _OTHER_MEASURE, _COSINE),
     "feature_std": Name(r"(feat|emb|repr|z|proj|output|latent|collapse)\w*_(std|spread)|(^|_)std(_|$)|(^|_)spread$",

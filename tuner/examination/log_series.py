@@ -20,6 +20,8 @@ class Spoilt:
     """Which value, in how many rows, and from which on."""
     fatal: bool
     """Whether no finite value comes after them where the column is normally logged."""
+    blank: bool = False
+    """Whether the cells say nothing at all."""
 
 
 def floats(cells: pd.Series) -> np.ndarray:
@@ -37,11 +39,12 @@ def spoilt(column: str, frame: pd.DataFrame, spelt: bool, gradient: bool) -> Spo
     said = np.array([value is not None for value in frame[column]])
     finite, infinite = np.isfinite(values), np.isinf(values)
     nan = said & np.isnan(values)
-    if not infinite.any() and not nan.any():
-        return None
-    own = _rows_of_its_kind(column, frame, finite) & said
+    own = _rows_of_its_kind(column, frame, finite)
     last = int(np.flatnonzero(finite)[-1]) if finite.any() else -1
     late = own & (np.arange(len(values)) > last)
+    if not infinite.any() and not nan.any():
+        return _blank_to_the_end(column, finite, own, late, last)
+    own, late = own & said, late & said
     gaps = _longest_gap(finite[own & (np.arange(len(values)) <= last)])
     ended = int(late.sum())
     # Where NaN is the only word for a gap, the column is still being logged if its last gap is no longer than the others.
@@ -55,6 +58,16 @@ def spoilt(column: str, frame: pd.DataFrame, spelt: bool, gradient: bool) -> Spo
     what = values[rows[0]]
     text = f"{column} is {what} in {len(rows)} of {len(values)} rows, first in row {rows[0] + 1}"
     return Spoilt(text if fatal else f"{text}, and finite again after row {_until(rows)}", fatal)
+
+
+def _blank_to_the_end(column: str, finite: np.ndarray, own: np.ndarray, late: np.ndarray, last: int) -> Spoilt | None:
+    """Nothing where it is normally logged: pandas writes NaN so, into CSV and Parquet."""
+    before = own & (np.arange(len(finite)) <= last)
+    ended = int(late.sum())
+    if not finite.any() or ended < max(3, 3 * _longest_gap(finite[before]), 0.05 * len(finite)):
+        return None
+    text = f"{column} is blank in the last {ended} of its rows, from row {int(np.flatnonzero(late)[0]) + 1} on"
+    return Spoilt(f"{text}, while others are logged on: NaN, if pandas wrote the file", True, blank=True)
 
 
 def _until(rows: np.ndarray) -> int:

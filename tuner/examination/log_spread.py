@@ -58,9 +58,9 @@ def _strangers_alike(log: TrainingLog, loss: Loss | None, well: bool) -> Iterato
     learns = loss is not None and loss.learns
     told = f"{log.columns[name]} {course.end:.4f}: cosine of different things, healthy is near 0"
     positive = log.last("positive_similarity")
-    apart = positive is not None and (1 - course.end) > 3 * (1 - positive) + 1e-3
+    apart = positive is not None and positive - course.end > 0.05
     falling = course.high - course.end > max(course.error, 0.02) and course.high_at < 0.7
-    if course.end > _SAME and not apart:
+    if course.end > _SAME:
         severity = WARN if learns else FAIL
         yield verdict("total-collapse", severity, told, LIKELY if learns else CERTAIN, "--column val_auc=…" if learns else "")
     elif course.end > 0.75 and not learns and not falling and not apart:

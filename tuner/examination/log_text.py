@@ -45,7 +45,7 @@ def text_cells(text: str) -> Cells | None:
     start = next((place for place, row in enumerate(rows) if len(row) >= width), 0)
     notes = [f"{start} lines before the header are left out, as {lines[0][:40]!r}"] if start else []
     header, body = _header(rows[start:])
-    if not header or (len(header) > 1 and body and not any(map(_has_number, body))):
+    if not header or (len(header) > 1 and body and not any(map(_has_number, body))) or _is_spoken(rows[start:]):
         return None
     frame = _table(header, body, notes)
     name = {",": "CSV", ";": "CSV with semicolons", "\t": "TSV", "|": "table with |", " ": "columns with blanks"}
@@ -64,6 +64,13 @@ def _separator(lines: list[str]) -> tuple[str, int]:
             if rating > score:
                 best, score = (separator, width), rating
     return best
+
+
+def _is_spoken(rows: list[list[str]]) -> bool:
+    """Whether the first row says what the second does, with other numbers: no header, but a line that names its numbers."""
+    first, second = (" ".join(row) for row in (rows + [[], []])[:2])
+    words = re.sub(r"[\d.,:/+\-]+|nan|inf", "#", first)
+    return "#" in words and bool(re.search("[A-Za-z]", words)) and words == re.sub(r"[\d.,:/+\-]+|nan|inf", "#", second)
 
 
 def _without_frame(row: list[str]) -> list[str]:
@@ -85,11 +92,8 @@ def _table(header: list[str], body: list[list[str]], notes: list[str]) -> pd.Dat
     """The rows under their names; where a header stands again, perhaps another one, it holds from there on."""
     names, records, again, long = _distinct(header), [], 0, 0
     for row in body:
-        if len(row) > 1 and not _has_number(row) and set(row) & set(header) and all(row):
+        if row == header or (len(row) > 1 and all(row) and set(row) & set(header) and not any(map(_IS_NUMBER.fullmatch, row))):
             names, again = _distinct(row), again + 1
-            continue
-        if len(header) == 1 and row == header:
-            again += 1
             continue
         long += len([cell for cell in row[len(names) :] if cell]) > 0
         records.append({name: cell or None for name, cell in zip(names, row, strict=False)})

@@ -86,7 +86,7 @@ def _metrics(run: Course, learnt: np.ndarray, noise: float, draw: Draw) -> dict[
     dimensions = int(2 ** draw.integers(6, 12))
     even = 1.0 if draw.random() < 0.5 else dimensions**-0.5
     every = {
-        "val_auc": 0.52 + (auc - 0.52) * learnt + draw.normal(0, few, rows),
+        "val_auc": np.clip(0.52 + (auc - 0.52) * learnt + draw.normal(0, few, rows), 0, 1),
         "val_accuracy": 0.52 + (accuracy - 0.52) * learnt + draw.normal(0, few, rows),
         "val_loss": run.loss[0] + (run.loss - run.loss[0]) * 0.9,
         "top1": (1 + (run.batch_size * draw.uniform(0.15, 0.7) - 1) * learnt) / run.batch_size,

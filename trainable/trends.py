@@ -61,13 +61,21 @@ def trend(values: Sequence[float] | np.ndarray) -> Trend | None:
         return None
     width = max(1, len(series) // _SHARE)
     means = smoothed(series, width)
-    scatter = noise(series)
+    scatter = noise(series) if not _one_bend(series) else 0.0
     low, high = int(np.argmin(means)), int(np.argmax(means))
     last = max(1, len(means) - 1)
     return Trend(
         float(means[0]), float(means[-1]), float(means[low]), float(means[high]), low / last, high / last, scatter,
         _ERRORS * scatter * math.sqrt(2 / width),
     )  # fmt: skip
+
+
+def _one_bend(series: np.ndarray) -> bool:
+    """Whether so short a series goes one way, or turns once, each time for three steps or more, that it shows no noise."""
+    steps = np.sign(np.diff(series))
+    turns = np.flatnonzero(steps[1:] != steps[:-1]) + 1
+    lengths = np.diff([0, *turns, len(steps)])
+    return len(series) < _SHARE and len(turns) <= 1 and len(series) >= 4 and int(lengths[-1]) >= 3
 
 
 def smoothed(values: np.ndarray, width: int) -> np.ndarray:

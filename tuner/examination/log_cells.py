@@ -20,6 +20,7 @@ _COMMA = re.compile(r"[+-]?\d+,\d+(e[+-]?\d+)?|[+-]?\d{1,3}(\.\d{3})+,\d+", re.I
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
 _TOKEN = re.compile(r"(?<![\w.\-,])[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|nan|inf)(?![\w])", re.IGNORECASE)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d|\d\d?/\d\d?/\d{4}|\d\d?:\d\d:\d\d")
+_SENTENCE = re.compile(r"[A-Za-z]+\s+[A-Za-z]+\s")
 _MOSTLY = 0.8
 
 
@@ -139,7 +140,7 @@ def _inside(value: Any, commas: bool) -> float | None:
 
 def _of_one_kind(odd: Sequence[Any], commas: bool) -> bool:
     """Whether odd cells are numbers within one and the same text, and no dates, names or sentences."""
-    if any(_DATE.search(str(value)) or _inside(value, commas) is None for value in odd):
+    if any(_DATE.search(str(value)) or _inside(value, commas) is None or _SENTENCE.match(str(value)) for value in odd):
         return False
     kinds = Counter(re.sub(r"[+-]?\d[\d.]*(,\d+)?(e[+-]?\d+)?|nan|inf", "#", str(value), flags=re.IGNORECASE) for value in odd)
     return max(kinds.values()) >= _MOSTLY * len(odd) and not all(

@@ -87,7 +87,8 @@ def _log(
     if not set(columns) & MEASURES:
         raise InputError(
             f"{path}: none of its columns is recognised as a loss or a metric: {', '.join(every)}. "
-            f"Valid names are: {', '.join((*NAMES, *EXACT))}. Say which column is what: --column contrastive_loss=COLUMN."
+            + (f"These hold words and no numbers: {', '.join(unreadable)}. " if unreadable else "")
+            + f"Valid names are: {', '.join((*NAMES, *EXACT))}. Say which column is what: --column contrastive_loss=COLUMN."
         )
     named = {name: every[column] for name, column in columns.items()}
     said = [*notes, *rows.notes, *refuted, *_in_shares(named, columns, rows.percent)]
@@ -139,7 +140,8 @@ def _given(path: Path, given: Sequence[str], found: list[str]) -> dict[str, str]
 
 
 def _in_shares(named: dict[str, np.ndarray], columns: dict[str, str], percent: frozenset[str]) -> list[str]:
-    """Turns percentages into shares, in place; says so. One percent sign, one value above 1.05, is enough."""
+    """Turns percentages into shares, in place; says so. A percent sign is enough, or one value above 1: an
+    accuracy may be of so few percent, an AUC is not."""
     notes = []
     for name in _SHARES:
         values = named.get(name)
@@ -147,7 +149,7 @@ def _in_shares(named: dict[str, np.ndarray], columns: dict[str, str], percent: f
             continue
         if columns[name] in percent:
             notes.append(f"{name} is taken for percent")
-        elif np.nanmax(values[np.isfinite(values)]) > 1.0001:
+        elif np.nanmax(values[np.isfinite(values)]) > (1.5 if name.endswith("auc") else 1.0001):
             named[name] = values / 100
             notes.append(f"{name} is taken for percent")
     return notes

@@ -55,6 +55,10 @@ def explain(log: TrainingLog, known: Known) -> list[Finding]:
 def _every(log: TrainingLog, known: Known, loss: Loss | None, well: bool) -> Iterator[Verdict]:
     if log.not_finite:
         yield verdict("not-finite", FATAL, "; ".join(log.not_finite), CERTAIN)
+    gradients = log.values("grad_norm")
+    if len(gradients) >= 2 and not gradients[len(gradients) // 2 :].any():
+        told = f"{log.columns['grad_norm']} is 0 in the last {len(gradients) - len(gradients) // 2} rows"
+        yield verdict("no-gradient", FATAL, told, CERTAIN)
     if loss:
         yield from judge_loss(loss)
     yield from judge_spread(log, loss, well)

@@ -77,6 +77,8 @@ def _content(path: Path, content: bytes) -> Cells:
         raise InputError(f"{path} is empty; {VALID}. Give the log of a training.")
     if text.lstrip()[0] in "{[" and (cells := _json(path, text)):
         return cells
+    if ".json" in path.name.lower():
+        raise InputError(f"{path} is no JSON that can be read; {VALID}. Save the log again.")
     cells = text_cells(text)
     if cells is None or not _any_number(cells.frame):
         cells = spoken_cells(text) or cells

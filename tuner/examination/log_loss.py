@@ -169,8 +169,19 @@ def _never_fell(loss: Loss) -> Iterator[Verdict]:
         size, chance = likely
         evidence = f"{told}: chance, {chance}, if a batch has {size} pairs"
         yield verdict("stuck-at-chance", WARN, evidence, LIKELY, "--batch-size")
-    elif len(loss.values) >= 5:
+    elif len(loss.values) >= 5 and not loss.course.fell and (level >= _least_chance(loss) or _still(loss, level)):
         yield verdict("stuck-at-chance", WARN, f"{told}; it never fell", LIKELY, "--column val_auc=…")
+
+
+def _still(loss: Loss, level: float) -> bool:
+    """Whether it is the same in every batch, which no loss of a model that sees its data is."""
+    return len(loss.values) >= 8 and level > 0.5 and loss.course.noise < 5e-4 * level
+
+
+def _least_chance(loss: Loss) -> float:
+    """Below this a flat loss is rather one that has learnt before the log begins."""
+    size = loss.known.batch_size
+    return 0.9 * math.log(size) if size else math.log(8)
 
 
 def _arrived(loss: Loss) -> Iterator[Verdict]:
@@ -228,14 +239,15 @@ def _rising(loss: Loss) -> Iterator[Verdict]:
     if temperature and fall < 0.1 * rise and abs(course.end * temperature - 1) <= 0.05 and loss.kind in (INFONCE, UNKNOWN):
         evidence = f"{told}: it rises to 1/temperature = {1 / temperature:.4g}, the bound of similarity/temperature"
         yield verdict("broken-contrastive-formula", FAIL, f"{evidence} with its sign turned", NEARLY)
-    elif rise < max(0.05 * abs(course.start), 0.2 * fall):
+    elif rise < max(0.03 * abs(course.start), 0.2 * fall):
         return
     elif course.end > 1.15 * course.start and fall > 0.1 * abs(course.start) or _explodes(loss):
         yield verdict("diverging", FAIL, told, CERTAIN)
     elif fall < 0.1 * rise:
         evidence = f"{told}: it gets worse from the beginning on, or is a bound whose sign is turned"
-        yield verdict("loss-rising", FAIL, f"{evidence} (1/temperature, where that is {1 / course.end:.3g})", NEARLY,
-                      "" if temperature else "--temperature")  # fmt: skip
+        clear = rise >= 0.1 * abs(course.start) or rise > 3 * course.error
+        yield verdict("loss-rising", FAIL if clear else WARN, f"{evidence} (1/temperature, where that is {1 / course.end:.3g})",
+                      NEARLY if clear else LIKELY, "" if temperature else "--temperature")  # fmt: skip
     else:
         severity = FAIL if rise >= 0.4 * fall else WARN
         yield verdict("loss-rising", severity, f"{told}: it drifts away from what it had reached", NEARLY if severity == FAIL

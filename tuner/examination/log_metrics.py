@@ -12,7 +12,7 @@ from trainable.trends import Trend, trend
 from tuner.examination.log_columns import TrainingLog
 from tuner.examination.log_loss import Loss
 from tuner.examination.log_verdicts import CERTAIN, LIKELY, NEARLY, Verdict, verdict
-from tuner.examination.loss_kinds import INFONCE, UNKNOWN
+from tuner.examination.loss_kinds import INFONCE
 
 _A_COIN = 0.05
 """Up to so far from 0.5 an AUC, or an accuracy on two classes, is that of a coin."""
@@ -47,10 +47,11 @@ def _no_separation(log: TrainingLog, loss: Loss | None) -> Iterator[Verdict]:
         told = f"validation AUC {auc.end:.3f}, a coin has 0.5: negative pairs score higher than positive ones"
         yield verdict("inverted-separation", FAIL, told, CERTAIN if auc.end < 0.3 else NEARLY)
         return
-    if auc and count >= 3 and auc.end < 0.5 + _A_COIN:
-        severity = FAIL if count >= 5 else WARN
+    learns = loss is not None and loss.learns
+    if auc and count >= (5 if learns else 8) and auc.end < 0.5 + _A_COIN and not _coming(auc):
+        severity = FAIL if learns or count >= 10 else WARN
         told = f"validation AUC {auc.end:.3f} at the end, a coin has 0.5{_beside(loss)}"
-        yield verdict("no-separation", severity, told, CERTAIN if severity == FAIL else LIKELY, _more_rows(count))
+        yield verdict("no-separation", severity, told, CERTAIN if severity == FAIL else LIKELY, _more_rows(severity))
         return
     for name in ("val_accuracy", "accuracy"):
         values = log.values(name)
@@ -58,9 +59,9 @@ def _no_separation(log: TrainingLog, loss: Loss | None) -> Iterator[Verdict]:
         if auc or course is None or len(values) < 4 or abs(course.end - 0.5) > _A_COIN:
             continue
         steady = abs(course.high - 0.5) <= _A_COIN + course.error / 2 and abs(course.low - 0.5) <= _A_COIN + course.error / 2
-        if not steady or (loss and loss.kind == UNKNOWN and not loss.moved and len(values) < 8):
+        if not steady or len(values) < (5 if learns else 10) or _coming(course):
             continue
-        severity = FAIL if loss and loss.moved and name == "val_accuracy" else WARN
+        severity = FAIL if learns and name == "val_accuracy" else WARN
         told = f"{log.columns[name]} is {course.end:.3f}, what a coin has on two classes, in all of {len(values)} rows{_beside(loss)}"
         yield verdict("no-separation", severity, told, NEARLY if severity == FAIL else LIKELY, "--column val_auc=…")
         return
@@ -72,8 +73,13 @@ def _beside(loss: Loss | None) -> str:
     return f"; the training loss has fallen to {loss.course.end:.3g} all the same: labels at random, or nothing carries over"
 
 
-def _more_rows(count: int) -> str:
-    return "" if count >= 5 else "a longer log"
+def _more_rows(severity: str) -> str:
+    return "" if severity == FAIL else "a longer log"
+
+
+def _coming(course: Trend) -> bool:
+    """Whether it has risen to what it is at the end: a run that is young."""
+    return course.climbed > 0.02 and course.high_at > 0.8
 
 
 def _no_such_accuracy(log: TrainingLog, loss: Loss | None) -> Iterator[Verdict]:
@@ -110,26 +116,31 @@ def _counts_in_batch(course: Trend, name: str, log: TrainingLog, loss: Loss | No
 
 def _overfit(log: TrainingLog, loss: Loss | None) -> Iterator[Verdict]:
     """Held-out numbers get worse while the training loss falls on, over however many rows."""
-    if loss is None or loss.column == log.columns.get("val_loss"):
+    if loss is not None and loss.column == log.columns.get("val_loss"):
         return
     for name, label in (("val_auc", "AUC"), ("val_accuracy", "accuracy")):
         course = trend(log.values(name))
         if course is None or len(log.values(name)) < 4 or course.sank < _WORSE or course.high < 0.5 + _A_COIN:
             continue
-        if not _falls_on(log, name, course.high_at):
+        if loss is None:
+            told = f"validation {label} {course.high:.3f} → {course.end:.3f}; the log has no training loss beside it"
+            yield verdict("overfit", WARN, told, LIKELY, "--column contrastive_loss=…")
+            return
+        if not _falls_on(log, name, course.high_at, loss):
             continue
         told = f"validation {label} {course.high:.3f} → {course.end:.3f}, {_meanwhile(log, name, course.high_at)}"
         severe = course.sank >= _MUCH_WORSE
         yield verdict("overfit", FAIL if severe else WARN, told, CERTAIN if severe else LIKELY,
                       "" if severe else "a longer log")  # fmt: skip
         return
-    yield from _overfit_by_loss(log, loss)
+    if loss is not None:
+        yield from _overfit_by_loss(log, loss)
 
 
 def _overfit_by_loss(log: TrainingLog, loss: Loss) -> Iterator[Verdict]:
     values = log.values("val_loss")
     course = trend(values)
-    if course is None or len(values) < 4 or tells_apart(log) or not _falls_on(log, "val_loss", course.low_at):
+    if course is None or len(values) < 4 or tells_apart(log) or not _falls_on(log, "val_loss", course.low_at, loss):
         return
     rise = course.rose_again / max(abs(course.low), 0.05 * abs(course.start), 1e-9)
     if rise < _LOSS_WORSE or not loss.moved or (course.fell and course.rose_again < 0.1 * course.fell):
@@ -149,9 +160,10 @@ def _parts(log: TrainingLog, name: str, best_at: float) -> tuple[float, float]:
     return float(losses[place : place + width].mean()), float(losses[-width:].mean())
 
 
-def _falls_on(log: TrainingLog, name: str, best_at: float) -> bool:
+def _falls_on(log: TrainingLog, name: str, best_at: float, loss: Loss) -> bool:
+    """Whether the training loss is no higher at the end than where the metric was best, but for noise."""
     then, now = _parts(log, name, best_at)
-    return bool(np.isfinite(then) and now <= then + 0.02 * abs(then))
+    return bool(np.isfinite(then) and now <= then + max(0.02 * abs(then), 0.02 * abs(loss.course.start), loss.course.error / 2))
 
 
 def _meanwhile(log: TrainingLog, name: str, best_at: float) -> str:

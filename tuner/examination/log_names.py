@@ -13,7 +13,7 @@ Check = Callable[[np.ndarray], str]
 
 _TRAINING = r"(^|_)(train|training|tr)(_|$)"
 _HELD_OUT = r"(^|_)(val|valid|validation|test|eval|dev|holdout|held_out)(_|$)"
-_LOSS = r"(^|_)(loss|losses|objective|criterion|nll)(_|$)|(^|_)(ce|bce|info_?nce|nt_?xent|triplet|contrastive|sup_?con|neg(ative)?_cos(ine)?)(_(epoch|step|avg|mean|train|val))?$"
+_LOSS = r"(^|_)(loss|losses|verlust|perte|perdida|perdita|objective|criterion|nll)(_|$)|(^|_)(ce|bce|info_?nce|nt_?xent|triplet|contrastive|sup_?con|neg(ative)?_cos(ine)?)(_(epoch|step|avg|mean|train|val))?$"
 _OTHER_MEASURE = (
     r"pearson|spearman|recall|precision|ndcg|(^|_)(m?ap|mrr|f1|mcc|lr|rate|accuracy|acc|auc|auroc|threshold|weight|decay|schedule|"
     r"annealing|restarts|loss|dist|distance|grad|norm|std|var|manhattan|euclidean|time)(_|$)"
@@ -88,7 +88,7 @@ def _of_strangers(values: np.ndarray) -> str:
 
 _COSINE = _within(-1.001, 1.001)
 NAMES: dict[str, Name] = {
-    "epoch": Name(r"(^|_)epochs?(_(num|number|idx|index|no))?$", r"loss|acc|auc|sim|time|_per_|(^|_)lr(_|$)|norm|std|grad"),
+    "epoch": Name(r"(^|_)(epochs?|epoche|epoque|epoca|epoch_n)(_(num|number|idx|index|no))?$", r"loss|acc|auc|sim|time|_per_|(^|_)lr(_|$)|norm|std|grad"),
     "step": Name(r"(^|_)(steps?|iter|iters|iteration|iterations|global_step|batch_idx|batches_seen|samples_seen)$",
                  r"loss|acc|auc|sim|time|_per_|(^|_)lr(_|$)|norm|std|grad|epoch"),
     "consistency_loss": Name(r"consist|(^|_)cons(_|$)|(^|_)align(ment)?(_|$)", r"weight|lambda|coef"),

@@ -45,10 +45,9 @@ def runs(read: Numbers) -> list[Rows]:
     for pivot in (_by_metric, _by_phase):
         frame, percent, spelt = pivot(frame, texts, percent, spelt, notes)
     parts = [
-        (name, part, dates)
+        (_joined(name, part.attrs.get("run", "")), part, dates)
         for name, inner in _named_runs(frame, texts)
         for part, dates in _chart_runs(inner, texts)
-        for name, part, dates in [(_joined(name, part.attrs.get("run", "")), part, dates)]
     ]
     found = []
     for name, part, dates in parts:
@@ -182,7 +181,7 @@ def _restarted(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         return
     bounds = [0, *starts, len(frame)]
     pieces = [frame.iloc[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
-    if any(set(_logged(pieces[0])) - set(keys) and not set(_logged(piece)) - set(keys) & set(_logged(pieces[0])) for piece in pieces[1:]):
+    if all(_logged(pieces[0]) and not _logged(piece) & _logged(pieces[0]) for piece in pieces[1:]):
         yield "", frame  # training's rows first, validation's after them
         return
     first = keys[0]
@@ -199,8 +198,9 @@ def _restarted(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     yield f"run {count}" if count > 1 else "", pd.concat(run)
 
 
-def _logged(frame: pd.DataFrame) -> list[str]:
-    return [c for c in frame if frame[c].map(lambda value: value is not None and not np.isnan(value)).any()]
+def _logged(frame: pd.DataFrame) -> set[str]:
+    """The columns with numbers that change, those that only say when aside."""
+    return {c for c in frame if not _is_key(c) and frame[c].map(lambda v: v is not None and not np.isnan(v)).any() and frame[c].nunique() > 1}
 
 
 def _restarts(frame: pd.DataFrame, keys: list[str]) -> list[int]:
@@ -256,5 +256,5 @@ def _in_order(frame: pd.DataFrame, dates: list[list[str | None]], notes: list[st
         return frame
     place = np.lexsort([key.to_numpy() for key in reversed(keys)])
     if np.any(np.diff(place) < 0):
-        notes.append("rows are put in order by " + " and ".join(str(key.name) for key in keys if key.name is not None))
+        notes.append("rows are put in order by " + " and ".join(str(key.name or "time") for key in keys))
     return frame.iloc[place]

@@ -45,6 +45,8 @@ def text_cells(text: str) -> Cells | None:
     start = next((place for place, row in enumerate(rows) if len(row) >= width), 0)
     notes = [f"{start} lines before the header are left out, as {lines[0][:40]!r}"] if start else []
     header, body = _header(rows[start:])
+    if separator == " " and not all(re.match(r"[^\W\d]", name) for name in header):
+        return None
     if not header or (len(header) > 1 and body and not any(map(_has_number, body))) or _is_spoken(rows[start:]):
         return None
     frame = _table(header, body, notes)
@@ -98,7 +100,7 @@ def _table(header: list[str], body: list[list[str]], notes: list[str]) -> pd.Dat
         long += len([cell for cell in row[len(names) :] if cell]) > 0
         records.append({name: cell or None for name, cell in zip(names, row, strict=False)})
     if again:
-        notes.append(f"the header stands {again + 1} times: a run that was appended to its own file")
+        notes.append(f"the header stands {again + 1} times, as in a file that was appended to")
     if long:
         notes.append(f"{long} rows have more cells than the header has names: the rest of them is left out")
     every = list(dict.fromkeys([*_distinct(header), *(name for record in records for name in record)]))

@@ -13,9 +13,9 @@ import numpy as np
 from rich.console import Console
 
 from benchmarks import report
-from benchmarks.log_files import write
+from benchmarks.log_files import Written, write
 from benchmarks.log_grammar import FAULTS, Course, accident, faulty, healthy
-from trainable.findings import FAIL, OK
+from trainable.findings import FAIL, OK, Finding
 from tuner.examination.log_columns import read_log
 from tuner.examination.log_findings import explain
 from tuner.examination.loss_kinds import Known
@@ -41,10 +41,16 @@ class Diagnosed:
         """Whether a right name is among those said."""
         return any(name in self.run.wanted for name, _ in self.said)
 
+    @property
+    def fatal(self) -> bool:
+        """Whether anything of severity fail was said."""
+        return any(verdict == FAIL for _, verdict in self.said)
+
     def __str__(self) -> str:
         said = ", ".join(f"{name} ({verdict})" for name, verdict in self.said) or "nothing"
-        what = f"{self.run.what}: {self.run.kind}, {self.run.scale}, {len(self.run.loss)} rows, B {self.run.batch_size}"
-        return f"log {self.number}, {what}, T {self.run.temperature:g}, {self.format}, {' '.join(self.words) or 'no options'}; said: {said}"
+        run = self.run
+        what = f"{run.what}: {run.kind}, {run.scale}, {len(run.loss)} rows, B {run.batch_size}, T {run.temperature:g}"
+        return f"log {self.number}, {what}, {self.format}, {' '.join(self.words) or 'no options'}; said: {said}"
 
 
 def diagnosed(count: int, seed: int) -> Iterator[Diagnosed]:
@@ -56,17 +62,19 @@ def diagnosed(count: int, seed: int) -> Iterator[Diagnosed]:
             accident(run, draw)
         with tempfile.TemporaryDirectory() as folder:
             file = write(run, Path(folder), draw)
-            options = dict(zip(file.words[::2], file.words[1::2], strict=True))
-            size, heat, base = (options.get(name) for name in ("--batch-size", "--temperature", "--base-temperature"))
-            said = [
-                (finding.check, finding.verdict)
-                for log in read_log(file.path)
-                for finding in explain(
-                    log, Known.of(log, float(heat) if heat else None, int(size) if size else None, float(base) if base else None)
-                )
-                if finding.verdict != OK
-            ]
+            said = [(one.check, one.verdict) for one in _said(file) if one.verdict != OK]
         yield Diagnosed(number, run, file.format, file.words, tuple(dict.fromkeys(said)))
+
+
+def _said(file: Written) -> list[Finding]:
+    """What the doctor finds in every run of the file, told what its user tells."""
+    given = dict(zip(file.words[::2], map(float, file.words[1::2]), strict=True))
+    temperature, base, size = (given.get(name) for name in ("--temperature", "--base-temperature", "--batch-size"))
+    return [
+        finding
+        for log in read_log(file.path)
+        for finding in explain(log, Known.of(log, temperature, None if size is None else int(size), base))
+    ]
 
 
 def judge(seen: Sequence[Diagnosed], console: Console) -> list[report.Target]:
@@ -76,7 +84,8 @@ def judge(seen: Sequence[Diagnosed], console: Console) -> list[report.Target]:
     for what in dict.fromkeys(one.run.what for one in sick):
         these = [one for one in sick if one.run.what == what]
         names = Counter(one.said[0][0] for one in these if one.said).most_common(2)
-        rows.append((what, ", ".join(name for name, _ in names), len(these), sum(bool(o.said) for o in these), sum(o.named for o in these)))
+        headlines, found = ", ".join(name for name, _ in names), sum(bool(one.said) for one in these)
+        rows.append((what, headlines, len(these), found, sum(one.named for one in these)))
     console.print(report.table(("fault", "headlines", "logs", "found", "rightly named"), rows))
     for one in seen:
         if (one.run.wanted and not one.named) or (not one.run.wanted and one.said):
@@ -84,7 +93,7 @@ def judge(seen: Sequence[Diagnosed], console: Console) -> list[report.Target]:
     return [
         report.Target(f"share of {len(sick)} faults in logs found", _share([bool(o.said) for o in sick]), WANTED_FOUND),
         report.Target("… and rightly named", _share([o.named for o in sick]), WANTED_FOUND),
-        report.Target(f"healthy logs of {len(well)} with a fail", sum(any(v == FAIL for _, v in o.said) for o in well), 0, False),
+        report.Target(f"healthy logs of {len(well)} with a fail", sum(one.fatal for one in well), 0, at_least=False),
         report.Target("… with a warning", sum(bool(o.said) for o in well), math.floor(WANTED_WARNED * len(well)), False),
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,9 +39,12 @@ _NAMES = {
     "degrees": ("gpu_temp", "GPU temperature", "system/gpu.0.temp"),
 }
 _DECOYS = (
-    ("gpu_mem_gb", lambda rows, draw: 8 + draw.random(rows)), ("eval_pearson_cosine", lambda rows, draw: 0.5 + 0.3 * draw.random(rows)),
-    ("cosine_lr", lambda rows, draw: 1e-3 * (1 + np.cos(np.linspace(0, 3, rows)))), ("lr", lambda rows, draw: np.full(rows, 3e-4)),
-    ("time_s", lambda rows, draw: 12 + draw.random(rows)), ("cosine_map@100", lambda rows, draw: draw.random(rows)),
+    ("gpu_mem_gb", lambda rows, draw: 8 + draw.random(rows)),
+    ("eval_pearson_cosine", lambda rows, draw: 0.5 + 0.3 * draw.random(rows)),
+    ("cosine_lr", lambda rows, draw: 1e-3 * (1 + np.cos(np.linspace(0, 3, rows)))),
+    ("lr", lambda rows, draw: np.full(rows, 3e-4)),
+    ("time_s", lambda rows, draw: 12 + draw.random(rows)),
+    ("cosine_map@100", lambda rows, draw: draw.random(rows)),
 )  # fmt: skip
 
 
@@ -95,7 +99,7 @@ def _table(columns: Columns, draw: Draw, order: bool = True) -> pd.DataFrame:
 
 
 def _text(value: Any, decimal: str = ".") -> str:
-    """A cell; NaN is written out, as the run logged it."""
+    """A number as a cell of text; NaN is written out, as the run logged it."""
     if isinstance(value, int | np.integer):
         return str(value)
     return f"{value:.6g}".replace(".", decimal)
@@ -125,7 +129,7 @@ def _appended(columns: Columns, folder: Path, draw: Draw) -> Path:
 
 def _tensors(columns: Columns, folder: Path, draw: Draw) -> Path:
     frame = _table(columns, draw)
-    loss = list(columns)[0]
+    loss = next(iter(columns))
     frame[loss] = [f"tensor({value:.4f}, device='cuda:0')" for value in frame[loss]]
     path = folder / "log.csv"
     frame.to_csv(path, index=False, na_rep="nan")
@@ -169,8 +173,7 @@ def _phases(columns: Columns, folder: Path, draw: Draw) -> Path:
             own = {}
             for name, values in columns.items():
                 held_out = name.lower().startswith(("val", "eval"))
-                bare = name.lower().replace("validation ", "").replace("valid", "val").removeprefix("val").removeprefix("eval").lstrip("_/")
-                bare = bare.removeprefix("train_").removeprefix("train/")
+                bare = re.sub(r"^(validation|valid|val|eval|train)[_/ ]", "", name.lower())
                 if held_out == (phase == "val"):
                     own[bare or name] = _text(values[epoch])
             if own:

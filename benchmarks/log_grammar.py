@@ -112,7 +112,8 @@ def _rows(run: Course) -> np.ndarray:
 
 def _collapsed(run: Course, late: np.ndarray) -> None:
     """The metrics of one point, as far as there are any, in the rows of `late`."""
-    point = {"val_auc": 0.5, "val_accuracy": 0.5, "feature_std": 1e-4, "positive": 1.0, "negative": 0.9999, "top1": 1 / run.batch_size}
+    point = {"val_auc": 0.5, "val_accuracy": 0.5, "feature_std": 1e-4, "positive": 1.0, "negative": 0.9999}
+    point["top1"] = 1 / run.batch_size
     for name, value in point.items():
         if name in run.more:
             run.more[name] = np.where(late, value, run.more[name])
@@ -183,7 +184,8 @@ def broken(run: Course, draw: Draw) -> None:
 def turned(run: Course, draw: Draw) -> None:
     """The same with its sign turned."""
     broken(run, draw)
-    run.what, run.wanted = "the broken formula with its sign turned", ("broken-contrastive-formula", "loss-rising", "total-collapse")
+    run.what = "the broken formula with its sign turned"
+    run.wanted = ("broken-contrastive-formula", "loss-rising", "total-collapse")
     run.loss = -run.loss
 
 
@@ -252,7 +254,8 @@ def spread_lost(run: Course, draw: Draw) -> None:
 def strangers_alike(run: Course, draw: Draw) -> None:
     """Different things have a cosine of 1, and the loss stands still."""
     run.what, run.wanted = "strangers alike", ("total-collapse",)
-    run.more = {"negative": np.clip(0.995 + draw.normal(0, 0.001, len(run.loss)), -1, 1), "positive": np.full(len(run.loss), 0.999)}
+    rows = len(run.loss)
+    run.more = {"negative": np.clip(0.995 + draw.normal(0, 0.001, rows), -1, 1), "positive": np.full(rows, 0.999)}
     run.loss = (run.chance or -0.99) * (1 + draw.normal(0, 0.001, len(run.loss)))
 
 

@@ -6,7 +6,6 @@ None where a number that it needs is missing. A healthy trial gets none: the lev
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,6 +20,7 @@ from trainable.collapse import (
 )
 from trainable.config import TrialConfig
 from trainable.course import FAIL, WARN, Course, Diagnosis, diagnosis, number
+from trainable.trends import worsened
 
 
 def diagnose(history: Sequence[Mapping[str, Any]], config: TrialConfig) -> list[Diagnosis]:
@@ -207,14 +207,13 @@ def accuracy_contradicts_scores(course: Course) -> Diagnosis | None:
 
 
 def overfit(course: Course) -> Diagnosis | None:
-    """The training loss falls and validation AUC falls, three epochs in a row, by more than noise."""
-    losses, aucs = course.last("contrastive_loss", 4), course.last("val_auc", 4)
-    if not losses or not aucs or not _falling(losses) or not _falling(aucs) or aucs[0] - aucs[-1] < 0.02:
+    """The training loss falls on while validation AUC sinks below its best, by more than noise, however slowly."""
+    losses, aucs = course.all("contrastive_loss"), course.all("val_auc")
+    worse = worsened(aucs, losses)
+    if worse is None or worse.drop < 0.02 or worse.loss_now >= worse.loss_then:
         return None
-    evidence = (
-        f"in three epochs contrastive loss {losses[0]:.3f} → {losses[-1]:.3f}, AUC {aucs[0]:.3f} → {aucs[-1]:.3f}"
-    )
-    return diagnosis("overfit", WARN, evidence)
+    fell = f"the contrastive loss fell {worse.loss_then:.3f} → {worse.loss_now:.3f}"
+    return diagnosis("overfit", WARN, f"AUC {worse.best:.3f} → {worse.end:.3f}, while {fell}")
 
 
 def frozen_part_moved(course: Course) -> Diagnosis | None:
@@ -295,6 +294,3 @@ def _best_loss(chance: float, temperature: float) -> float:
     others = math.expm1(chance)
     return math.log1p(others * math.exp(-1 / temperature))
 
-
-def _falling(values: list[float]) -> bool:
-    return all(later < earlier for earlier, later in itertools.pairwise(values))

@@ -55,10 +55,6 @@ REMEDIES: dict[str, tuple[str, str]] = {
         "the learning rate is too high",
         "lower the learning rate or lengthen the warm-up",
     ),
-    "loss-rising": (
-        "the learning rate is too high, the loss is a bound whose sign is turned, or what it is minimised for is not logged",
-        "check the sign; lower the learning rate; keep the weights of the lowest loss",
-    ),
     "loss-above-chance": (
         "embeddings are confidently wrong: the learning rate is too high, or the temperature low for this data",
         "lower the learning rate, or raise the temperature",

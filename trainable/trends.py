@@ -70,6 +70,37 @@ def trend(values: Sequence[float] | np.ndarray) -> Trend | None:
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Worsened:
+    """A held-out metric that has passed its best, while the training loss fell on: overfitting."""
+
+    best: float
+    end: float
+    loss_then: float
+    """The training loss about where the metric was best."""
+    loss_now: float
+
+    @property
+    def drop(self) -> float:
+        """How far the metric has fallen below its best."""
+        return self.best - self.end
+
+
+def worsened(metric: Sequence[float] | np.ndarray, losses: Sequence[float] | np.ndarray) -> Worsened | None:
+    """Whether a metric, the larger the better, sinks beyond noise, over however many rows, while the training loss is no
+    higher than it was at the metric's best. Both: finite numbers over the same run, oldest first."""
+    course, training = trend(metric), trend(losses)
+    if course is None or training is None or len(metric) < 4 or len(losses) < 2 or not course.sank:
+        return None
+    series = np.asarray(losses, dtype=float)
+    width = max(1, len(series) // _SHARE)
+    place = round(course.high_at * (len(series) - width))
+    then = float(series[place : place + width].mean())
+    if training.end > then + max(0.02 * abs(then), 0.02 * abs(training.start), training.error / 2):
+        return None
+    return Worsened(course.high, course.end, then, training.end)
+
+
 def _one_bend(series: np.ndarray) -> bool:
     """Whether so short a series goes one way, or turns once, each time for three steps or more, that it shows no noise."""
     steps = np.sign(np.diff(series))
@@ -81,7 +112,8 @@ def _one_bend(series: np.ndarray) -> bool:
 def smoothed(values: np.ndarray, width: int) -> np.ndarray:
     """Means over `width` rows in a row."""
     sums = np.cumsum(np.concatenate([[0.0], values]))
-    return (sums[width:] - sums[:-width]) / width
+    means: np.ndarray = (sums[width:] - sums[:-width]) / width
+    return means
 
 
 def noise(values: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""A user's own training log, whatever its format, read into the numbers that detectors know, whatever its columns are called."""
+"""A user's own training log in any format, read into the numbers that detectors know, whatever its columns are called."""
 
 from __future__ import annotations
 
@@ -11,7 +11,16 @@ import numpy as np
 from trainable.config import InputError, nearest
 from tuner.examination.log_cells import numbers
 from tuner.examination.log_formats import VALID, read_cells
-from tuner.examination.log_names import EXACT, MEASURES, NAMES, is_gradient, is_held_out, is_loss, is_training, recognised
+from tuner.examination.log_names import (
+    EXACT,
+    MEASURES,
+    NAMES,
+    is_gradient,
+    is_held_out,
+    is_loss,
+    is_training,
+    recognised,
+)
 from tuner.examination.log_rows import Rows, runs
 from tuner.examination.log_series import epochs, floats, spoilt
 
@@ -53,13 +62,8 @@ class TrainingLog:
     def values(self, name: str) -> np.ndarray:
         """The finite numbers of this name, oldest first; empty if there is none."""
         series = self.series.get(name, np.array([]))
-        return series[np.isfinite(series)]
-
-    def paired(self, name: str, other: str) -> tuple[np.ndarray, np.ndarray]:
-        """The numbers of two names, epoch by epoch, where there are both."""
-        both = [(epoch[name], epoch[other]) for epoch in self.epochs if name in epoch and other in epoch]
-        first, second = np.array(both).reshape(-1, 2).T
-        return first, second
+        finite: np.ndarray = series[np.isfinite(series)]
+        return finite
 
 
 def read_log(path: Path, given: Sequence[str] = ()) -> list[TrainingLog]:

@@ -126,7 +126,7 @@ def _named_by_file(path: Path, cells: Cells) -> Cells:
     if plain in (["wall time", "step", "value"], ["step", "value"], ["wall_time", "step", "value"]):
         frame.columns = ["wall_time", "step", name][-len(plain) :]
         cells.notes.append(f"the values are called {name}, after the file")
-    elif plain == ["column 1", "column 2", "column 3"] and float(frame.iloc[0, 0] or 0) > 1e11:
+    elif plain == ["column 1", "column 2", "column 3"] and float(str(frame.iloc[0, 0] or 0)) > 1e11:
         frame.columns = ["wall_time", name, "step"]
         cells.kind = "MLflow's metric"
         cells.notes.append(f"the values are called {name}, after the file")

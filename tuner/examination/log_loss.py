@@ -200,13 +200,14 @@ def _arrived(loss: Loss) -> Iterator[Verdict]:
 
 def _came_back(loss: Loss) -> Iterator[Verdict]:
     """It had fallen, jumped up to about where it began, and stands still there to the end: collapse that came late."""
-    values, start = loss.values, loss.course.start
-    for width in range(len(values) // 2, 1, -1):
+    values, start = loss.values, max(loss.course.start, float(loss.values[0]))
+    for width in range(len(values) - 2, 1, -1):
         late, before = values[-width:], float(values[-width - min(width, 3) : -width].mean())
         level = float(late.mean())
         if late.max() - late.min() > 0.01 * abs(level):
             continue
-        matched = _nearest(level, chances(loss.known), max(_tolerance(loss), 0.005)) if loss.known.batch_size else None
+        formulas = margins(loss.log) if loss.kind == TRIPLET else chances(loss.known)
+        matched = _nearest(level, formulas, max(_tolerance(loss), 0.005))
         jumped = level - before > max(0.08 * abs(level), 6 * loss.course.noise)
         if jumped and before < 0.95 * start and (matched or 0.7 * start <= level <= 1.1 * start):
             yield from _late(loss, level, matched)
@@ -241,7 +242,7 @@ def _rising(loss: Loss) -> Iterator[Verdict]:
         yield verdict("broken-contrastive-formula", FAIL, f"{evidence} with its sign turned", NEARLY)
     elif rise < max(0.03 * abs(course.start), 0.2 * fall):
         return
-    elif course.end > 1.15 * course.start and fall > 0.1 * abs(course.start) or _explodes(loss):
+    elif (course.end > 1.15 * course.start and fall > 0.1 * abs(course.start)) or _explodes(loss):
         yield verdict("diverging", FAIL, told, CERTAIN)
     elif fall < 0.1 * rise:
         evidence = f"{told}: it gets worse from the beginning on, or is a bound whose sign is turned"

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
-import numpy as np
-
 from trainable.course import FAIL, WARN
-from trainable.trends import Trend, trend
+from trainable.trends import Trend, Worsened, trend, worsened
 from tuner.examination.log_columns import TrainingLog
 from tuner.examination.log_loss import Loss
 from tuner.examination.log_verdicts import CERTAIN, LIKELY, NEARLY, Verdict, verdict
@@ -62,7 +59,7 @@ def _no_separation(log: TrainingLog, loss: Loss | None) -> Iterator[Verdict]:
         if not steady or len(values) < (5 if learns else 10) or _coming(course):
             continue
         severity = FAIL if learns and name == "val_accuracy" else WARN
-        told = f"{log.columns[name]} is {course.end:.3f}, what a coin has on two classes, in all of {len(values)} rows{_beside(loss)}"
+        told = f"{log.columns[name]} is {course.end:.3f} in all of {len(values)} rows, a coin's on two classes{_beside(loss)}"
         yield verdict("no-separation", severity, told, NEARLY if severity == FAIL else LIKELY, "--column val_auc=…")
         return
 
@@ -119,53 +116,37 @@ def _overfit(log: TrainingLog, loss: Loss | None) -> Iterator[Verdict]:
     if loss is not None and loss.column == log.columns.get("val_loss"):
         return
     for name, label in (("val_auc", "AUC"), ("val_accuracy", "accuracy")):
-        course = trend(log.values(name))
-        if course is None or len(log.values(name)) < 4 or course.sank < _WORSE or course.high < 0.5 + _A_COIN:
+        values = log.values(name)
+        course = trend(values)
+        if course is None or len(values) < 4 or course.sank < _WORSE or course.high < 0.5 + _A_COIN:
             continue
+        told = f"validation {label} {course.high:.3f} → {course.end:.3f}"
         if loss is None:
-            told = f"validation {label} {course.high:.3f} → {course.end:.3f}; the log has no training loss beside it"
+            told += "; the log has no training loss beside it"
             yield verdict("overfit", WARN, told, LIKELY, "--column contrastive_loss=…")
             return
-        if not _falls_on(log, name, course.high_at, loss):
-            continue
-        told = f"validation {label} {course.high:.3f} → {course.end:.3f}, {_meanwhile(log, name, course.high_at)}"
-        severe = course.sank >= _MUCH_WORSE
-        yield verdict("overfit", FAIL if severe else WARN, told, CERTAIN if severe else LIKELY,
-                      "" if severe else "a longer log")  # fmt: skip
-        return
-    if loss is not None:
+        worse = worsened(values, loss.values)
+        if worse and (worse.drop >= _MUCH_WORSE or (worse.loss_now < worse.loss_then and worse.drop > 1.5 * course.error)):
+            severe = worse.drop >= _MUCH_WORSE
+            yield verdict("overfit", FAIL if severe else WARN, f"{told}, {_meanwhile(worse)}", CERTAIN if severe else LIKELY,
+                          "" if severe else "a longer log")  # fmt: skip
+            return
+    if loss is not None and not tells_apart(log):
         yield from _overfit_by_loss(log, loss)
 
 
 def _overfit_by_loss(log: TrainingLog, loss: Loss) -> Iterator[Verdict]:
     values = log.values("val_loss")
-    course = trend(values)
-    if course is None or len(values) < 4 or tells_apart(log) or not _falls_on(log, "val_loss", course.low_at, loss):
+    course, worse = trend(values), worsened(-values, loss.values)
+    if course is None or worse is None or not loss.moved:
         return
-    rise = course.rose_again / max(abs(course.low), 0.05 * abs(course.start), 1e-9)
-    if rise < _LOSS_WORSE or not loss.moved or (course.fell and course.rose_again < 0.1 * course.fell):
+    rise = worse.drop / max(abs(course.low), 0.05 * abs(course.start), 1e-9)
+    if rise < _LOSS_WORSE or worse.drop < 0.1 * course.fell:
         return
-    told = f"validation loss {course.low:.4g} → {course.end:.4g}, {_meanwhile(log, 'val_loss', course.low_at)}"
+    told = f"validation loss {course.low:.4g} → {course.end:.4g}, {_meanwhile(worse)}"
     severe = rise >= _LOSS_MUCH_WORSE
     yield verdict("overfit", FAIL if severe else WARN, told, NEARLY if severe else LIKELY, "--column val_auc=…")
 
 
-def _parts(log: TrainingLog, name: str, best_at: float) -> tuple[float, float]:
-    """The training loss about where the metric was best, and at the end."""
-    losses, _ = log.paired("triplet_loss" if "triplet_loss" in log.columns else "contrastive_loss", name)
-    if not len(losses):
-        return math.nan, math.nan
-    width = max(1, len(losses) // 10)
-    place = round(best_at * (len(losses) - width))
-    return float(losses[place : place + width].mean()), float(losses[-width:].mean())
-
-
-def _falls_on(log: TrainingLog, name: str, best_at: float, loss: Loss) -> bool:
-    """Whether the training loss is no higher at the end than where the metric was best, but for noise."""
-    then, now = _parts(log, name, best_at)
-    return bool(np.isfinite(then) and now <= then + max(0.02 * abs(then), 0.02 * abs(loss.course.start), loss.course.error / 2))
-
-
-def _meanwhile(log: TrainingLog, name: str, best_at: float) -> str:
-    then, now = _parts(log, name, best_at)
-    return f"while the training loss fell {then:.3g} → {now:.3g}"
+def _meanwhile(worse: Worsened) -> str:
+    return f"while the training loss went {worse.loss_then:.3g} → {worse.loss_now:.3g}"

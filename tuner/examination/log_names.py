@@ -13,13 +13,24 @@ Check = Callable[[np.ndarray], str]
 
 _TRAINING = r"(^|_)(train|training|tr)(_|$)"
 _HELD_OUT = r"(^|_)(val|valid|validation|test|eval|dev|holdout|held_out)(_|$)"
-_LOSS = r"(^|_)(loss|losses|verlust|perte|perdida|perdita|objective|criterion|nll)(_|$)|(^|_)(ce|bce|info_?nce|nt_?xent|triplet|contrastive|sup_?con|neg(ative)?_cos(ine)?)(_(epoch|step|avg|mean|train|val))?$"
+_LOSS = (
+    r"(^|_)(loss|losses|verlust|perte|perdida|perdita|objective|criterion|nll)(_|$)|"
+    r"(^|_)(ce|bce|info_?nce|nt_?xent|triplet|contrastive|sup_?con|neg(ative)?_cos(ine)?)"
+    r"(_(epoch|step|avg|mean|train|val))?$"
+)
 _OTHER_MEASURE = (
     r"pearson|spearman|recall|precision|ndcg|(^|_)(m?ap|mrr|f1|mcc|lr|rate|accuracy|acc|auc|auroc|threshold|weight|decay|schedule|"
     r"annealing|restarts|loss|dist|distance|grad|norm|std|var|manhattan|euclidean|time)(_|$)"
 )
-_DEVICE = r"gpu|cuda|cpu|(^|_)(device|core|system|celsius|fahrenheit|c|f|degc|fan|board|junction|hbm|hotspot|memory|ambient|room|sensor)(_|$)"
-_TOP = r"top_?\d|(^|_)(acc|accuracy|r|hit|hits)_?(at_?)?\d+(_|$)|retriev|in_?batch|(contrast(ive)?|nce|logits?|clip)_?(acc|accuracy)|(i2t|t2i|img2txt|matching)_?(acc|accuracy|r\d)|recall_?(at_?)?\d"
+_DEVICE = (
+    r"gpu|cuda|cpu|(^|_)(device|core|system|celsius|fahrenheit|c|f|degc|fan|"
+    r"board|junction|hbm|hotspot|memory|ambient|room|sensor)(_|$)"
+)
+_TOP = (
+    r"top_?\d|(^|_)(acc|accuracy|r|hit|hits)_?(at_?)?\d+(_|$)|retriev|in_?batch|"
+    r"(contrast(ive)?|nce|logits?|clip)_?(acc|accuracy)|"
+    r"(i2t|t2i|img2txt|matching)_?(acc|accuracy|r\d)|recall_?(at_?)?\d"
+)
 
 
 def plain(column: str) -> str:
@@ -88,14 +99,16 @@ def _of_strangers(values: np.ndarray) -> str:
 
 _COSINE = _within(-1.001, 1.001)
 NAMES: dict[str, Name] = {
-    "epoch": Name(r"(^|_)(epochs?|epoche|epoque|epoca|epoch_n)(_(num|number|idx|index|no))?$", r"loss|acc|auc|sim|time|_per_|(^|_)lr(_|$)|norm|std|grad"),
+    "epoch": Name(r"(^|_)(epochs?|epoche|epoque|epoca|epoch_n)(_(num|number|idx|index|no))?$",
+                  r"loss|acc|auc|sim|time|_per_|(^|_)lr(_|$)|norm|std|grad"),
     "step": Name(r"(^|_)(steps?|iter|iters|iteration|iterations|global_step|batch_idx|batches_seen|samples_seen)$",
                  r"loss|acc|auc|sim|time|_per_|(^|_)lr(_|$)|norm|std|grad|epoch"),
     "consistency_loss": Name(r"consist|(^|_)cons(_|$)|(^|_)align(ment)?(_|$)", r"weight|lambda|coef"),
     "contrastive_loss": Name(
         r"contrast|info_?nce|nt_?xent|sup_?con|(^|_)nce(_|$)|loss_(con|contr|cl)(_|$)|(^|_)(con|contr|cl)_loss|(clip|siglip|simclr|moco)_?loss",
         rf"weight|lambda|coef|margin$|temp|{_TOP}|(^|_)(acc|accuracy|auc|lr|sim|similarity)(_|$)"),
-    "triplet_loss": Name(r"triplet|margin_(ranking_)?loss|(^|_)hinge(_|$)|ranking_loss", r"margin$|active|acc|frac|number|num_"),
+    "triplet_loss": Name(r"triplet|margin_(ranking_)?loss|(^|_)hinge(_|$)|ranking_loss",
+                         r"margin$|active|acc|frac|number|num_"),
     "val_auc": Name(r"auc|auroc", "fauc", _share, "held out"),
     "train_auc": Name(r"auc|auroc", "fauc", _share, "training"),
     "retrieval_accuracy": Name(_TOP, r"loss|threshold", _share),
@@ -165,7 +178,7 @@ def _fits(name: str, known: Name, column: str) -> bool:
     if not re.search(known.pattern, words) or re.search(known.never, words):
         return False
     if known.split == "held out":
-        return is_held_out(column) and not (name == "val_accuracy" and re.search(_TOP, words)) or (
+        return (is_held_out(column) and not (name == "val_accuracy" and re.search(_TOP, words))) or (
             name == "val_auc" and not is_training(column))  # fmt: skip
     if known.split == "training":
         return is_training(column)

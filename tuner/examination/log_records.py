@@ -81,7 +81,8 @@ def _of_columns(lists: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
     plain: dict[str, list[Any]] = {}
     for name, values in lists.items():
         if all(isinstance(value, Mapping) and "value" in value for value in values):
-            records += [{**{k: v for k, v in value.items() if k in ("step", "epoch")}, name: value["value"]} for value in values]
+            when = [{k: v for k, v in value.items() if k in ("step", "epoch")} for value in values]
+            records += [{**row, name: value["value"]} for row, value in zip(when, values, strict=True)]
         elif all(isinstance(value, list) and len(value) == 2 for value in values):
             records += [{"step": step, name: value} for step, value in values]
         else:

@@ -70,7 +70,7 @@ def _separator(lines: list[str]) -> tuple[str, int]:
 
 def _is_spoken(rows: list[list[str]]) -> bool:
     """Whether the first row says what the second does, with other numbers: no header, but a line that names its numbers."""
-    first, second = (" ".join(row) for row in (rows + [[], []])[:2])
+    first, second = (" ".join(row) for row in [*rows, [], []][:2])
     words = re.sub(r"[\d.,:/+\-]+|nan|inf", "#", first)
     return "#" in words and bool(re.search("[A-Za-z]", words)) and words == re.sub(r"[\d.,:/+\-]+|nan|inf", "#", second)
 

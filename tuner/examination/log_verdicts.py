@@ -8,6 +8,13 @@ from trainable.course import FAIL as FATAL
 from trainable.course import Diagnosis, diagnosis
 from trainable.findings import FAIL, WARN, Finding
 
+_OF_LOGS = {
+    "loss-rising": (
+        "the learning rate is too high, the loss is a bound whose sign is turned, or what it is minimised for is not logged",
+        "check the sign; lower the learning rate; keep the weights of the lowest loss",
+    ),
+}
+"""Cause and remedy of what is asked of logs alone: a trial is judged before it could come to that."""
 CERTAIN, NEARLY, LIKELY = "certain", "nearly certain", "likely"
 
 
@@ -36,4 +43,7 @@ class Verdict:
 
 def verdict(name: str, severity: str, evidence: str, sure: str, settled_by: str = "") -> Verdict:
     """With the cause and the remedy that the name has."""
-    return Verdict(diagnosis(name, severity, evidence), sure, settled_by)
+    symptom = (
+        Diagnosis(name, severity, evidence, *_OF_LOGS[name]) if name in _OF_LOGS else diagnosis(name, severity, evidence)
+    )
+    return Verdict(symptom, sure, settled_by)

@@ -80,7 +80,7 @@ def _is_cosine(log: TrainingLog, course: Trend, named: str, known: Known) -> boo
     if known.temperature and abs(course.end + 1 / known.temperature) <= 0.05 / known.temperature:
         return False
     spread = log.last("feature_std")
-    return course.low >= -1.02 and named == UNKNOWN or spread is not None and spread >= 0.01
+    return (course.low >= -1.02 and named == UNKNOWN) or (spread is not None and spread >= 0.01)
 
 
 def chances(known: Known, queue: int | None = None) -> Iterator[Chance]:

@@ -10,6 +10,8 @@ import numpy as np
 
 _SHARE = 10
 """One in so many rows makes the window over which is averaged."""
+_FEW = 6
+"""With so few rows the noise is known to a factor of two only."""
 _ERRORS = 4.0
 """So many standard errors of the difference of two windows are no noise; the best of many windows is 2 too good."""
 
@@ -66,7 +68,7 @@ def trend(values: Sequence[float] | np.ndarray) -> Trend | None:
     last = max(1, len(means) - 1)
     return Trend(
         float(means[0]), float(means[-1]), float(means[low]), float(means[high]), low / last, high / last, scatter,
-        _ERRORS * scatter * math.sqrt(2 / width),
+        _ERRORS * (1 + _FEW / len(series)) * scatter * math.sqrt(2 / width),
     )  # fmt: skip
 
 
@@ -102,11 +104,12 @@ def worsened(metric: Sequence[float] | np.ndarray, losses: Sequence[float] | np.
 
 
 def _one_bend(series: np.ndarray) -> bool:
-    """Whether so short a series goes one way, or turns once, each time for three steps or more, that it shows no noise."""
+    """Whether so short a series goes one way, or turns once and then for three steps or more: it shows no noise."""
     steps = np.sign(np.diff(series))
+    steps = steps[steps != 0]
     turns = np.flatnonzero(steps[1:] != steps[:-1]) + 1
-    lengths = np.diff([0, *turns, len(steps)])
-    return len(series) < _SHARE and len(turns) <= 1 and len(series) >= 4 and int(lengths[-1]) >= 3
+    last = len(steps) - (int(turns[-1]) if len(turns) else 0)
+    return len(series) < _SHARE and (not len(turns) or (len(turns) == 1 and last >= 3))
 
 
 def smoothed(values: np.ndarray, width: int) -> np.ndarray:

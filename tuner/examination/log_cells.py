@@ -92,7 +92,7 @@ def _column(raw: Sequence[Any], said: Sequence[Any], european: bool) -> tuple[li
     around = [None if value is None else _inside(value, commas) for value in raw]
     if _of_one_kind(odd, commas):
         return around, f"the first number of cells as {str(odd[0])[:40]!r}"
-    if len(odd) <= (1 - _MOSTLY) * len(said):
+    if len(said) - len(odd) >= _MOSTLY * len(said):
         return values, f"{len(odd)} cells that are no numbers are taken for gaps, as {str(odd[0])[:40]!r}"
     return None, ""
 

@@ -56,7 +56,7 @@ HEALTHY = {
     "a plateau at ln 8": ({"loss": falling(40, 4.2, math.log(8), 30)}, B64),
     "learnt before the log began": ({"loss": 0.3 + noise(40, 0.005)}, B64),
     "temperature 0.5": ({"loss": falling(40, math.log(256), 5.2) + noise(40, 0.005)}, {"batch_size": 256, "temperature": 0.5}),
-    "above chance at first": ({"contrastive_loss": falling(40, 9, 1) + noise(40, 0.05)}, {"batch_size": 32, "temperature": 0.02}),
+    "above chance at first": ({"loss": falling(40, 9, 1) + noise(40, 0.05)}, {"batch_size": 32, "temperature": 0.02}),
     "a learnt temperature": ({"loss": falling(40, 4.1, 1), "tau": falling(40, 0.07, 0.01)}, B64),
     "SupCon scaled up": (
         {"loss": 0.5 / 0.07 * falling(40, math.log(127), 3.4)},
@@ -85,13 +85,17 @@ SICK = {
     "diverging": ("diverging", {"loss": np.r_[falling(20, 4, 2.5), np.linspace(2.6, 17, 20)]}, {}),
     "diverging from the start": ("diverging", {"loss": np.linspace(4.2, 17, 40)}, B64),
     "a triplet at its margin": ("total-collapse", {"triplet_loss": 0.2 + noise(40, 5e-5), "similarity": np.ones(40)}, SHARP),
-    "a triplet that comes to its margin": ("total-collapse", {"triplet_loss": np.r_[falling(10, 0.6, 0.3, 8), 0.3 + noise(30, 1e-4)]}, {}),
+    "a triplet that comes to its margin": (
+        "total-collapse", {"triplet_loss": np.r_[falling(10, 0.6, 0.3, 8), 0.3 + noise(30, 1e-4)]}, {},
+    ),
     "a soft margin": ("total-collapse", {"triplet_loss": 0.6931 + noise(40, 1e-4)}, {}),
     "late, B known": ("total-collapse", {"loss": np.r_[falling(30, 3.5, 1), 3.4657 + noise(10, 1e-3)]}, SHARP),
     "late, B unknown": ("total-collapse", {"loss": np.r_[falling(30, 3.5, 1), 3.4657 + noise(10, 1e-3)]}, {}),
     "late and for long": ("total-collapse", {"triplet_loss": np.r_[falling(12, 0.1, 0.03), np.full(28, 0.1)]}, SHARP),
     "SimSiam, -1 at once": ("total-collapse", {"simsiam_loss": -1 + 0.02 * np.exp(-AT * 3.0)}, {}),
-    "SimSiam, no spread": ("total-collapse", {"loss": -1 + 0.3 * np.exp(-AT * 3.0), "feat_std": 1e-4 + 0.3 * np.exp(-AT * 2.0)}, {}),
+    "SimSiam, no spread": (
+        "total-collapse", {"loss": -1 + 0.3 * np.exp(-AT * 3.0), "feat_std": 1e-4 + 0.3 * np.exp(-AT * 2.0)}, {},
+    ),
     "a sigmoid's cell": ("stuck-at-chance", {"sigmoid_loss": 0.6931 + noise(40, 1e-4)}, {}),
 }  # fmt: skip
 

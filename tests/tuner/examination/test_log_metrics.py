@@ -71,7 +71,9 @@ SICK = {
     "inverted": ("inverted-separation", {"loss": falling(30, 3.5, 0.5), "val_auc": falling(30, 0.49, 0.2)}),
     "argmax": ("accuracy-contradicts-scores", {"loss": falling(60, 4.1, 0.6), "accuracy": np.abs(noise(60, 0.02)) + 0.02}),
     "argmax in percent": ("accuracy-contradicts-scores", {"loss": falling(60, 3.4, 0.6), "acc": np.abs(noise(60, 0.4)) + 0.6}),
-    "a late collapse": ("no-separation", {"loss": falling(40, 3.5, 1), "val_auc": np.r_[falling(30, 0.6, 0.9), np.full(10, 0.5)]}),
+    "a late collapse": (
+        "no-separation", {"loss": falling(40, 3.5, 1), "val_auc": np.r_[falling(30, 0.6, 0.9), np.full(10, 0.5)]},
+    ),
     "AUC alone": ("overfit", {"val_auc": np.r_[falling(8, 0.6, 0.92), np.linspace(0.92, 0.8, 22)]}),
 }  # fmt: skip
 

@@ -43,12 +43,14 @@ class DoctorOptions:
 class LogOptions:
     """Explain a training that this system did not make, from its log.
 
-    Reads losses and metrics by step or epoch from a CSV or Parquet file, recognises its columns by their names (and says
-    as what), and prints every symptom with its evidence, likely cause and remedy. Exit code as without --log.
+    Reads losses and metrics by step or epoch from a file in any of the usual formats, recognises its columns by their
+    names, as far as their numbers agree (and says as what), and prints every symptom with its evidence, how sure it is,
+    likely cause and remedy. Exit code as without --log.
     """
 
     log: str
-    """The log: a .csv or .parquet file with a row for each step or epoch."""
+    """The log: CSV, TSV, Parquet, JSON or JSONL (Hugging Face's trainer_state.json, Keras' history), TensorBoard's event
+    files, a folder of MLflow's metrics, an export of Weights & Biases, or what a script printed; compressed or not."""
     column: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """Which column is what, as contrastive_loss=loss/con; once for each. What is not given is guessed by its name."""
     temperature: float | None = None

@@ -169,7 +169,9 @@ def _never_fell(loss: Loss) -> Iterator[Verdict]:
         size, chance = likely
         evidence = f"{told}: chance, {chance}, if a batch has {size} pairs"
         yield verdict("stuck-at-chance", WARN, evidence, LIKELY, "--batch-size")
-    elif len(loss.values) >= 5 and loss.course.fell <= _FLAT * abs(level) and (level >= _least_chance(loss) or _still(loss, level)):
+    elif len(loss.values) < 5 or loss.course.fell > _FLAT * abs(level):
+        return
+    elif level >= _least_chance(loss) or _still(loss, level):
         yield verdict("stuck-at-chance", WARN, f"{told}; it never fell", LIKELY, "--column val_auc=…")
 
 

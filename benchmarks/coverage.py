@@ -24,12 +24,11 @@ from itertools import product
 from multiprocessing import get_context
 
 import numpy as np
-import trainable.verification as thresholds
 from tuner.command_line import exit_code, parse
 
 from benchmarks import report
 from benchmarks.simulated_scores import Cell, Pairs, draw_pairs, draw_scores, true_accuracy, true_auc
-from trainable.metrics import intervals
+from trainable.metrics import intervals, thresholds
 
 FIGURES = ("accuracy", "difference", "AUC", "cross-fitted")
 IDENTITIES, PAIRS_EACH, DEPENDENCE = (16, 60, 200), (2, 4, 12), (0.0, 0.5, 0.9)

@@ -23,11 +23,11 @@ from multiprocessing import get_context
 from typing import Literal
 
 import numpy as np
-import trainable.verification as thresholds
 from tuner.command_line import exit_code, parse
 
 from benchmarks import report
 from benchmarks.simulated_scores import draw_pairs, draw_scores, true_accuracy, true_auc
+from trainable.metrics import thresholds
 from trainable.metrics.intervals import placements
 from tuner.analysis.expected_value import TrialScores, expected_value
 

@@ -55,6 +55,10 @@ class Course:
         values = [number(epoch.get(name)) for epoch in self.epochs[-count:]]
         return values if len(values) == count and None not in values else []
 
+    def all(self, name: str) -> list[float]:
+        """Every known number of this name, oldest first."""
+        return [value for epoch in self.epochs if (value := number(epoch.get(name))) is not None]
+
     @cached_property
     def warm_epochs(self) -> int:
         """Epochs since the learning rate's warm-up: before it is over, little can be expected."""

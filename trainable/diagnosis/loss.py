@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 
 from trainable.diagnosis.history import FAIL, WARN, Course, Diagnosis, diagnosis
+from trainable.diagnosis.trends import worsened
 
 
 def not_finite(course: Course) -> Diagnosis | None:
@@ -102,21 +102,16 @@ def diverging(course: Course) -> Diagnosis | None:
 
 
 def overfit(course: Course) -> Diagnosis | None:
-    """The training loss falls and validation AUC falls, three epochs in a row, by more than noise."""
-    losses, aucs = course.last("contrastive_loss", 4), course.last("val_auc", 4)
-    if not losses or not aucs or not _falling(losses) or not _falling(aucs) or aucs[0] - aucs[-1] < 0.02:
+    """The training loss falls on while validation AUC sinks below its best, by more than noise, however slowly."""
+    losses, aucs = course.all("contrastive_loss"), course.all("val_auc")
+    worse = worsened(aucs, losses)
+    if worse is None or worse.drop < 0.02 or worse.loss_now >= worse.loss_then:
         return None
-    evidence = (
-        f"in three epochs contrastive loss {losses[0]:.3f} → {losses[-1]:.3f}, AUC {aucs[0]:.3f} → {aucs[-1]:.3f}"
-    )
-    return diagnosis("overfit", WARN, evidence)
+    fell = f"the contrastive loss fell {worse.loss_then:.3f} → {worse.loss_now:.3f}"
+    return diagnosis("overfit", WARN, f"AUC {worse.best:.3f} → {worse.end:.3f}, while {fell}")
 
 
 def _best_loss(chance: float, temperature: float) -> float:
     """InfoNCE of a perfect embedding, positives at cosine 1 and all others at 0, where chance is ln of their number."""
     others = math.expm1(chance)
     return math.log1p(others * math.exp(-1 / temperature))
-
-
-def _falling(values: list[float]) -> bool:
-    return all(later < earlier for earlier, later in itertools.pairwise(values))

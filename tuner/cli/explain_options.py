@@ -15,13 +15,14 @@ from tuner.cli.run_options import check_range
 class ExplainOptions:
     """Explain a training that this system did not make, from its log.
 
-    Reads losses and metrics by step or epoch from a CSV or Parquet file, recognises its columns by their names (and says
-    as what), and prints every symptom with its evidence, likely cause and remedy. Exit code 0: nothing fatal, 1: something
-    fatal, 2: a mistake in the input.
+    Reads losses and metrics by step or epoch from a file in any of the usual formats, recognises its columns by their
+    names, as far as their numbers agree (and says as what), and prints every symptom with its evidence, how sure it is,
+    likely cause and remedy. Exit code 0: nothing fatal, 1: something fatal, 2: a mistake in the input.
     """
 
     log: Annotated[str, Positional, arg(metavar="FILE")]
-    """The log: a .csv or .parquet file with a row for each step or epoch."""
+    """The log: CSV, TSV, Parquet, JSON or JSONL (Hugging Face's trainer_state.json, Keras' history), TensorBoard's event
+    files, a folder of MLflow's metrics, an export of Weights & Biases, or what a script printed; compressed or not."""
     column: UseAppendAction[tuple[str, ...]] = ()
     """Which column is what, as contrastive_loss=loss/con; once for each. What is not given is guessed by its name."""
     temperature: float | None = None

@@ -87,6 +87,17 @@ def test_healthy_numbers_raise_nothing(epochs):
     assert diagnose(course(epochs), dataclasses.replace(CONFIG, threshold=None)) == []
 
 
+@pytest.mark.parametrize("epochs", [6, 12, 40])
+def test_overfitting_is_seen_over_any_number_of_epochs(epochs):
+    """Slow as it may be, while the training loss falls on; a metric that moves up and down as much has not sunk."""
+    random = np.random.default_rng(0)
+    losses = list(np.linspace(3, 0.2, epochs))
+    sinking = list(np.r_[np.linspace(0.8, 0.95, epochs // 3), np.linspace(0.95, 0.85, epochs - epochs // 3)])
+    moving = list(0.9 + random.normal(0, 0.02, epochs))
+    assert "overfit" in names(diagnose(course(epochs, contrastive_loss=losses, val_auc=sinking), CONFIG))
+    assert "overfit" not in names(diagnose(course(epochs, contrastive_loss=losses, val_auc=moving), CONFIG))
+
+
 def test_unknown_numbers_raise_nothing():
     """A log that has only some of the numbers is judged by those: what is missing, None or NaN is no symptom."""
     assert diagnose([{"epoch": 3}], CONFIG) == []

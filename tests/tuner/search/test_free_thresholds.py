@@ -14,7 +14,7 @@ from tests.tools.synthetic import pair_data
 from trainable.config import Settings, TrialConfig
 from trainable.metrics import thresholds
 from trainable.model.backbones import BackboneSpec, create_backbone
-from trainable.training.epoch_report import rejudged
+from trainable.training.epoch_report import EpochReport, rejudged
 from trainable.training.loop import Training, train
 from trainable.trial import score_test_pairs
 from tuner.results.checkpoints import Saved

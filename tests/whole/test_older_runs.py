@@ -56,7 +56,7 @@ def test_its_trials_are_what_they_were(root: Path) -> None:
     study = (FIXTURE / "results" / "state" / RUN / "study.log").read_text().splitlines()
     values = [line["user_attr"]["values"] for line in map(json.loads, study) if "values" in line.get("user_attr", {})]
     run = WholeRun.read(str(root), RUN)
-    assert [of_row(run.cells(number)) for number in run.trials.trial] == [TrialConfig.of(v) for v in values]
+    assert [of_row(run.trial(number)) for number in run.trials.trial] == [TrialConfig.of(v) for v in values]
     assert run.searched == ("temperature",) and run.leader is not None and run.default == 0
 
 

@@ -39,8 +39,6 @@ class Column:
     """What None stands for, where it is valid."""
     better: str | None = None
     """max or min, for what trials can be ranked by: which direction is better."""
-    weighs: Column | None = None
-    """For the weight of a loss term, NAME_weight: the column of the term itself, NAME_loss."""
     key: bool = False
     """Never null: a row is found by it."""
     stored_as: str = ""

@@ -26,6 +26,7 @@ def test_an_older_run_is_resumed(
     Here("--resume", RUN, "--trials", 5, "--address", cluster.address).expect(0)
     before, after = (table(folder, "trials", RUN) for folder in (FIXTURE / "results", root))
     assert list(after.trial) == [0, 1, 2, 3, 4]
+    assert after.state[4] in ("completed", "pruned") and after.epochs[4] >= 1
     same = ["trial", "state", "objective", "temperature", "seed", "train_s", "contrastive_loss", "checkpoint"]
     assert after[same].head(4).equals(before[same])
     assert (after[list(DEFAULTED)] == [getattr(TrialConfig(), name) for name in DEFAULTED]).all(axis=None)

@@ -115,9 +115,3 @@ def test_a_hyperparameter_that_comes_later_has_its_default_there(tmp_path: Path)
     assert done.stdout.splitlines()[-1] == TrialConfig(temperature=0.2).training_key()
     assert "numbers are equal, bit for bit" in done.stdout
 
-
-def test_a_stored_null_is_the_default() -> None:
-    """Also in a row that has the cell; a threshold that was solved is no part of the configuration."""
-    row = {"trainable_blocks": 0, "negative_margin": None, "max_epochs": 3, "threshold": 0.3}
-    assert of_row(row) == TrialConfig(trainable_blocks=0, epochs=3, threshold=0.3)
-    assert of_row(row | {"threshold_source": "solved"}).threshold is None

@@ -20,7 +20,7 @@ _TOLD = (
     "trial", "epoch", "diagnoses", "contrastive_loss", "chance_loss", "consistency_loss", "val_accuracy",
     "val_accuracy_solved", "positive_similarity", "negative_similarity",
 )  # fmt: skip
-"""What the driver's words about a trial need of its epochs."""
+"""The columns of `epochs` that messages about a trial need."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,7 @@
 """The numbers of an epoch, each declared once: meaning, unit, and which of them trials can be ranked by.
 
 `trainable.training.epoch_report.EpochReport` holds them; the tables `trials` and `epochs` have a column for each. Losses
-that a weight of the configuration weighs are declared beside that weight, in `trainable.config`. Light on purpose: `--help`
-reads this.
+are declared in `trainable.config`, beside the weights of their terms. Light on purpose: `--help` reads this.
 """
 
 from __future__ import annotations
@@ -50,15 +49,6 @@ class Validation:
     negative_similarity: float = column("mean score of the negative validation pairs", "cosine")
     similarity_gap: float = column("`positive_similarity` minus `negative_similarity`", "cosine")
     feature_std: float = column("spread of the embeddings: 1 when even, 0 when collapsed")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Losses:
-    """Means over the epoch's training batches, of what every configuration has. Columns of `trials` and `epochs`."""
-
-    contrastive_loss: float = column("InfoNCE, mean over the epoch's training batches; at least 0", "nats")
-    chance_loss: float = column("`contrastive_loss` at chance: mean of ln(positives + negatives) an anchor", "nats")
-    total_loss: float = column("the weighted sum that was minimised")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 from ray import tune
 from ray.util.metrics import Gauge
 
-from trainable.config import MEASURED, Settings, TrialConfig
+from trainable.config import MEASURED, Losses, Settings, TrialConfig
 from trainable.data.pairs import PairData
 from trainable.model.backbones import Backbone
 from trainable.process import prepare_process
@@ -26,7 +27,7 @@ from trainable.training.loop import Training, test_scores
 REPORT_S = 1.0
 """A report costs about as much as a short epoch: epochs are reported together until so many seconds have passed."""
 
-_GAUGES = ("val_accuracy", "val_auc", "contrastive_loss", "consistency_loss", "total_loss")
+_GAUGES = ("val_accuracy", "val_auc", *Losses.names())
 """What the Ray dashboard shows of a running trial."""
 
 
@@ -67,7 +68,7 @@ class PairTrial(tune.Trainable):
         prepare_process(settings.threads)
         self._inputs = Inputs(torch.device(settings.device), data)
         self._gauges = {
-            name: Gauge(f"tuner_{name}", description=MEASURED[name].meaning, tag_keys=("run", "trial"))
+            name: Gauge(f"tuner_{name}", description=_ascii(MEASURED[name].meaning), tag_keys=("run", "trial"))
             for name in _GAUGES
         }
         self._begin(config)
@@ -136,6 +137,11 @@ class PairTrial(tune.Trainable):
 def scores_by_epoch(score_history: list[torch.Tensor]) -> dict[int, np.ndarray]:
     """(n_val,) validation scores by epoch, as `Training` keeps them; empty where the threshold is not searched."""
     return {epoch: scores.numpy() for epoch, scores in enumerate(score_history, start=1)}
+
+
+def _ascii(text: str) -> str:
+    """The text in the only letters that Ray's gauges take: a squared sign becomes a 2."""
+    return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
 
 
 def node_name() -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainable.config import LOSSES, Settings, TrialConfig, sign
+from trainable.config import Losses, Settings, TrialConfig, sign
 from trainable.data.pairs import PairData
 from trainable.metrics import spread, step_probe
 from trainable.model import features
@@ -26,7 +26,7 @@ from trainable.training.optimizer import StraightAdamW
 
 _EMBED_BATCH = 256
 _BATCHES_AT_ONCE = 64  # what the losses need to know of their pairs is computed for so many, and takes memory
-MEASURED = ("anchors", "stepped", *LOSSES, "grad_norm")
+MEASURED = ("anchors", "stepped", *Losses.names(), "grad_norm")
 """What a training step tells of its batch, in this order; what is a mean over anchors is times their number."""
 
 
@@ -101,7 +101,7 @@ class Training:
         validation = self._validate()
         self.epochs_done = epoch
         ended = time.perf_counter()
-        report = EpochReport.of(
+        report = EpochReport(
             epoch=epoch,
             **means,
             **validation,

@@ -20,7 +20,7 @@ _TOLD = (
     "trial", "epoch", "diagnoses", "contrastive_loss", "chance_loss", "consistency_loss", "val_accuracy",
     "val_accuracy_solved", "positive_similarity", "negative_similarity",
 )  # fmt: skip
-"""What the driver's words about a trial need of its epochs."""
+"""The columns of `epochs` that messages about a trial need."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class WholeRun:
         leader, default = _leader(row, trials), _default(trials)
         wanted = {n for n in (leader, default) if n is not None}
         scores = tables.scores(root, [name], trials=sorted(wanted))
-        by_trial = {int(number): part for number, part in scores.groupby("trial")}
+        by_trial = {number: scores[scores.trial == number] for number in sorted(set(scores.trial.tolist()))}
         return cls(name, root, row, trials, epochs, by_trial, _searched(row, trials), default, leader)
 
     @property
@@ -105,7 +105,8 @@ class WholeRun:
         if self.leader is None:
             return None
         given = self.row["threshold_winner"] if self.leader == self.row["winner_trial"] else None
-        return self.value(self.leader, "threshold") if given is None else given
+        threshold: float | None = self.value(self.leader, "threshold") if given is None else given
+        return threshold
 
     @property
     def used_threshold(self) -> float:
@@ -120,10 +121,6 @@ class WholeRun:
     def trial(self, number: int | None) -> dict[str, Any] | None:
         """A row of `trials`; what is missing is None. None where there is no such trial."""
         return None if number is None else self._rows[number]
-
-    def cells(self, trial: int) -> dict[str, Any]:
-        """The trial's row of `trials`; what is missing is None."""
-        return self._rows[trial]
 
     @cached_property
     def _rows(self) -> dict[int, dict[str, Any]]:
@@ -175,13 +172,13 @@ def _leader(row: dict[str, Any], trials: pd.DataFrame) -> int | None:
         return int(row["winner_trial"])
     able = trials[trials.state.isin([COMPLETED, PRUNED]) & trials.best_epoch.notna()]
     objective = able.objective.dropna() * sign(row["metric"])
-    return int(objective.idxmax()) if len(objective) else None
+    return int(able.trial[objective.index[int(objective.argmax())]]) if len(objective) else None
 
 
 def _record(run: WholeRun, number: int, epochs: dict[int, dict[str, Any]]) -> TrialRecord:
     return TrialRecord(
         number,
-        values=dataclasses.asdict(configuration.of_row(run.cells(number))),
+        values=dataclasses.asdict(configuration.of_row(run.trial(number) or {})),
         title=f"trial {number}",
         searched=run.searched_values(number),
         is_default=number == run.default,

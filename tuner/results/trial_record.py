@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from trainable import columns
-from trainable.columns import column, computed
+from trainable.columns import about, column, computed
 from trainable.config import sign
 
 COMPLETED, PRUNED, SICK, FAILED, RUNNING, WAITING = "completed", "pruned", "sick", "failed", "running", "waiting"
@@ -23,13 +23,13 @@ class TrialRecord:
     What is a column here is one of the table `trials`: a field, or a property computed of the others.
     """
 
-    number: int = column("number of the trial in its run, from 0", key=True, stored_as="trial")
+    number: int = field(metadata=about("number of the trial in its run, from 0", key=True, stored_as="trial"))
     values: dict[str, Any]
     """The fields of its TrialConfig."""
     title: str
     searched: dict[str, Any]
     """Its values of the parameters that the space varies."""
-    is_default: bool = column("whether this is the default configuration that every run tries first")
+    is_default: bool = field(metadata=about("whether this is the default configuration that every run tries first"))
     state: str = column(
         "`completed`, `pruned` (stopped early), `sick` (stopped by a diagnosis) or `failed`", key=True, default=WAITING
     )

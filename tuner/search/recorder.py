@@ -78,7 +78,8 @@ class Recorder(Callback):
         record.epochs = {epoch["epoch"]: epoch for epoch in self._tables.epoch_rows(record.number)}
         record.started, record.ended = (row[name].timestamp() for name in ("started_at", "ended_at"))
         columns = self._tables.read_scores(record.number)
-        record.best_arrays = columns and {"scores": columns["score"], "correct": columns["correct"]}
+        names = {"scores": "score", "correct": "correct"}  # by the name that an epoch's report has for it
+        record.best_arrays = columns and {name: columns[stored] for name, stored in names.items() if stored in columns}
         self.records[record.number] = record
         return True
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils import get_total_norm
 
 from trainable.config import Losses, Settings, TrialConfig, sign
 from trainable.data.pairs import PairData
@@ -22,7 +23,6 @@ from trainable.model.encoder import PairEncoder, projection_head
 from trainable.training.epoch_report import EpochReport, diagnosed, measure, unmeasured
 from trainable.training.inputs import Inputs
 from trainable.training.losses import PER_ANCHOR, BatchLoss, Targets, batch_loss
-from trainable.training.optimizer import StraightAdamW
 
 _EMBED_BATCH = 256
 _BATCHES_AT_ONCE = 64  # what the losses need to know of their pairs is computed for so many, and takes memory
@@ -55,9 +55,10 @@ class Training:
             self.encoder.to(self.device)
         self._cut = features.start_of(self.encoder.trainable_blocks, data.features)
         self._inputs = (inputs or Inputs(self.device, data)).at(self._cut)
-        self.optimizer = StraightAdamW(
+        self.optimizer = torch.optim.AdamW(
             self.encoder.parameter_groups(config.learning_rate, config.backbone_lr_ratio, config.weight_decay),
             lr=config.learning_rate,
+            fused=True,
         )
         self._peak_lrs = [group["lr"] for group in self.optimizer.param_groups]
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.precision == "fp16")
@@ -167,7 +168,7 @@ class Training:
             parameter.grad = None
         self._scaler.scale(loss.total).backward()
         self._scaler.unscale_(self.optimizer)
-        grad_norm = step_probe.norm([p.grad for p in self._trained if p.grad is not None])
+        grad_norm = get_total_norm([p.grad for p in self._trained if p.grad is not None])
         stepped = torch.ones_like(grad_norm)
         if self._scaler.is_enabled():
             # In fp16 the scaler skips a step whose gradient overflows and lowers its scale: no sickness, and no norm.

@@ -100,7 +100,7 @@ class PairTrial(tune.Trainable):
             gauge.set(getattr(report, name), tags=tags)
         return report.numbers() | {
             "carried": self._carried(reports[0].epoch, [earlier.numbers() for earlier in reports[:-1]]),
-            "best_epoch": training.best_epoch,
+            "best_epoch": training.ranked.best_epoch,
             "node": node_name(),
             "done": training.finished,
             "finished": training.finished,
@@ -120,9 +120,9 @@ class PairTrial(tune.Trainable):
     def _arrays(self, first: int) -> dict[str, np.ndarray] | None:
         """The best epoch's scores where they are news to the driver: of one from `first` on."""
         training = self._training
-        if training.best_scores is None or training.best_epoch < first:
+        if training.ranked.scores is None or training.ranked.best_epoch < first:
             return None
-        return {"scores": training.best_scores.numpy(), "correct": training.best_correct.numpy()}
+        return {"scores": training.ranked.scores.numpy(), "correct": training.ranked.correct.numpy()}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         torch.save(self._training.state(), Path(checkpoint_dir) / STATE_FILE)

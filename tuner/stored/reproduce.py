@@ -100,7 +100,7 @@ def compare(
     names = [name for name in SCHEMAS["epochs"].names if name not in _NOT_COMPARED]
     columns = [
         _column("epochs", [("", len(stored), len(reports))]),
-        _column("best_epoch", [("", trial.row["best_epoch"], training.best_epoch or None)]),
+        _column("best_epoch", [("", trial.row["best_epoch"], training.ranked.best_epoch or None)]),
     ]
     if trial.row["state"] == SICK:
         columns.append(_column("error", [("", trial.row["error"], training.sick)]))
@@ -108,14 +108,14 @@ def compare(
         places = zip(stored, numbers, strict=False)  # where the epochs are not as many, the first column says so
         columns.append(_column(name, [(f"epoch {old['epoch']}", old[name], new[name]) for old, new in places]))
     scores = trial.scores()
-    if len(scores) and training.best_scores is not None:
+    if len(scores) and training.ranked.scores is not None:
         columns += _score_columns(scores, training)
     return columns
 
 
 def _score_columns(scores: pd.DataFrame, training: Training) -> list[Column]:
     pairs = [f"pair {pair}" for pair in scores.pair]
-    again = {"score": training.best_scores.tolist(), "correct": training.best_correct.tolist()}
+    again = {"score": training.ranked.scores.tolist(), "correct": training.ranked.correct.tolist()}
     return [
         _column(name, list(zip(pairs, scores[name].tolist(), again[name], strict=True)))
         for name in ("score", "correct")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import torch
 from ray import tune
 from ray.util.metrics import Gauge
 
-from trainable.config import Losses, Settings, TrialConfig
+from trainable.config import MEASURED, Losses, Settings, TrialConfig
 from trainable.data.pairs import PairData
 from trainable.model.backbones import Backbone
 from trainable.process import prepare_process
@@ -26,11 +26,8 @@ from trainable.training.loop import Training, test_scores
 REPORT_S = 1.0
 """A report costs about as much as a short epoch: epochs are reported together until so many seconds have passed."""
 
-_GAUGES = {
-    "val_accuracy": "Validation accuracy of a trial, at its threshold",
-    "val_auc": "Validation ROC-AUC of a trial",
-    **{loss.name: loss.metadata["meaning"] for loss in fields(Losses)},
-}
+_GAUGES = ("val_accuracy", "val_auc", *Losses.names())
+"""What the Ray dashboard shows of a running trial."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -70,7 +67,8 @@ class PairTrial(tune.Trainable):
         prepare_process(settings.threads)
         self._inputs = Inputs(torch.device(settings.device), data)
         self._gauges = {
-            name: Gauge(f"tuner_{name}", description=text, tag_keys=("run", "trial")) for name, text in _GAUGES.items()
+            name: Gauge(f"tuner_{name}", description=MEASURED[name].meaning, tag_keys=("run", "trial"))
+            for name in _GAUGES
         }
         self._begin(config)
 
@@ -95,10 +93,10 @@ class PairTrial(tune.Trainable):
         ):
             reports.append(training.epoch())
         report = reports[-1]
-        tags = {"run": self._run, "trial": self._title}
+        tags, numbers = {"run": self._run, "trial": self._title}, report.numbers()
         for name, gauge in self._gauges.items():
-            gauge.set(getattr(report, name), tags=tags)
-        return report.numbers() | {
+            gauge.set(numbers[name], tags=tags)
+        return numbers | {
             "carried": self._carried(reports[0].epoch, [earlier.numbers() for earlier in reports[:-1]]),
             "best_epoch": training.ranked.best_epoch,
             "node": node_name(),

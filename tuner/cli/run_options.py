@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from trainable.config import METRICS, TrialConfig
 from trainable.errors import InputError, nearest
@@ -61,8 +61,7 @@ class SearchOptions:
     """asha stops weak trials early; none trains every trial to its last epoch."""
     keep_sick: bool = False
     """Train trials on that a diagnosis calls hopeless; without it they end at once. NaN ends a trial all the same."""
-    metric: str = "val_accuracy"
-    """Ranks trials: val_accuracy, val_balanced_accuracy, val_auc, val_average_precision, val_eer or val_d_prime."""
+    metric: str = field(default="val_accuracy", metadata={"help": f"What ranks the trials: {', '.join(METRICS)}."})
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,7 @@ class RunOptions:
             ("--feature-precision", self.hardware.feature_precision, FEATURE_PRECISIONS),
         ):
             check_choice(name, value, valid)
-        for name, value, low, high in (
+        bounds: tuple[tuple[str, float | None, float, float | None], ...] = (
             ("--trials", self.search.trials, 1, None),
             ("--cpus-per-trial", self.hardware.cpus_per_trial, 1, None),
             ("--gpus-per-trial", self.hardware.gpus_per_trial, 0, None),
@@ -145,8 +144,9 @@ class RunOptions:
             ("--cache-gb", self.data.cache_gb, 0, None),
             ("--image-size-px", self.data.image_size_px, 8, 4096),
             ("--views", self.data.views, 1, 1000),
-        ):
-            check_range(name, value, low, high)
+        )
+        for name, number, low, high in bounds:
+            check_range(name, number, low, high)
         gpus, budget = self.hardware.gpus_per_trial, self.search.time_budget_s
         if gpus is not None and gpus > 1 and gpus != int(gpus):
             raise InputError(
@@ -183,6 +183,11 @@ class RunOptions:
         return dataclasses.replace(merged, output=dataclasses.replace(merged.output, results=given.output.results))
 
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Group = TypeVar("Group", bound="DataclassInstance")
+
 _GROUPS = {
     "data": DataOptions,
     "model": ModelOptions,
@@ -217,7 +222,7 @@ def _held(options: RunOptions) -> dict[str, Any]:
     return held | {"metric": options.search.metric} | data
 
 
-def _rebuilt(cls: type, saved: dict[str, Any]) -> RunOptions:
+def _rebuilt(cls: type[RunOptions], saved: dict[str, Any]) -> RunOptions:
     groups = {name: group(**{k: _tupled(v) for k, v in saved[name].items()}) for name, group in _GROUPS.items()}
     return cls(**{k: v for k, v in saved.items() if k not in _GROUPS} | groups)
 
@@ -226,11 +231,11 @@ def _tupled(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _overridden(saved: Any, given: Any, default: Any) -> Any:
+def _overridden(saved: Group, given: Group, default: Group) -> Group:
     changes = {}
     for item in dataclasses.fields(saved):
         old, new, plain = (getattr(source, item.name) for source in (saved, given, default))
-        if dataclasses.is_dataclass(old):
+        if dataclasses.is_dataclass(old) and not isinstance(old, type):
             changes[item.name] = _overridden(old, new, plain)
         else:
             changes[item.name] = old if new == plain else new

@@ -17,6 +17,7 @@ from trainable.model.backbones import Backbone
 from trainable.process import prepare_process
 from trainable.training.epoch_report import EpochReport
 from trainable.training.loop import Training
+from tuner import results
 from tuner.cli.console import file_progress, make_console
 from tuner.cli.stored_options import TrialSource
 from tuner.results.schema import SCHEMAS
@@ -95,7 +96,7 @@ def train_again(
 def compare(
     trial: StoredTrial, stored: list[dict[str, Any]], reports: list[EpochReport], training: Training
 ) -> list[Column]:
-    """Each column of `epochs`, how the training went, and the scores of its best epoch."""
+    """Each column of `epochs` that the run wrote, how the training went, and the scores of its best epoch."""
     numbers = [report.numbers() for report in reports]
     names = [name for name in SCHEMAS["epochs"].names if name not in _NOT_COMPARED]
     columns = [
@@ -105,21 +106,32 @@ def compare(
     if trial.row["state"] == SICK:
         columns.append(_column("error", [("", trial.row["error"], training.sick)]))
     for name in names:
-        places = zip(stored, numbers, strict=False)  # where the epochs are not as many, the first column says so
-        columns.append(_column(name, [(f"epoch {old['epoch']}", old[name], new[name]) for old, new in places]))
+        pairs = zip(stored, numbers, strict=False)  # where the epochs are not as many, the first column says so
+        places = [(f"epoch {old['epoch']}", old[name], new[name]) for old, new in pairs]
+        if not _came_later(places):
+            columns.append(_column(name, places))
     scores = trial.scores()
     if len(scores) and training.ranked.scores is not None:
         columns += _score_columns(scores, training)
     return columns
 
 
+def _came_later(places: list[tuple[str, Any, Any]]) -> bool:
+    """Whether the run knew nothing of a column that has a value today: it was written by an older program."""
+    return all(_missing_as_none(old) is None for _, old, _ in places) and any(
+        _missing_as_none(new) is not None for _, _, new in places
+    )
+
+
 def _score_columns(scores: pd.DataFrame, training: Training) -> list[Column]:
-    pairs = [f"pair {pair}" for pair in scores.pair]
+    rows = results.plain_rows(scores)
     again = {"score": training.ranked.scores.tolist(), "correct": training.ranked.correct.tolist()}
-    return [
-        _column(name, list(zip(pairs, scores[name].tolist(), again[name], strict=True)))
-        for name in ("score", "correct")
-    ]
+    columns = []
+    for name, values in again.items():
+        places = [(f"pair {row['pair']}", row[name], value) for row, value in zip(rows, values, strict=True)]
+        if not _came_later(places):
+            columns.append(_column(name, places))
+    return columns
 
 
 def _column(name: str, places: list[tuple[str, Any, Any]]) -> Column:

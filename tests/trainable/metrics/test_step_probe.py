@@ -7,6 +7,8 @@ import torch
 from torch import nn
 
 from tests.trainable.metrics.test_spread import embeddings
+from trainable import columns
+from trainable.measures import Step
 from trainable.metrics import step_probe
 
 
@@ -27,7 +29,7 @@ def probed(step) -> dict[str, float | None]:
     probe = step_probe.StepProbe(tensors, frozen)
     with probe:
         step(net)
-    assert set(probe.found) == set(step_probe.PROBED)
+    assert set(probe.found) == set(columns.of(Step))
     return probe.found
 
 

@@ -98,7 +98,8 @@ def _train(
     while len(training.history) < epochs and not training.finished:
         training.epoch()
     record.epochs = {numbers["epoch"]: numbers for numbers in training.history}
-    record.best_epoch, record.node = training.ranked.best_epoch, "here"
+    record.best_epoch, record.ranked_epoch = training.ranked.best_epoch, training.ranked.epoch
+    record.node = "here"
     record.epoch_scores = scores_by_epoch(training.score_history)
     if training.ranked.scores is not None:
         record.best_arrays = {"scores": training.ranked.scores.numpy(), "correct": training.ranked.correct.numpy()}

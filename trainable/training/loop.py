@@ -190,10 +190,8 @@ class Training:
         self.encoder.eval()
         ends = np.concatenate([self.data.front[rows], self.data.angle[rows]])
         images, place = np.unique(ends, return_inverse=True)
-        chunks = []
-        for start in range(0, len(images), _EMBED_BATCH):
-            chunks.append(self._embed(torch.from_numpy(images[start : start + _EMBED_BATCH]).to(self.device)))
-        embeddings = torch.cat(chunks)
+        chunks = torch.from_numpy(images).to(self.device).split(_EMBED_BATCH)
+        embeddings = torch.cat([self._embed(chunk) for chunk in chunks])
         front, angle = torch.from_numpy(place).to(self.device).chunk(2)
         scores = (embeddings[front] * embeddings[angle]).sum(dim=1)
         return scores.clamp(-1, 1).cpu().numpy(), embeddings
@@ -207,7 +205,7 @@ class Training:
         return {
             "epochs_done": self.epochs_done,
             # written once where both are the same; and nothing trains on after the last epoch
-            "encoder": self.ranked.weights if 0 < self.ranked.best_epoch == self.epochs_done else self._weights(),
+            "encoder": self.ranked.weights if 0 < self.ranked.epoch == self.epochs_done else self._weights(),
             "optimizer": None if self.finished else copy.deepcopy(self.optimizer.state_dict()),
             "scaler": self._scaler.state_dict(),
             **self.ranked.state(),
@@ -230,7 +228,18 @@ class Training:
 def train(
     config: TrialConfig, backbone: Backbone, data: PairData, settings: Settings | None = None
 ) -> Iterator[EpochReport]:
-    """Train one configuration; yields one EpochReport an epoch, the last one `sick` if training could not go on."""
+    """Train one configuration; yields one EpochReport an epoch, the last one `sick` if training could not go on.
+
+    >>> from trainable.data import images, read_pairs, turntable
+    >>> from trainable.model import backbones
+    >>> spec = turntable.TurntableSpec(train_identities=16, val_identities=8, test_identities=4, image_size_px=32)
+    >>> table = read_pairs.read_pairs(turntable.write("turntable", spec))
+    >>> data = PairData.of(table, *images.decode(table, 32))
+    >>> backbone = backbones.create_backbone(backbones.BackboneSpec("test_byobnet", image_size_px=32))
+    >>> reports = list(train(TrialConfig(epochs=2, batch_size=8, trainable_blocks=0), backbone, data))
+    >>> [report.epoch for report in reports], 0 <= reports[-1].val_auc <= 1
+    ([1, 2], True)
+    """
     training = Training(config, backbone, data, settings)
     while not training.finished:
         yield training.epoch()

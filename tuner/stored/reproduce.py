@@ -102,6 +102,7 @@ def compare(
     columns = [
         _column("epochs", [("", len(stored), len(reports))]),
         _column("best_epoch", [("", trial.row["best_epoch"], training.ranked.best_epoch or None)]),
+        _column("ranked_epoch", [("", trial.row["ranked_epoch"], training.ranked.epoch or None)]),
     ]
     if trial.row["state"] == SICK:
         columns.append(_column("error", [("", trial.row["error"], training.sick)]))

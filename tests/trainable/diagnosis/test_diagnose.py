@@ -337,7 +337,7 @@ def test_a_fatal_diagnosis_ends_a_trial_unless_sick_ones_are_kept(backbone, data
     grey = dataclasses.replace(data, pixels=np.full_like(data.pixels, 128))
     ended = Training(FAULTY, backbone, grey)
     reports = [ended.epoch(), ended.epoch()]
-    assert ended.finished and reports[1].sick and ended.ranked.best_epoch == 1
+    assert ended.finished and reports[1].sick and ended.ranked.epoch == 1
     assert reports[1].findings[0]["severity"] == FAIL and reports[1].diagnoses[0] == reports[1].findings[0]["name"]
     kept = list(train(FAULTY, backbone, grey, Settings(keep_sick=True)))
     assert len(kept) == FAULTY.epochs and all(report.sick is None for report in kept)

@@ -25,7 +25,7 @@ def feature_std(embeddings: np.ndarray) -> float:
     population's, so 1 is never exceeded. ValueError for another shape or values that are not finite. Source: Chen and He
     2021 (SimSiam).
 
-    >>> feature_std(np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]))
+    >>> round(feature_std(np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])), 6)
     1.0
     """
     given = np.asarray(embeddings)

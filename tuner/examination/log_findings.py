@@ -10,7 +10,7 @@ from trainable.config import TrialConfig
 from trainable.diagnosis.diagnose import CHECKS
 from trainable.diagnosis.history import FAIL as FATAL
 from trainable.diagnosis.history import WARN as MILD
-from trainable.diagnosis.history import Course, Diagnosis, diagnosis
+from trainable.diagnosis.history import Diagnosis, TrialHistory, diagnosis
 from trainable.diagnosis.loss import above_chance, negative_loss_value, temperature_too_high
 from trainable.findings import FAIL, OK, WARN, Finding
 from tuner.examination.log_columns import TrainingLog
@@ -57,7 +57,7 @@ def explain(log: TrainingLog, known: Known) -> list[Finding]:
     matched = _flat_at(log, known)
     chance = matched.value if matched else math.log(known.batch_size) if known.batch_size else None
     epochs = [epoch if chance is None else {"chance_loss": chance, **epoch} for epoch in log.epochs]
-    course = Course(epochs, config)
+    course = TrialHistory(epochs, config)
     found = {one.name: one for one in _by_detectors(course, known)}
     for one in (*_stuck(matched, known, log), *_negative(course, known), *_everywhere_similar(course, log)):
         found[one.name] = one
@@ -91,7 +91,7 @@ _TOLD = (
 )
 
 
-def _by_detectors(course: Course, known: Known) -> Iterator[Diagnosis]:
+def _by_detectors(course: TrialHistory, known: Known) -> Iterator[Diagnosis]:
     """The detectors of trials, without those whose answer would rest on a temperature that nobody gave."""
     resting = () if known.temperature else (negative_loss_value, above_chance, temperature_too_high)
     for check in CHECKS:
@@ -151,7 +151,7 @@ def _likely(log: TrainingLog) -> tuple[int, Chance] | None:
     return next(((size, chance) for size, chance in found if chance), None)
 
 
-def _negative(course: Course, known: Known) -> Iterator[Diagnosis]:
+def _negative(course: TrialHistory, known: Known) -> Iterator[Diagnosis]:
     """A negative loss without a known temperature: of which temperature it would be the broken formula's floor."""
     loss = course.value("contrastive_loss")
     if known.temperature is None and loss is not None and loss < 0:
@@ -161,7 +161,7 @@ def _negative(course: Course, known: Known) -> Iterator[Diagnosis]:
         yield diagnosis("negative-contrastive-loss", FATAL, evidence)
 
 
-def _everywhere_similar(course: Course, log: TrainingLog) -> Iterator[Diagnosis]:
+def _everywhere_similar(course: TrialHistory, log: TrainingLog) -> Iterator[Diagnosis]:
     """A similarity of 1 of which nobody says whether it is of positive pairs only, beside nothing that is well."""
     similarity, loss, chance = (course.value(name) for name in ("similarity", "contrastive_loss", "chance_loss"))
     learns = loss is not None and chance and 0 <= loss < 0.75 * chance

@@ -19,7 +19,7 @@ from trainable.data import turntable
 from trainable.data.pairs import PairData
 from trainable.data.read_pairs import read_pairs
 from trainable.diagnosis.diagnose import CHECKS, diagnose
-from trainable.diagnosis.history import FAIL, WARN, Course, Diagnosis
+from trainable.diagnosis.history import FAIL, WARN, Diagnosis, TrialHistory
 from trainable.diagnosis.remedies import REMEDIES
 from trainable.model.backbones import BackboneSpec, create_backbone
 from trainable.training import loop
@@ -177,7 +177,7 @@ def test_every_check_and_every_remedy_is_in_the_table_above():
     assert tried == REMEDIES.keys()
     fired = set()
     for _, _, sick, changed, _ in SICK:
-        judged = Course(course(4, **sick), dataclasses.replace(CONFIG, **changed))
+        judged = TrialHistory(course(4, **sick), dataclasses.replace(CONFIG, **changed))
         fired |= {check for check in CHECKS if check(judged)}
     assert fired == set(CHECKS)
 

@@ -24,11 +24,12 @@ from itertools import product
 from multiprocessing import get_context
 
 import numpy as np
-from tuner.command_line import exit_code, parse
 
 from benchmarks import report
 from benchmarks.simulated_scores import Cell, Pairs, draw_pairs, draw_scores, true_accuracy, true_auc
 from trainable.metrics import intervals, thresholds
+from tuner.cli.parsing import parse
+from tuner.cli.process import exit_code
 
 FIGURES = ("accuracy", "difference", "AUC", "cross-fitted")
 IDENTITIES, PAIRS_EACH, DEPENDENCE = (16, 60, 200), (2, 4, 12), (0.0, 0.5, 0.9)

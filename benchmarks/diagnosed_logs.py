@@ -14,7 +14,7 @@ from rich.console import Console
 
 from benchmarks import report
 from benchmarks.log_files import Written, write
-from benchmarks.log_grammar import FAULTS, Course, accident, faulty, healthy
+from benchmarks.log_grammar import FAULTS, TrialHistory, accident, faulty, healthy
 from trainable.findings import FAIL, OK, Finding
 from tuner.examination.log_columns import read_log
 from tuner.examination.log_findings import explain
@@ -30,7 +30,7 @@ class Diagnosed:
 
     number: int
     """Its place: with the seed, all that it was drawn from."""
-    run: Course
+    run: TrialHistory
     format: str
     words: tuple[str, ...]
     said: tuple[tuple[str, str], ...]

@@ -23,13 +23,14 @@ from multiprocessing import get_context
 from typing import Literal
 
 import numpy as np
-from tuner.command_line import exit_code, parse
 
 from benchmarks import report
 from benchmarks.simulated_scores import draw_pairs, draw_scores, true_accuracy, true_auc
 from trainable.metrics import thresholds
 from trainable.metrics.intervals import placements
 from tuner.analysis.expected_value import TrialScores, expected_value
+from tuner.cli.parsing import parse
+from tuner.cli.process import exit_code
 
 TRIALS, RESAMPLES, WANTED = 16, 200, 0.005
 GAP, GAP_SPREAD, CUT_SPREAD, ALIKE, DEPENDENCE = 1.5, 0.1, 0.15, (0.9, 0.9), 0.5

@@ -61,11 +61,16 @@ class BrokenLoss(Training):
 class DiagonalPositives(Training):
     """InfoNCE with every pair's own cell as its positive, whatever its label, and no term for negative pairs."""
 
-    def _targets(self, labels: Tensor, front_identity: Tensor, angle_identity: Tensor) -> Targets:
-        right, nobody = (
-            Targets.of(pairs, *[torch.full_like(labels, -1)] * 2) for pairs in (labels, torch.ones_like(labels))
-        )
-        return nobody._replace(same=right.same, other=torch.zeros_like(right.other))
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.batches.targets = _diagonal_targets
+
+
+def _diagonal_targets(labels: Tensor, front_identity: Tensor, angle_identity: Tensor) -> Targets:
+    right, nobody = (
+        Targets.of(pairs, *[torch.full_like(labels, -1)] * 2) for pairs in (labels, torch.ones_like(labels))
+    )
+    return nobody._replace(same=right.same, other=torch.zeros_like(right.other))
 
 
 class ArgmaxAccuracy(Training):

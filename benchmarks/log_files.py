@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.log_grammar import Course, Draw
+from benchmarks.log_grammar import Draw, TrialHistory
 
 Columns = dict[str, np.ndarray]
 _LOSS_NAMES = {
@@ -57,7 +57,7 @@ class Written:
     words: tuple[str, ...]
 
 
-def write(run: Course, folder: Path, draw: Draw, format: str | None = None) -> Written:
+def write(run: TrialHistory, folder: Path, draw: Draw, format: str | None = None) -> Written:
     """The course in a file of a format drawn at random, or of the given one."""
     columns = _named(run, draw)
     chosen = format or str(draw.choice(list(FORMATS)))
@@ -65,7 +65,7 @@ def write(run: Course, folder: Path, draw: Draw, format: str | None = None) -> W
     return Written(path, chosen, _words(run, draw))
 
 
-def _named(run: Course, draw: Draw) -> Columns:
+def _named(run: TrialHistory, draw: Draw) -> Columns:
     percent = draw.random() < 0.25
     columns = {str(draw.choice(_LOSS_NAMES[run.kind])): run.loss}
     for name, values in run.more.items():
@@ -77,7 +77,7 @@ def _named(run: Course, draw: Draw) -> Columns:
     return columns
 
 
-def _words(run: Course, draw: Draw) -> tuple[str, ...]:
+def _words(run: TrialHistory, draw: Draw) -> tuple[str, ...]:
     words: list[str] = []
     if draw.random() < 0.5:
         words += ["--batch-size", str(run.batch_size)]

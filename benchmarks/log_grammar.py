@@ -16,7 +16,7 @@ Draw = np.random.Generator
 
 
 @dataclass
-class Course:
+class TrialHistory:
     """A run: its numbers by what they are, one a row, and what its user would tell of it."""
 
     loss: np.ndarray
@@ -40,7 +40,7 @@ KINDS = ("infonce", "supcon", "ntxent", "queue", "triplet", "sigmoid", "simsiam"
 SCALES = ("mean", "both directions summed", "summed over the batch", "bits")
 
 
-def healthy(draw: Draw) -> Course:
+def healthy(draw: Draw) -> TrialHistory:
     """A run that learns: its loss falls from chance, metrics rise, embeddings spread."""
     kind = str(draw.choice(KINDS, p=(0.34, 0.12, 0.12, 0.1, 0.12, 0.1, 0.1)))
     rows = int(draw.choice((8, 12, 20, 30, 60, 150, 600)))
@@ -58,7 +58,7 @@ def healthy(draw: Draw) -> Course:
     else:
         first = chance * (draw.uniform(0.97, 1.15) if kind != "queue" else 1.0)
         loss = first * (1 - (1 - floor) * learnt) * (1 + draw.normal(0, noise, rows))
-    run = Course(loss, kind, scale, chance, size, temperature, base)
+    run = TrialHistory(loss, kind, scale, chance, size, temperature, base)
     run.more = _metrics(run, learnt, noise, draw)
     return run
 
@@ -81,7 +81,7 @@ def _chance(kind: str, scale: str, size: int, temperature: float, base: float | 
     )
 
 
-def _metrics(run: Course, learnt: np.ndarray, noise: float, draw: Draw) -> dict[str, np.ndarray]:
+def _metrics(run: TrialHistory, learnt: np.ndarray, noise: float, draw: Draw) -> dict[str, np.ndarray]:
     """Some of the columns that such a run logs beside its loss."""
     rows = len(learnt)
     few = min(0.015, noise + 0.002)
@@ -105,15 +105,15 @@ def _metrics(run: Course, learnt: np.ndarray, noise: float, draw: Draw) -> dict[
     return {name: every[name] for name in chosen}
 
 
-Fault = Callable[[Course, Draw], None]
+Fault = Callable[[TrialHistory, Draw], None]
 """Does something to a healthy course, and says which names are right for it."""
 
 
-def _rows(run: Course) -> np.ndarray:
+def _rows(run: TrialHistory) -> np.ndarray:
     return np.linspace(0, 1, len(run.loss))
 
 
-def _collapsed(run: Course, late: np.ndarray) -> None:
+def _collapsed(run: TrialHistory, late: np.ndarray) -> None:
     """The metrics of one point, as far as there are any, in the rows of `late`."""
     point = {"val_auc": 0.5, "val_accuracy": 0.5, "feature_std": 1e-4, "positive": 1.0, "negative": 0.9999}
     point["top1"] = 1 / run.batch_size
@@ -124,7 +124,7 @@ def _collapsed(run: Course, late: np.ndarray) -> None:
         run.more["val_loss"] = np.where(late, run.chance, run.more["val_loss"])
 
 
-def stuck(run: Course, draw: Draw) -> None:
+def stuck(run: TrialHistory, draw: Draw) -> None:
     """All embeddings are the same from the beginning on."""
     run.what, run.wanted = "collapsed from the beginning", ("total-collapse", "stuck-at-chance")
     level = -1.0 if run.kind == "simsiam" else run.chance
@@ -132,7 +132,7 @@ def stuck(run: Course, draw: Draw) -> None:
     _collapsed(run, np.ones(len(run.loss), bool))
 
 
-def late_collapse(run: Course, draw: Draw) -> None:
+def late_collapse(run: TrialHistory, draw: Draw) -> None:
     """It learns, and at some row becomes one point for good."""
     run.what, run.wanted = "late collapse", ("total-collapse", "stuck-at-chance", "diverging")
     late = _rows(run) > draw.uniform(0.5, 0.8)
@@ -143,7 +143,7 @@ def late_collapse(run: Course, draw: Draw) -> None:
     _collapsed(run, late)
 
 
-def diverges(run: Course, draw: Draw) -> None:
+def diverges(run: TrialHistory, draw: Draw) -> None:
     """It learns, then explodes."""
     run.what, run.wanted = "diverging", ("diverging", "loss-rising")
     at = _rows(run)
@@ -157,7 +157,7 @@ def diverges(run: Course, draw: Draw) -> None:
     run.more.pop("top1", None)
 
 
-def drifts(run: Course, draw: Draw) -> None:
+def drifts(run: TrialHistory, draw: Draw) -> None:
     """It learns, then loses slowly most of what it had won."""
     run.what, run.wanted = "drifting", ("loss-rising", "diverging")
     at = _rows(run)
@@ -167,7 +167,7 @@ def drifts(run: Course, draw: Draw) -> None:
     run.more = {name: values for name, values in run.more.items() if name in ("grad_norm", "feature_std")}
 
 
-def not_a_number(run: Course, draw: Draw) -> None:
+def not_a_number(run: TrialHistory, draw: Draw) -> None:
     """NaN or infinity, to the end."""
     run.what, run.wanted = "not finite", ("not-finite",)
     late = _rows(run) > draw.uniform(0.4, 0.8)
@@ -175,7 +175,7 @@ def not_a_number(run: Course, draw: Draw) -> None:
     run.more.pop("val_loss", None)
 
 
-def broken(run: Course, draw: Draw) -> None:
+def broken(run: TrialHistory, draw: Draw) -> None:
     """-similarity/temperature instead of a cross-entropy."""
     run.what, run.wanted = "the broken formula", ("broken-contrastive-formula", "negative-contrastive-loss")
     cosine = 1 - 0.06 * np.exp(-_rows(run) * 4)
@@ -184,7 +184,7 @@ def broken(run: Course, draw: Draw) -> None:
     _collapsed(run, np.ones(len(run.loss), bool))
 
 
-def turned(run: Course, draw: Draw) -> None:
+def turned(run: TrialHistory, draw: Draw) -> None:
     """The same with its sign turned."""
     broken(run, draw)
     run.what = "the broken formula with its sign turned"
@@ -192,7 +192,7 @@ def turned(run: Course, draw: Draw) -> None:
     run.loss = -run.loss
 
 
-def rises(run: Course, draw: Draw) -> None:
+def rises(run: TrialHistory, draw: Draw) -> None:
     """A loss that gets worse from the first row on."""
     run.what, run.wanted = "rising", ("loss-rising", "diverging")
     low, high = sorted(draw.uniform(0.1, 0.95, 2))
@@ -200,7 +200,7 @@ def rises(run: Course, draw: Draw) -> None:
     run.more = {name: values for name, values in run.more.items() if name == "grad_norm"}
 
 
-def overfits(run: Course, draw: Draw) -> None:
+def overfits(run: TrialHistory, draw: Draw) -> None:
     """Training pairs are learnt by heart, from some row on at the cost of held-out ones."""
     run.what, run.wanted = "overfitting", ("overfit",)
     at = _rows(run)
@@ -220,7 +220,7 @@ def overfits(run: Course, draw: Draw) -> None:
         run.more[which] = 0.55 + 0.35 * best - worse * draw.uniform(0.08, 0.2) + noise[1]
 
 
-def no_separation(run: Course, draw: Draw) -> None:
+def no_separation(run: TrialHistory, draw: Draw) -> None:
     """The training loss falls, and held-out pairs are a coin's."""
     run.what, run.wanted = "no separation", ("no-separation", "labels-at-random")
     name = draw.choice(("val_auc", "val_accuracy"))
@@ -229,7 +229,7 @@ def no_separation(run: Course, draw: Draw) -> None:
     run.more[name] = 0.5 + draw.normal(0, draw.choice((0.0, 0.008)), len(run.loss))
 
 
-def inverted(run: Course, draw: Draw) -> None:
+def inverted(run: TrialHistory, draw: Draw) -> None:
     """Labels are the wrong way round."""
     run.what, run.wanted = "inverted", ("inverted-separation",)
     for other in ("val_accuracy", "positive", "negative", "val_loss"):
@@ -237,7 +237,7 @@ def inverted(run: Course, draw: Draw) -> None:
     run.more["val_auc"] = 0.48 - 0.35 * (1 - np.exp(-4 * _rows(run)))
 
 
-def argmax_accuracy(run: Course, draw: Draw) -> None:
+def argmax_accuracy(run: TrialHistory, draw: Draw) -> None:
     """Accuracy by argmax over the batch compared with class labels."""
     run.what, run.wanted = "an accuracy of another thing", ("accuracy-contradicts-scores",)
     for other in ("val_auc", "val_accuracy", "top1", "train_accuracy"):
@@ -245,7 +245,7 @@ def argmax_accuracy(run: Course, draw: Draw) -> None:
     run.more["accuracy"] = np.abs(draw.normal(0.4, 0.25, len(run.loss))) / max(32, run.batch_size)
 
 
-def spread_lost(run: Course, draw: Draw) -> None:
+def spread_lost(run: TrialHistory, draw: Draw) -> None:
     """The embeddings shrink to a point slowly, in either convention of spread."""
     run.what, run.wanted = "spread lost", ("low-feature-std", "total-collapse")
     even = draw.choice((1.0, 128**-0.5, 2048**-0.5))
@@ -254,7 +254,7 @@ def spread_lost(run: Course, draw: Draw) -> None:
         run.loss = run.chance * (1 + draw.normal(0, 0.002, len(run.loss)))
 
 
-def strangers_alike(run: Course, draw: Draw) -> None:
+def strangers_alike(run: TrialHistory, draw: Draw) -> None:
     """Different things have a cosine of 1, and the loss stands still."""
     run.what, run.wanted = "strangers alike", ("total-collapse",)
     rows = len(run.loss)
@@ -269,7 +269,7 @@ FAULTS: tuple[Fault, ...] = (
 _NOT_OF_SIMSIAM = (drifts, diverges, rises, overfits, no_separation, argmax_accuracy)
 
 
-def faulty(draw: Draw, fault: Fault) -> Course:
+def faulty(draw: Draw, fault: Fault) -> TrialHistory:
     """A healthy run with one fault done to it, of a kind of loss that can have it."""
     while True:
         run = healthy(draw)
@@ -279,7 +279,7 @@ def faulty(draw: Draw, fault: Fault) -> Course:
         return run
 
 
-def accident(run: Course, draw: Draw) -> None:
+def accident(run: TrialHistory, draw: Draw) -> None:
     """Something that a healthy log may have: a NaN or a spike that is over, infinite gradients, a GPU's degrees."""
     rows = len(run.loss)
     which = draw.choice(("none", "nan", "infinite gradient", "spike", "degrees"))

@@ -13,7 +13,7 @@ from trainable.columns import column
 from trainable.errors import InputError
 from trainable.measures import METRICS, Validation, sign
 
-__all__ = ["MEASURED", "METRICS", "Losses", "Settings", "TrialConfig", "sign"]
+__all__ = ["MEASURED", "METRICS", "RANK_BY", "Losses", "Settings", "TrialConfig", "sign"]
 
 
 @dataclass(frozen=True)
@@ -141,12 +141,19 @@ MEASURED = columns.of(Validation) | columns.of(Losses)
 """What is said of the numbers that a trial is judged by: those that both `trials` and `epochs` hold."""
 
 
+RANK_BY = ("last", "best")
+"""Which epoch a trial is ranked by. The best of many noisy epochs promises more than it keeps; it was the rule of the first
+release."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """What all trials of a run share: how they are ranked and on what hardware they train."""
 
-    metric: str = "val_accuracy"
+    metric: str = "val_auc"
     """One of METRICS."""
+    rank_by: str = "last"
+    """One of RANK_BY: the epoch whose metric, weights and threshold are the trial's."""
     threshold_is_searched: bool = False
     """True: accuracies rank at the configuration's threshold. False: at the solved one, so that no trial is ranked by a
     threshold nobody asked about."""
@@ -163,3 +170,5 @@ class Settings:
         if self.metric not in METRICS:
             why = " A loss is not among them: its floor moves with the temperature." if "loss" in self.metric else ""
             raise InputError(f"metric is {self.metric!r}; valid are: {', '.join(METRICS)}.{why} Choose one of them.")
+        if self.rank_by not in RANK_BY:
+            raise InputError(f"rank_by is {self.rank_by!r}; valid are: {', '.join(RANK_BY)}. Choose one of them.")

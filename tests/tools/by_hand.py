@@ -108,7 +108,7 @@ class Search:
             self._tables,
             DATA,
             BLOCKS,
-            Settings(metric=metric, threshold_is_searched="threshold" in self.bound.searched),
+            Settings(metric=metric, rank_by="best", threshold_is_searched="threshold" in self.bound.searched),
             changed=lambda record: self.changes.append((record.number, record.state)),
         )
         self.searcher = StudySearch(
@@ -163,6 +163,7 @@ class Search:
         finished = sick is not None or epoch == FIXED.epochs
         result = numbers(epoch, objective, sick) | {
             "best_epoch": trial.best_epoch,
+            "ranked_epoch": trial.best_epoch,
             "finished": finished,
             "done": finished,
             "node": "host/12345678",

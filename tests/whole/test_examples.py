@@ -12,7 +12,15 @@ from tests.tools import older_run
 
 MODULES = (
     "trainable.columns",
+    "trainable.data.read_pairs",
+    "trainable.data.turntable",
     "trainable.measures",
+    "trainable.metrics.spread",
+    "trainable.metrics.thresholds",
+    "trainable.metrics.verification",
+    "trainable.model.backbones",
+    "trainable.training.loop",
+    "trainable.training.losses",
     "tuner.results.configuration",
     "tuner.results.tables",
 )

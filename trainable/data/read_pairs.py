@@ -36,6 +36,12 @@ def read_pairs(
 
     Splits. Without a column `split` they are made by `seed`, train, val and test in proportion to `fractions`; see
     `splits.make_splits`. Negative pairs that this tears apart are counted in `dropped`.
+
+    >>> from trainable.data import turntable
+    >>> spec = turntable.TurntableSpec(train_identities=4, val_identities=4, test_identities=4, image_size_px=16)
+    >>> table = read_pairs(turntable.write("turntable", spec))
+    >>> len(table.pair_label), len(table.images), len(table.rows("train"))
+    (24, 24, 8)
     """
     if len(fractions) != len(SPLITS) or min(fractions) <= 0 or not math.isclose(sum(fractions), 1, abs_tol=1e-6):
         raise InputError(

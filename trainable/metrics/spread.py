@@ -25,7 +25,7 @@ def feature_std(embeddings: np.ndarray) -> float:
     population's, so 1 is never exceeded. ValueError for another shape or values that are not finite. Source: Chen and He
     2021 (SimSiam).
 
-    >>> feature_std(np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]))
+    >>> round(feature_std(np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])), 6)
     1.0
     """
     given = np.asarray(embeddings)
@@ -33,7 +33,7 @@ def feature_std(embeddings: np.ndarray) -> float:
     if rows.ndim != 2 or len(rows) < 2:
         raise ValueError(f"embeddings have shape {rows.shape}; valid is (N, D) with N at least 2.")
     of_each = np.full(len(rows), 1 / len(rows), dtype=rows.dtype)
-    with np.errstate(invalid="ignore", over="ignore"):  # told below
+    with np.errstate(invalid="ignore", over="ignore"):  # refused below
         variance = of_each @ np.square(rows - of_each @ rows)  # products of matrices: a third of the time of std()
     if not np.isfinite(variance).all():
         raise ValueError("embeddings hold NaN or infinite values; valid are finite numbers.")
@@ -41,7 +41,7 @@ def feature_std(embeddings: np.ndarray) -> float:
 
 
 class Sample:
-    """Which images of a validation are looked at: always the same ones, so that all that hangs on them is computed once.
+    """The validation images that the spread is measured on: always the same, so what depends on them is computed once.
 
     ends: (2n,) image numbers of the fronts, then the angles; identities: (2n,).
     """
@@ -57,14 +57,14 @@ class Sample:
 
     @classmethod
     def of(cls, data: PairData, rows: np.ndarray) -> Sample:
-        """That of these pairs (n,) of the data."""
+        """The sample of these pairs, (n,) rows of the data."""
         ends, identities = (data.front, data.angle), (data.front_identity, data.angle_identity)
         return cls(*(np.concatenate([side[rows] for side in both]) for both in (ends, identities)))
 
 
 @torch.no_grad()
 def of_embeddings(scores: np.ndarray, embeddings: Tensor, sample: Sample) -> dict[str, Any]:
-    """The vital signs of validation.
+    """Spread of the embeddings and range of the scores, as `trainable.measures.Spread` declares them.
 
     scores: (n,) as they are reported; embeddings: (m, E) of the distinct images in order, L2-normalised.
     """
@@ -91,8 +91,9 @@ def _tied(scores: np.ndarray) -> np.ndarray:
 
 
 def _spread(rows: Tensor, weights: np.ndarray) -> dict[str, Any]:
-    """The measures of (k, E) embeddings that `Vitals` reports; weights: (k, k), of couples of strangers, in sum 1.
+    """The measures that `trainable.measures.Spread` declares, of (k, E) embeddings.
 
+    weights: (k, k), of couples of different identities, in sum 1.
     Sources: Wang and Isola 2020 (uniformity, with t = 2), Garrido 2023 (RankMe).
     """
     wide, count = rows.double(), len(rows)

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils import get_total_norm
 
 _WATCHED = 16  # numbers of every frozen tensor that are compared: whatever moves a tensor moves all of it
 _PARTS = ("head", "backbone")
@@ -69,7 +70,7 @@ class StepProbe:
         growth = weights / at_first if at_first else None
         if not math.isfinite(gradient):  # in fp16, while the loss scale comes down, such a step is skipped
             return None, None, growth
-        step = _norm(torch._foreach_sub(parameters, before))
+        step = _norm([now - then for now, then in zip(parameters, before, strict=True)])
         return gradient, step / weights if weights else None, growth
 
     def _frozen_moved(self) -> int:
@@ -85,13 +86,9 @@ class StepProbe:
         return torch.cat(self._frozen).nan_to_num() if self._frozen else torch.empty(0)
 
 
-def norm(tensors: list[Tensor]) -> Tensor:
-    """The norm of all their numbers together, one or more tensors."""
-    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)))
-
-
 def _norm(tensors: list[Tensor]) -> float:
-    return float(norm(tensors)) if tensors else 0.0
+    """The norm of all their numbers together."""
+    return float(get_total_norm(tensors)) if tensors else 0.0
 
 
 def _few(tensor: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from trainable.config import METRICS, TrialConfig
+from trainable.config import METRICS, RANK_BY, TrialConfig
 from trainable.errors import InputError, nearest
 
 SAMPLERS = ("tpe", "gp", "random", "qmc")
@@ -61,6 +61,8 @@ class SearchOptions:
     """asha stops weak trials early; none trains every trial to its last epoch."""
     keep_sick: bool = False
     """Train trials on that a diagnosis calls hopeless; without it they end at once. NaN ends a trial all the same."""
+    rank_by: str = "last"
+    """The epoch that a trial is ranked by, and whose model it is: last, or best (which promises more than it keeps)."""
     metric: str = field(default="val_accuracy", metadata={"help": f"What ranks the trials: {', '.join(METRICS)}."})
 
 
@@ -129,6 +131,7 @@ class RunOptions:
             ("--sampler", self.search.sampler, SAMPLERS),
             ("--scheduler", self.search.scheduler, SCHEDULERS),
             ("--metric", self.search.metric, METRICS),
+            ("--rank-by", self.search.rank_by, RANK_BY),
             ("--device", self.hardware.device, DEVICES),
             ("--precision", self.hardware.precision, PRECISIONS),
             ("--feature-precision", self.hardware.feature_precision, FEATURE_PRECISIONS),
@@ -219,10 +222,11 @@ def _held(options: RunOptions) -> dict[str, Any]:
     """What must be the same for all trials of a run; data and space are compared by what is in them."""
     held = dataclasses.asdict(options.model) | dataclasses.asdict(options.configuration)
     data = {"image_size_px": options.data.image_size_px, "views": options.data.views}
-    return held | {"metric": options.search.metric} | data
+    return held | {"metric": options.search.metric, "rank_by": options.search.rank_by} | data
 
 
 def _rebuilt(cls: type[RunOptions], saved: dict[str, Any]) -> RunOptions:
+    saved["search"].setdefault("rank_by", "best")  # the rule of the runs that did not write it down
     groups = {name: group(**{k: _tupled(v) for k, v in saved[name].items()}) for name, group in _GROUPS.items()}
     return cls(**{k: v for k, v in saved.items() if k not in _GROUPS} | groups)
 

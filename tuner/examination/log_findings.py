@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from trainable.config import TrialConfig
 from trainable.diagnosis.collapse import dimensional_collapse, precision_artefact
 from trainable.diagnosis.history import FAIL as FATAL
-from trainable.diagnosis.history import Course
+from trainable.diagnosis.history import TrialHistory
 from trainable.diagnosis.loss import temperature_too_high, temperature_too_low
 from trainable.diagnosis.separation import negatives_pulled_together
 from trainable.diagnosis.updates import (
@@ -70,7 +70,7 @@ def _by_detectors(log: TrainingLog, known: Known, loss: Loss | None) -> Iterator
     config = TrialConfig(temperature=known.temperature or 0.07, warmup_epochs=1.0 if len(log.epochs) > 2 else 0.0)
     infonce = loss is not None and loss.kind in (INFONCE, UNKNOWN) and loss.course.low >= 0
     chance = {"chance_loss": loss.chance} if loss and infonce else {}
-    course = Course([{**chance, **epoch} for epoch in log.epochs], config)
+    course = TrialHistory([{**chance, **epoch} for epoch in log.epochs], config)
     checks = [*_OF_TRIALS]
     size = known.batch_size or 0
     mean = loss is not None and size > 1 and abs(loss.chance - math.log(size)) <= 0.25 * math.log(size)

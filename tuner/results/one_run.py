@@ -170,7 +170,7 @@ def _searched(row: dict[str, Any], trials: pd.DataFrame) -> tuple[str, ...]:
 def _leader(row: dict[str, Any], trials: pd.DataFrame) -> int | None:
     if row["winner_trial"] is not None and row["winner_trial"] in trials.index:
         return int(row["winner_trial"])
-    able = trials[trials.state.isin([COMPLETED, PRUNED]) & trials.best_epoch.notna()]
+    able = trials[trials.state.isin([COMPLETED, PRUNED]) & trials.ranked_epoch.notna()]
     objective = able.objective.dropna() * sign(row["metric"])
     return int(able.trial[objective.index[int(objective.argmax())]]) if len(objective) else None
 
@@ -185,6 +185,7 @@ def _record(run: WholeRun, number: int, epochs: dict[int, dict[str, Any]]) -> Tr
         state=run.value(number, "state"),
         epochs=epochs,
         best_epoch=run.value(number, "best_epoch") or 0,
+        ranked_epoch=run.value(number, "ranked_epoch") or 0,
         error=run.value(number, "error"),
         replay_of=run.value(number, "replay_of"),
     )

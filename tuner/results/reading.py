@@ -116,6 +116,10 @@ def _version(metadata: dict[bytes, bytes], table: str) -> int:
 def _conformed(rows: pa.Table, table: str, schema: pa.Schema) -> pa.Table:
     """Columns that were added later hold their default, or null; those that are not in the schema are dropped."""
     given = dict(zip(rows.column_names, rows.columns, strict=True))
+    if table == "trials" and "ranked_epoch" not in given and "best_epoch" in given:
+        given["ranked_epoch"] = given[
+            "best_epoch"
+        ]  # trials were ranked by their best epoch before this was written down
     missing = [f.name for f in schema if not f.nullable and (f.name not in given or given[f.name].null_count)]
     if missing:
         raise UnusableFileError(

@@ -46,6 +46,9 @@ class RunRow:
     input_std: list[float] | None = column("standard deviation of red, green and blue to normalise with", "0 to 1")
     views: int | None = column("views of each image that training draws from, the plain one included")
     metric: str | None = column("what the trials are ranked by")
+    rank_by: str | None = column(
+        "the epoch that a trial is ranked by: `last`, or `best`, as runs before it was written down"
+    )
     keep_sick: bool | None = column("whether trials trained on after a diagnosis that calls them hopeless")
     sampler: str | None = column("what proposes configurations")
     scheduler: str | None = column("what stops trials early")
@@ -117,7 +120,7 @@ class ScoreRow:
     """A validation pair as a trial scored it."""
 
     trial: int = column("number of the trial in its run", key=True)
-    epoch: int = column("the trial's best epoch, which the scores are from", key=True)
+    epoch: int = column("the epoch that the trial is ranked by, which the scores are from", key=True)
     pair: int = column("index of the validation pair in the pair table", key=True)
     score: np.float32 = column("similarity of the pair's two embeddings", "cosine", key=True)
     pair_label: np.int8 = column("1 shows the same thing, 0 different things", key=True)

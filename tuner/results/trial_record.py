@@ -36,9 +36,11 @@ class TrialRecord:
     epochs: dict[int, dict[str, Any]] = field(default_factory=dict)
     """The numbers of each epoch, by epoch."""
     best_epoch: int = 0
-    """0: no epoch could be ranked."""
+    """The epoch with the best objective; 0: no epoch could be ranked."""
+    ranked_epoch: int = 0
+    """The epoch that the trial is ranked by: the last or the best, as the run says; 0: no epoch could be ranked."""
     best_arrays: dict[str, np.ndarray] | None = None
-    """`scores` and `correct` of the best epoch, (n_val,) each."""
+    """`scores` and `correct` of the epoch that the trial is ranked by, (n_val,) each."""
     node: str | None = column("cluster node that ran it", default=None)
     checkpoint: str | None = column("folder of its model; null if none was kept", default=None)
     error: str | None = column("the error that failed it", default=None)
@@ -73,9 +75,17 @@ class TrialRecord:
         return "searched" if "threshold" in self.searched else "fixed"
 
     @property
-    @computed("the epoch that the metrics above are from, counted from 1", stored_as="best_epoch")
-    def ranked_epoch(self) -> int | None:
-        """The best epoch; None where none could be ranked."""
+    @computed(
+        "the epoch that the metrics above are from, by which the trial is ranked; from 1", stored_as="ranked_epoch"
+    )
+    def ranked_epoch_if_any(self) -> int | None:
+        """None where no epoch could be ranked."""
+        return self.ranked_epoch or None
+
+    @property
+    @computed("the epoch with the best `objective`, counted from 1", stored_as="best_epoch")
+    def best_epoch_if_any(self) -> int | None:
+        """None where no epoch could be ranked."""
         return self.best_epoch or None
 
     @property
@@ -126,17 +136,17 @@ class TrialRecord:
 
     @property
     def best(self) -> dict[str, Any]:
-        """The numbers of the best epoch; of the latest where no epoch could be ranked."""
-        return self.epochs.get(self.best_epoch) or self.last
+        """The numbers of the epoch that the trial is ranked by; of the latest where no epoch could be ranked."""
+        return self.epochs.get(self.ranked_epoch) or self.last
 
     @property
     def eligible(self) -> bool:
         """Can win: it has an epoch that was ranked, and did not fall sick or fail."""
-        return self.best_epoch > 0 and self.state in (COMPLETED, PRUNED)
+        return self.ranked_epoch > 0 and self.state in (COMPLETED, PRUNED)
 
 
 def best_of(records: list[TrialRecord], metric: str) -> TrialRecord | None:
-    """The winner: the best objective at its best epoch, the earlier trial among equals; None if no trial is eligible."""
+    """The winner: the best objective, the earlier trial among equals; None if no trial is eligible."""
     better = sign(metric)
     eligible = [record for record in records if record.eligible]
     return max(eligible, key=lambda r: (better * r.best["objective"], -r.number), default=None)

@@ -19,6 +19,7 @@ from trainable.config import MEASURED, Settings, TrialConfig, sign
 from trainable.data.pairs import PairData
 from trainable.metrics import intervals, thresholds
 from trainable.training.epoch_report import rejudged
+from trainable.training.ranked_epoch import ranked_epoch
 from trainable.trial import scores_by_epoch
 from tuner.results import configuration
 from tuner.results.schema import SCHEMAS
@@ -74,7 +75,7 @@ class Recorder(Callback):
         )
         record.replay_of = row["replay_of"]
         record.checkpoint = row["checkpoint"]
-        record.best_epoch = row["best_epoch"] or 0
+        record.best_epoch, record.ranked_epoch = row["best_epoch"] or 0, row["ranked_epoch"] or 0
         record.epochs = {epoch["epoch"]: epoch for epoch in self._tables.epoch_rows(record.number)}
         record.started, record.ended = (row[name].timestamp() for name in ("started_at", "ended_at"))
         columns = self._tables.read_scores(record.number)
@@ -86,7 +87,7 @@ class Recorder(Callback):
     def recover(self, record: TrialRecord, state: dict[str, Any]) -> None:
         """Write down a trial whose end was not written, from its saved state: the driver was killed just then."""
         record.epochs = {numbers["epoch"]: numbers for numbers in state["history"]}
-        record.best_epoch = state["best_epoch"]
+        record.best_epoch, record.ranked_epoch = state["best_epoch"], ranked_epoch(state)
         if state["best_scores"] is not None:
             record.best_arrays = {"scores": state["best_scores"].numpy(), "correct": state["best_correct"].numpy()}
         record.epoch_scores = scores_by_epoch(state["score_history"])
@@ -111,7 +112,8 @@ class Recorder(Callback):
             record.epochs[earlier["epoch"]] = _only(earlier, _EPOCH_NUMBERS)
         record.epoch_scores |= carried.epoch_scores
         record.epochs[result["epoch"]] = _only(result, _EPOCH_NUMBERS)
-        record.node, record.best_epoch = result["node"], result["best_epoch"]
+        record.node = result["node"]
+        record.best_epoch, record.ranked_epoch = result["best_epoch"], result["ranked_epoch"]
         record.best_arrays = carried.arrays or record.best_arrays
         if time.time() - record.saved >= self._checkpoint_s:
             record.saved, result[SHOULD_CHECKPOINT] = time.time(), True
@@ -142,8 +144,13 @@ class Recorder(Callback):
             again = rejudged(numbers, scores, self._labels, self._identities, config, self._settings)
             record.epochs[epoch] = _only(again, _EPOCH_NUMBERS) | {"epoch_s": 0.0, "validation_s": 0.0}
             objective = record.epochs[epoch]["objective"]
-            if not again.get("sick") and objective is not None and better * objective > best:
+            if again.get("sick") or objective is None:
+                continue
+            is_best = better * objective > best
+            if is_best:
                 best, record.best_epoch = better * objective, epoch
+            if is_best or self._settings.rank_by == "last":
+                record.ranked_epoch = epoch
                 record.best_arrays = {"scores": scores, "correct": again["correct"]}
         self.end(record, source.state)
 
@@ -190,7 +197,7 @@ class Recorder(Callback):
     def _score_columns(self, record: TrialRecord) -> dict[str, Any]:
         return {
             "pair": self._val_rows,
-            "epoch": record.best_epoch,
+            "epoch": record.ranked_epoch,
             "score": record.best_arrays["scores"],
             "pair_label": self._labels,
             "correct": record.best_arrays["correct"],

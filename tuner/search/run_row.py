@@ -58,6 +58,7 @@ def of_plan(plan: Plan) -> dict[str, Any]:
         "input_std": list(plan.backbone.std),
         "views": plan.data.views,
         "metric": options.search.metric,
+        "rank_by": options.search.rank_by,
         "keep_sick": options.search.keep_sick,
         "sampler": options.search.sampler,
         "scheduler": options.search.scheduler,

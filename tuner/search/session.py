@@ -76,6 +76,7 @@ class Session:
         self.resources: TrialResources = trial_resources(cluster, options.hardware)
         self.settings = Settings(
             metric=options.search.metric,
+            rank_by=options.search.rank_by,
             threshold_is_searched="threshold" in plan.bound.searched,
             device=self.resources.device,
             precision=self._precision(),
@@ -237,7 +238,7 @@ class Session:
     def _test_scores(self, records: list[TrialRecord]) -> dict[int, Any]:
         plan, settings = self.plan, self.settings
         trained = {r.number: r.number if r.replay_of is None else r.replay_of for r in records}
-        work = {r.number: (r.values, self._state_of(trained[r.number]), r.best_epoch) for r in records}
+        work = {r.number: (r.values, self._state_of(trained[r.number]), r.ranked_epoch) for r in records}
         if settings.device == "cpu":  # here, as a new worker would take seconds to start
             return {
                 number: score_test_pairs(values, plan.backbone, self.data, settings, state, epoch)

@@ -105,7 +105,8 @@ def compare(
     names = [name for name in SCHEMAS["epochs"].names if name not in _NOT_COMPARED]
     columns = [
         _column("epochs", [("", len(stored), len(reports))]),
-        _column("best_epoch", [("", trial.row["best_epoch"], training.best_epoch or None)]),
+        _column("best_epoch", [("", trial.row["best_epoch"], training.ranked.best_epoch or None)]),
+        _column("ranked_epoch", [("", trial.row["ranked_epoch"], training.ranked.epoch or None)]),
     ]
     if trial.row["state"] == SICK:
         columns.append(_column("error", [("", trial.row["error"], training.sick)]))
@@ -115,7 +116,7 @@ def compare(
         if not _came_later(places):
             columns.append(_column(name, places))
     scores = trial.scores()
-    if len(scores) and training.best_scores is not None:
+    if len(scores) and training.ranked.scores is not None:
         columns += _score_columns(scores, training)
     return columns
 
@@ -129,7 +130,7 @@ def _came_later(places: list[tuple[str, Any, Any]]) -> bool:
 
 def _score_columns(scores: pd.DataFrame, training: Training) -> list[Column]:
     rows = results.plain_rows(scores)
-    again = {"score": training.best_scores.tolist(), "correct": training.best_correct.tolist()}
+    again = {"score": training.ranked.scores.tolist(), "correct": training.ranked.correct.tolist()}
     columns = []
     for name, values in again.items():
         places = [(f"pair {row['pair']}", row[name], value) for row, value in zip(rows, values, strict=True)]

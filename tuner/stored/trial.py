@@ -19,6 +19,7 @@ from trainable.model import features
 from trainable.model.backbones import Backbone, BackboneSpec, create_backbone
 from trainable.process import prepare_process
 from trainable.training.loop import Training, trained_to
+from trainable.training.ranked_epoch import weights_at
 from tuner import results
 from tuner.analysis.text import spans
 from tuner.cli.run_options import DataOptions
@@ -97,6 +98,7 @@ def find(source: TrialSource, name: str, number: int | None) -> StoredTrial:
     (row,) = results.plain_rows(rows[rows.trial == number])
     settings = Settings(
         metric=run["metric"],
+        rank_by=run["rank_by"] or "best",  # the rule of the runs that did not write it down
         threshold_is_searched=_threshold_is_searched(run, rows),
         device=source.device or run["device"],
         precision=run["precision"] or "fp32",
@@ -176,21 +178,21 @@ def with_features(trial: StoredTrial, backbone: Backbone, data: PairData) -> Pai
 
 
 def kept_weights(trial: StoredTrial) -> dict[str, torch.Tensor] | None:
-    """The weights of the trial's best epoch, if a checkpoint has them.
+    """The weights that the trial is ranked by, if a checkpoint has them.
 
     Of a replayed trial, which was answered by the scores of another one, those of that one.
     """
     store = Store.at(results.state_dir(trial.root, trial.name))
     number = trial.number if trial.row["replay_of"] is None else trial.row["replay_of"]
     saved = newest_state(store, number)
-    return saved.state["best_encoder"] if saved and saved.state["best_epoch"] == trial.row["best_epoch"] else None
+    return weights_at(saved.state, trial.row["ranked_epoch"]) if saved else None
 
 
 def retrained(trial: StoredTrial, backbone: Backbone, data: PairData) -> Training:
-    """The trial trained again up to its best epoch."""
+    """The trial trained again up to the epoch that it is ranked by."""
     prepare_process(trial.settings.threads)
     return trained_to(
-        trial.config, backbone, with_features(trial, backbone, data), trial.settings, trial.row["best_epoch"]
+        trial.config, backbone, with_features(trial, backbone, data), trial.settings, trial.row["ranked_epoch"]
     )
 
 

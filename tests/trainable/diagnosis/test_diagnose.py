@@ -19,7 +19,7 @@ from trainable.data import turntable
 from trainable.data.pairs import PairData
 from trainable.data.read_pairs import read_pairs
 from trainable.diagnosis.diagnose import CHECKS, diagnose
-from trainable.diagnosis.history import FAIL, WARN, Course, Diagnosis
+from trainable.diagnosis.history import FAIL, WARN, Diagnosis, TrialHistory
 from trainable.diagnosis.remedies import REMEDIES
 from trainable.model.backbones import BackboneSpec, create_backbone
 from trainable.training import loop
@@ -188,7 +188,7 @@ def test_every_check_and_every_remedy_is_in_the_table_above():
     assert tried == REMEDIES.keys()
     fired = set()
     for _, _, sick, changed, _ in SICK:
-        judged = Course(course(4, **sick), dataclasses.replace(CONFIG, **changed))
+        judged = TrialHistory(course(4, **sick), dataclasses.replace(CONFIG, **changed))
         fired |= {check for check in CHECKS if check(judged)}
     assert fired == set(CHECKS)
 
@@ -348,7 +348,7 @@ def test_a_fatal_diagnosis_ends_a_trial_unless_sick_ones_are_kept(backbone, data
     grey = dataclasses.replace(data, pixels=np.full_like(data.pixels, 128))
     ended = Training(FAULTY, backbone, grey)
     reports = [ended.epoch(), ended.epoch()]
-    assert ended.finished and reports[1].sick and ended.best_epoch == 1
+    assert ended.finished and reports[1].sick and ended.ranked.epoch == 1
     assert reports[1].findings[0]["severity"] == FAIL and reports[1].diagnoses[0] == reports[1].findings[0]["name"]
     kept = list(train(FAULTY, backbone, grey, Settings(keep_sick=True)))
     assert len(kept) == FAULTY.epochs and all(report.sick is None for report in kept)

@@ -167,7 +167,7 @@ def test_large_arrays_do_not_stay_in_tune_s_results(run):
 def test_a_restored_trial_brings_the_epochs_that_another_driver_saw(run):
     """The history of a resumed trial fills in what is missing, and only that."""
     trial = run.start()
-    result = numbers(3, 0.7) | {"best_epoch": 2, "finished": True, "node": "n"}
+    result = numbers(3, 0.7) | {"best_epoch": 2, "ranked_epoch": 2, "finished": True, "node": "n"}
     history = [numbers(1, 0.5), numbers(2, 0.9), numbers(3, 0.7)]
     result["carried"] = Carried(arrays=arrays(2), history=history)
     run.recorder.on_trial_result(0, [], trial, result)
@@ -238,7 +238,7 @@ def test_a_trial_whose_end_was_not_written_is_recovered_from_its_saved_state(run
 def record(number, objective, state=COMPLETED, best_epoch=1):
     made = TrialRecord(number, {}, f"trial {number:03d}", {}, number == 0, state)
     made.epochs = {1: {"epoch": 1, "objective": objective}}
-    made.best_epoch = best_epoch
+    made.best_epoch = made.ranked_epoch = best_epoch
     return made
 
 

@@ -23,7 +23,9 @@ from trainable.pixels import decode
 
 _VERSION = 1
 """Raised when the same problem would be made of other pairs or trained otherwise, so that no old table serves it."""
-_TURNTABLE_CELL, _TURNTABLE_POOL, _TURNTABLE_TRAIN = 20, 1000, 400
+_TURNTABLE_CELL = 20
+_TURNTABLE = {"turntable": (400, 1000), "turntable_small": (40, 80)}
+"""Training identities and those of the pool."""
 _HALF = (0.5, 0.5, 0.5)
 _MOBILENET = "weights/mobilenetv2_035_keras.safetensors"
 
@@ -34,7 +36,7 @@ class Problem:
 
     name: str
     source: str
-    """turntable (rendered here), or a set below shared/data: vehicle_reid, coil100."""
+    """turntable or turntable_small (rendered here), or a set below shared/data: vehicle_reid, coil100."""
     backbone: str
     image_size_px: int
     blocks: int
@@ -59,6 +61,8 @@ PROBLEMS = (
     Problem("coil100_hard", "coil100", "mobilenetv2_035", 24, 3, 30, positives=8, weights=_MOBILENET),
     Problem("turntable_blocks", "turntable", "test_byobnet", 32, 4, 200),
 )
+QUICK = Problem("quick", "turntable_small", "test_byobnet", 16, 0, 40, epochs=3)
+"""For tests: made in seconds, and too small to judge anything by."""
 SMALL_IDENTITIES = 20
 """Validation identities of the small version of each problem."""
 
@@ -140,11 +144,12 @@ def _turntable(problem: Problem, cache: Path, shared: Path) -> _Images:
     """Couples of near-twins, ten to a cell; about one negative pair in seven shows the near-twin, as in the embedded set."""
     from trainable.turntable import TurntableSpec, ensure
 
-    spec = TurntableSpec(_TURNTABLE_TRAIN, _TURNTABLE_POOL, 4, image_size_px=problem.image_size_px)
+    train, pool = _TURNTABLE[problem.source]
+    spec = TurntableSpec(train, pool, 4, image_size_px=problem.image_size_px)
     folder = ensure(cache, spec).parent
-    identities = [f"object_{number // 2:04d}{'ab'[number % 2]}" for number in range(_TURNTABLE_TRAIN + _TURNTABLE_POOL)]
+    identities = [f"object_{number // 2:04d}{'ab'[number % 2]}" for number in range(train + pool)]
     groups = [identities[at : at + _TURNTABLE_CELL] for at in range(0, len(identities), _TURNTABLE_CELL)]
-    cells = [Cell(group, at * _TURNTABLE_CELL >= _TURNTABLE_TRAIN) for at, group in enumerate(groups)]
+    cells = [Cell(group, at * _TURNTABLE_CELL >= train) for at, group in enumerate(groups)]
     views = ({i: [str(folder / "images" / f"{i}_{side}_0.png")] for i in identities} for side in ("front", "angle"))
     return _Images(*views, cells, lambda group, draw: _twins_or_others(group, draw, spec.near_twin_share))
 
@@ -231,4 +236,4 @@ def _there(path: Path) -> Path:
 
 
 _SIDES = ("front", "angle")
-_IMAGES = {"turntable": _turntable, "vehicle_reid": _vehicles, "coil100": _coil}
+_IMAGES = {"turntable": _turntable, "turntable_small": _turntable, "vehicle_reid": _vehicles, "coil100": _coil}

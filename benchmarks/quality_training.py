@@ -135,12 +135,18 @@ def make(options: TrainingOptions, cache: Path) -> None:
     prepare_process(1)
     for count in rounds(options.first, options.configurations):
         for problem in (problem for problem in PROBLEMS if problem.name in options.problems):
-            started, trainer = time.perf_counter(), Trainer(problem, cache, Path(options.shared))
-            for number, values in enumerate(configurations(problem, count)):
-                for seed in range(options.seeds):
-                    trainer.train(number, values, seed)
+            started = time.perf_counter()
+            fill(problem, cache, Path(options.shared), count, options.seeds)
             took = time.perf_counter() - started
             print(f"{problem.name}: default + {count} configurations × {options.seeds} seeds, {took:.0f} s", flush=True)
+
+
+def fill(problem: Problem, cache: Path, shared: Path, count: int, seeds: int) -> None:
+    """Train the default and the first `count` configurations with each seed, as far as that was not done."""
+    trainer = Trainer(problem, cache, shared)
+    for number, values in enumerate(configurations(problem, count)):
+        for seed in range(seeds):
+            trainer.train(number, values, seed)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -6,6 +6,7 @@ No Ray runs: what Tune's controller would call is called in the order in which i
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +16,7 @@ import optuna
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
-from benchmarks.quality_replay import DONE, WAIT, Asked, Measured
+from benchmarks.quality_replay import DONE, WAIT, Asked, Measured, Task
 from search_spaces import load
 from trainable.config import TrialConfig, sign
 from tuner.search import make_scheduler
@@ -52,23 +53,33 @@ class Winner:
 class System:
     """The product's own searcher and scheduler, as a Method of the replay."""
 
-    def __init__(self, settings: SystemSettings, blocks: int, epochs: int, trials: int, parallel: int, seed: int) -> None:
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
+    def __init__(
+        self,
+        settings: SystemSettings,
+        task: Task,
+        trials: int,
+        parallel: int,
+        start_from: Sequence[dict[str, Any]] = (),
+    ) -> None:
+        """start_from: other runs' best configurations, to be tried after the default."""
+        if start_from and not CAN_START_FROM:
+            raise NotImplementedError("this system cannot start from other runs")
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.settings = settings
         self._recorder = _Recorder(settings.metric)
         self._searcher = StudySearch(
-            _suggested(blocks, epochs),
+            _suggested(task.blocks, task.epochs),
             self._recorder,  # type: ignore[arg-type]
             metric=settings.metric,
-            sampler=make_sampler(settings.sampler, seed),
+            sampler=make_sampler(settings.sampler, task.seed),
             storage=optuna.storages.InMemoryStorage(),
             study_name="replayed",
-            run_seed=seed,
+            run_seed=task.seed,
             trials=trials,
             parallel=parallel,
             saved=lambda number: None,
         )
-        self._scheduler = make_scheduler(settings.scheduler, settings.metric, epochs)
+        self._scheduler = make_scheduler(settings.scheduler, settings.metric, task.epochs)
         self._trials: dict[str, SimpleNamespace] = {}
 
     def ask(self) -> Asked | str:

@@ -63,7 +63,8 @@ RULES: dict[str, Value] = {
 
 
 def judged(search: Search, validation: ValidationSet, winner: Winner | None) -> list[dict[str, object]]:
-    """One row a rule. lost: to the truly best; over_accuracy and over_auc: promised less unseen; worse: than the default.
+    """One row a rule. lost: to the truly best; over_accuracy and over_auc: promised less unseen, less what these validation
+    pairs are easier by; worse: than the default.
 
     Unseen accuracy is at the threshold that was solved on all validation pairs. The default's model is that of its last
     epoch. average: promised less unseen accuracy of the completed trials, which nobody has chosen.
@@ -76,6 +77,7 @@ def judged(search: Search, validation: ValidationSet, winner: Winner | None) -> 
     best = validation.unseen_accuracy(found[BEST].trial.at())
     completed = [trial.at() for trial in search.trials.values() if trial.ended == "completed"]
     average = [validation.accuracy(at) - validation.unseen_accuracy(at) for at in completed]
+    easier_accuracy, easier_auc = validation.easier
     rows: list[dict[str, object]] = []
     for rule, choice in found.items():
         at = choice.trial.at(choice.epoch)
@@ -86,12 +88,13 @@ def judged(search: Search, validation: ValidationSet, winner: Winner | None) -> 
                 "accuracy": accuracy,
                 "auc": auc,
                 "lost": best - accuracy,
-                "over_accuracy": choice.accuracy - accuracy,
-                "over_auc": choice.auc - auc,
+                "over_accuracy": choice.accuracy - accuracy - easier_accuracy,
+                "over_auc": choice.auc - auc - easier_auc,
                 "worse": choice.trial is not default and accuracy < of_default,
                 "better": choice.trial is not default and accuracy > of_default,
                 "gain": accuracy - of_default,
-                "average": float(np.mean(average)) if average else np.nan,
+                "average": float(np.mean(average)) - easier_accuracy if average else np.nan,
+                "easier": easier_accuracy,
             }
         )
     return rows

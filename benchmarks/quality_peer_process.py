@@ -15,10 +15,11 @@ import random
 import sys
 import warnings
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 
-RANGES = {
+RANGES: dict[str, tuple[float, float] | None] = {
     "learning_rate": (1e-5, 1e-1),
     "temperature": (0.01, 1.0),
     "trainable_blocks": None,
@@ -27,7 +28,7 @@ RANGES = {
 """By its logarithm each; trainable_blocks is whole, from 0 to the problem's number. A flat space: none depends on another."""
 
 
-def ranges(blocks):
+def ranges(blocks: int) -> dict[str, tuple[float, float] | None]:
     """The problem's parameters."""
     return {name: span for name, span in RANGES.items() if blocks or name in ("learning_rate", "temperature")}
 
@@ -37,7 +38,7 @@ class Ax:
 
     package = "ax-platform"
 
-    def __init__(self, begin):
+    def __init__(self, begin: dict[str, Any]) -> None:
         from ax.api.client import Client
         from ax.api.configs import RangeParameterConfig
 
@@ -51,9 +52,9 @@ class Ax:
             ]
         )
         self.client.configure_optimization(objective="auc")
-        self.default = begin["default"]
+        self.default: dict[str, Any] | None = begin["default"]
 
-    def ask(self):
+    def ask(self) -> dict[str, Any]:
         """The default first, then what the client generates."""
         if self.default:
             values, self.default = self.default, None
@@ -64,7 +65,7 @@ class Ax:
         ((index, values),) = given.items()
         return {"trial": str(index), "values": values}
 
-    def report(self, trial, epoch, auc, finished, sick):
+    def report(self, trial: str, epoch: int, auc: float, finished: bool, sick: str | None) -> bool:
         """The last epoch's value, or that it failed."""
         if sick:
             self.client.mark_trial_failed(int(trial))
@@ -78,7 +79,7 @@ class SyneTune:
 
     package = "syne-tune"
 
-    def __init__(self, begin):
+    def __init__(self, begin: dict[str, Any]) -> None:
         from syne_tune.config_space import loguniform, randint
         from syne_tune.optimizer import baselines
 
@@ -86,16 +87,17 @@ class SyneTune:
             name: randint(0, begin["blocks"]) if span is None else loguniform(*span)
             for name, span in ranges(begin["blocks"]).items()
         }
-        arguments = {"metric": "auc", "max_t": begin["epochs"], "random_seed": begin["seed"]}
+        arguments: dict[str, Any] = {"metric": "auc", "max_t": begin["epochs"], "random_seed": begin["seed"]}
         arguments["points_to_evaluate"] = [begin["default"]]
         self.old = begin["method"] == "MOBSTER"  # of the releases that still have it: other names for the same
         if self.old:
             arguments |= {"mode": "max", "resource_attr": "epoch", "search_options": {"debug_log": False}}
         else:
             arguments |= {"do_minimize": False, "time_attr": "epoch"}
-        self.scheduler, self.trials = getattr(baselines, begin["method"])(space, **arguments), []
+        self.scheduler = getattr(baselines, begin["method"])(space, **arguments)
+        self.trials: list[Any] = []
 
-    def ask(self):
+    def ask(self) -> dict[str, Any]:
         """The scheduler's next suggestion."""
         from syne_tune.backend.trial_status import Trial
 
@@ -108,7 +110,7 @@ class SyneTune:
         values = {name: suggestion.config[name] for name in RANGES if name in suggestion.config}
         return {"trial": str(trial.trial_id), "values": values}
 
-    def report(self, trial, epoch, auc, finished, sick):
+    def report(self, trial: str, epoch: int, auc: float, finished: bool, sick: str | None) -> bool:
         """What Syne Tune's tuner would call."""
         shown = self.trials[int(trial)]
         if sick:
@@ -131,7 +133,7 @@ class NePS:
 
     package = "neural-pipeline-search"
 
-    def __init__(self, begin):
+    def __init__(self, begin: dict[str, Any]) -> None:
         import neps
 
         prior, names = begin["default"], ranges(begin["blocks"])
@@ -143,9 +145,10 @@ class NePS:
         }
         space = type("Space", (neps.PipelineSpace,), fields | {"epochs": neps.IntegerFidelity(1, begin["epochs"])})()
         self.optimizer = neps.AskAndTell(neps.algorithms.priorband(space, sample_prior_first="highest_fidelity"))
-        self.names, self.stop = list(names), {}
+        self.names = list(names)
+        self.stop: dict[str, int] = {}
 
-    def ask(self):
+    def ask(self) -> dict[str, Any]:
         """The next configuration and how far to train it."""
         trial = self.optimizer.ask()
         name, before = trial.metadata.id, trial.metadata.previous_trial_id
@@ -153,7 +156,7 @@ class NePS:
         values = {parameter: trial.config[parameter] for parameter in self.names}
         return {"trial": name, "values": values, "stop": self.stop[name], "after": before}
 
-    def report(self, trial, epoch, auc, finished, sick):
+    def report(self, trial: str, epoch: int, auc: float, finished: bool, sick: str | None) -> bool:
         """The value at the epoch that was asked for."""
         if sick:
             self.optimizer.tell(trial, RuntimeError(sick))
@@ -162,15 +165,15 @@ class NePS:
         return epoch < self.stop[trial]
 
 
-PEERS = {"ax": Ax, "syne_tune": SyneTune, "neps": NePS}
+PEERS: dict[str, type[Any]] = {"ax": Ax, "syne_tune": SyneTune, "neps": NePS}
 
 
-def plain(values):
+def plain(values: dict[str, Any]) -> dict[str, float]:
     """Numbers as JSON has them."""
     return {name: int(value) if name == "trainable_blocks" else float(value) for name, value in values.items()}
 
 
-def answer(peer, state, request):
+def answer(peer: type[Any], state: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
     """One request."""
     kind = request.pop("kind")
     if kind == "version":
@@ -180,12 +183,12 @@ def answer(peer, state, request):
         state["search"] = peer(request)
         return {}
     if kind == "ask":
-        given = state["search"].ask()
+        given: dict[str, Any] = state["search"].ask()
         return given | {"values": plain(given["values"])} if "values" in given else given
     return {"goes_on": bool(state["search"].report(**request))}
 
 
-def seed_all(seed):
+def seed_all(seed: int) -> None:
     """Every global generator: not all peers take a seed."""
     random.seed(seed)
     np.random.seed(seed)
@@ -193,12 +196,13 @@ def seed_all(seed):
         sys.modules["torch"].manual_seed(seed)
 
 
-def main():
+def main() -> None:
     """Answer until stdin ends. What the peer prints goes to stderr."""
     channel = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     warnings.simplefilter("ignore")
-    peer, state = PEERS[sys.argv[1]], {}
+    peer = PEERS[sys.argv[1]]
+    state: dict[str, Any] = {}
     for line in sys.stdin:
         channel.write(json.dumps(answer(peer, state, json.loads(line))) + "\n")
         channel.flush()

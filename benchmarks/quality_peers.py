@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
@@ -14,20 +15,10 @@ from typing import IO, Any
 
 import optuna
 
-from benchmarks.quality_replay import DONE, WAIT, Asked, Measured, Method
+from benchmarks.quality_replay import DONE, WAIT, Asked, Measured, Method, Task
 from benchmarks.quality_space import suggest
 
 _PROCESS = Path(__file__).with_name("quality_peer_process.py")
-
-
-@dataclass(frozen=True)
-class Task:
-    """One search for a method to begin."""
-
-    blocks: int
-    epochs: int
-    seed: int
-    default: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -169,10 +160,14 @@ REMOTE = {  # line of the table -> (folder of the environment, peer of the proce
     "NePS PriorBand": ("neps", "neps", ""),
 }
 
+SLOW = ("Optuna GP", "Ax", "Syne Tune MOBSTER", "NePS PriorBand")
+"""Their models take seconds a trial."""
+
 
 def remote_peers(environments: Path | None, logs: Path) -> tuple[list[Peer], list[str], list[PeerProcess]]:
     """The peers that are installed below `environments`, the names of those that are not, and processes to close."""
-    peers, missing, processes = [], [], []
+    peers: list[Peer] = []
+    missing: list[str] = []
     started: dict[tuple[str, str], PeerProcess] = {}
     for name, (folder, kind, method) in REMOTE.items():
         python = environments / folder / "bin" / "python" if environments else None
@@ -188,6 +183,5 @@ def remote_peers(environments: Path | None, logs: Path) -> tuple[list[Peer], lis
             missing.append(name)
             print(f"{name}: {str(error).strip().splitlines()[-1]}", file=sys.stderr)
             continue
-        peers.append(Peer(name, version, lambda task, p=process, m=method: RemoteMethod(p, m, task)))
-    processes.extend(started.values())
-    return peers, missing, processes
+        peers.append(Peer(name, version, functools.partial(RemoteMethod, process, method)))
+    return peers, missing, list(started.values())

@@ -24,7 +24,7 @@ from trainable.pixels import decode
 _VERSION = 1
 """Raised when the same problem would be made of other pairs or trained otherwise, so that no old table serves it."""
 _TURNTABLE_CELL = 20
-_TURNTABLE = {"turntable": (400, 1000), "turntable_small": (40, 80)}
+_TURNTABLE = {"turntable": (400, 1000), "turntable_small": (80, 80)}
 """Training identities and those of the pool."""
 _HALF = (0.5, 0.5, 0.5)
 _MOBILENET = "weights/mobilenetv2_035_keras.safetensors"
@@ -61,7 +61,7 @@ PROBLEMS = (
     Problem("coil100_hard", "coil100", "mobilenetv2_035", 24, 3, 30, positives=8, weights=_MOBILENET),
     Problem("turntable_blocks", "turntable", "test_byobnet", 32, 4, 200),
 )
-QUICK = Problem("quick", "turntable_small", "test_byobnet", 16, 0, 40, epochs=3)
+QUICK = Problem("quick", "turntable_small", "test_byobnet", 32, 0, 40, epochs=3)
 """For tests: made in seconds, and too small to judge anything by."""
 SMALL_IDENTITIES = 20
 """Validation identities of the small version of each problem."""
@@ -150,8 +150,8 @@ def _turntable(problem: Problem, cache: Path, shared: Path) -> _Images:
     identities = [f"object_{number // 2:04d}{'ab'[number % 2]}" for number in range(train + pool)]
     groups = [identities[at : at + _TURNTABLE_CELL] for at in range(0, len(identities), _TURNTABLE_CELL)]
     cells = [Cell(group, at * _TURNTABLE_CELL >= train) for at, group in enumerate(groups)]
-    views = ({i: [str(folder / "images" / f"{i}_{side}_0.png")] for i in identities} for side in ("front", "angle"))
-    return _Images(*views, cells, lambda group, draw: _twins_or_others(group, draw, spec.near_twin_share))
+    front, angle = ({i: [str(folder / "images" / f"{i}_{side}_0.png")] for i in identities} for side in _SIDES)
+    return _Images(front, angle, cells, lambda group, draw: _twins_or_others(group, draw, spec.near_twin_share))
 
 
 def _twins_or_others(group: list[str], draw: np.random.Generator, near_twin_share: float) -> list[str]:
@@ -184,14 +184,16 @@ def _vehicles(problem: Problem, cache: Path, shared: Path) -> _Images:
 def _coil(problem: Problem, cache: Path, shared: Path) -> _Images:
     """The most similar objects are couples, each a cell: negative pairs show near-identical objects."""
     rows = _given_pairs(shared / "data" / problem.source)
-    views: list[dict[str, list[str]]] = []
-    for side in _SIDES:
-        shown = rows[[side, f"{side}_identity"]].drop_duplicates().sort_values(side)
-        views.append(shown.groupby(f"{side}_identity")[side].apply(list).to_dict())
-    couples = _alike(problem, views[0], shared)
+    front, angle = (_files_by_identity(rows, side) for side in _SIDES)
+    couples = _alike(problem, front, shared)
     pool = set(np.random.default_rng(6).permutation(len(couples))[: round(0.6 * len(couples))].tolist())
     cells = [Cell(couple, at in pool) for at, couple in enumerate(couples)]
-    return _Images(*views, [cells[at] for at in np.random.default_rng(8).permutation(len(cells))], _the_other)
+    return _Images(front, angle, [cells[at] for at in np.random.default_rng(8).permutation(len(cells))], _the_other)
+
+
+def _files_by_identity(rows: pd.DataFrame, side: str) -> dict[str, list[str]]:
+    shown = rows[[side, f"{side}_identity"]].drop_duplicates().sort_values(side)
+    return {str(name): list(part[side]) for name, part in shown.groupby(f"{side}_identity")}
 
 
 def _alike(problem: Problem, front: dict[str, list[str]], shared: Path) -> list[list[str]]:
@@ -201,7 +203,7 @@ def _alike(problem: Problem, front: dict[str, list[str]], shared: Path) -> list[
     names = sorted(front)
     files = tuple(Path(front[name][0]) for name in names)
     nothing = np.zeros(0, dtype=np.int64)
-    table = PairTable("", files, tuple(names), *[nothing] * 5, (), np.zeros(0, dtype=str))
+    table = PairTable("", files, tuple(names), nothing, nothing, nothing, nothing, nothing, (), np.zeros(0, dtype=str))
     found = extract(backbone_of(problem, shared), decode(table, problem.image_size_px)[0], [0])[0]
     centred = found - found.mean(axis=0)
     centred /= np.linalg.norm(centred, axis=1, keepdims=True)

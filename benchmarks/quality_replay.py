@@ -15,6 +15,25 @@ WAIT, DONE = "wait", "done"
 
 
 @dataclass(frozen=True)
+class Task:
+    """One search for a method to begin."""
+
+    blocks: int
+    """trainable_blocks goes from 0 to this."""
+    epochs: int
+    seed: int
+    default: dict[str, Any]
+    """The default configuration's values of what is searched."""
+
+    @classmethod
+    def of(cls, table: Table, repetition: int) -> Task:
+        """The search of one repetition: the same seed for every method."""
+        problem, default = table.problem, table.configurations[0]
+        names = default if problem.blocks else ("learning_rate", "temperature")
+        return cls(problem.blocks, problem.epochs, repetition, {name: default[name] for name in names})
+
+
+@dataclass(frozen=True)
 class Asked:
     """What a method wants trained."""
 
@@ -89,7 +108,8 @@ def replay(
     Ends when the method is done and all its trials have ended, after `max_epochs` in all, or with an epoch at which
     `until` is true.
     """
-    search, running, free, done, clock = Search(), [], workers, False, 0
+    running: list[tuple[int, int, str, int]] = []  # when its epoch ends, order, trial, last epoch
+    search, free, done, clock = Search(), workers, False, 0
     while True:
         while free and not done:
             asked = method.ask()

@@ -1,4 +1,4 @@
-"""Which learning rate, temperature and freezing, the threshold solved? The ranges of the joint space, as far as a problem has them."""
+"""Which learning rate, temperature and freezing, the threshold solved? The joint space, as far as a problem has its parts."""
 
 from __future__ import annotations
 

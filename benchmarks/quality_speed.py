@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.quality_adapter import System, SystemSettings
-from benchmarks.quality_peers import Peer, Task
-from benchmarks.quality_replay import Method, epochs_until, replay
+from benchmarks.quality_peers import Peer
+from benchmarks.quality_replay import Method, Task, epochs_until, replay
 from benchmarks.quality_tables import Epoch, Table, ValidationSet
 
 SHARE = 0.99
@@ -34,26 +35,27 @@ class Race:
         def reached(at: Epoch) -> bool:
             return table.pool_auc[at] >= goal
 
-        method: Method = begin(self.task(repetition))
+        method: Method = begin(Task.of(table, repetition))
         validation = self.validations[repetition]
         search = replay(method, table, validation, repetition, self.workers, self.max_epochs, reached)
         return min(epochs_until(search, table, SHARE), float(self.max_epochs))
 
-    def task(self, repetition: int) -> Task:
-        """The search of one repetition: the same seed for every method."""
-        problem = self.table.problem
-        default = dict(self.table.configurations[0])
-        if not problem.blocks:
-            default = {name: default[name] for name in ("learning_rate", "temperature")}
-        return Task(problem.blocks, problem.epochs, repetition, default)
-
-    def system(self, settings: SystemSettings, repetition: int) -> float:
+    def system(self, settings: SystemSettings, repetition: int, start_from: Sequence[dict[str, Any]] = ()) -> float:
         """The product itself; never kept, as it is what changes."""
 
         def begin(task: Task) -> System:
-            return System(settings, task.blocks, task.epochs, self.max_epochs, self.workers, task.seed)
+            return System(settings, task, self.max_epochs, self.workers, start_from)
 
         return self.run(begin, repetition)
+
+    def best_of_a_search(self, settings: SystemSettings, trials: int, repetition: int, count: int) -> list[dict[str, Any]]:
+        """The best configurations, by AUC at the last epoch, of a search of so many trials by the product."""
+        validation = self.validations[repetition]
+        system = System(settings, Task.of(self.table, repetition), trials, self.workers)
+        search = replay(system, self.table, validation, repetition, self.workers)
+        completed = [trial for trial in search.trials.values() if trial.ended == "completed"]
+        completed.sort(key=lambda trial: -validation.auc(trial.at()))
+        return [self.table.configurations[trial.configuration] for trial in completed[:count]]
 
 
 class Kept:

@@ -46,12 +46,19 @@ class Table:
         usable = int((complete == self.seeds).cumprod().sum())
         rows = rows[rows.configuration < (usable if limit is None else min(usable, limit + 1))]
         first = rows.drop_duplicates("configuration").sort_values("configuration")
-        self.configurations: list[dict[str, Any]] = first[list(_PARAMETERS)].to_dict("records")
+        columns = {name: first[name].tolist() for name in _PARAMETERS}
+        self.configurations: list[dict[str, Any]] = [
+            dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
+        ]
         keys = list(zip(rows.configuration, rows.seed, rows.epoch, strict=True))
-        self._scores = {Epoch(*map(int, k)): scores for k, scores in zip(keys, rows.scores, strict=True)}
+        self._scores: dict[Epoch, np.ndarray] = {
+            Epoch(*map(int, k)): scores for k, scores in zip(keys, rows.scores, strict=True)
+        }
         why = rows.sick.astype(object).where(rows.sick.notna(), None)
-        self._sick = {Epoch(*map(int, k)): sick for k, sick in zip(keys, why, strict=True)}
-        self._last = rows.groupby(["configuration", "seed"]).epoch.max().to_dict()
+        self._sick: dict[Epoch, str | None] = {Epoch(*map(int, k)): w for k, w in zip(keys, why, strict=True)}
+        self._last: dict[tuple[int, int], int] = {}
+        for at in sorted(self._scores):
+            self._last[at.configuration, at.seed] = at.epoch
         pairs = pd.read_csv(folder / "pairs.csv")
         pool = pd.concat([pairs[pairs.split == "val"], pairs[pairs.split == "test"]])  # the order of the scores
         self.labels = pool.pair_label.to_numpy()
@@ -69,11 +76,11 @@ class Table:
 
     def last_epoch(self, configuration: int, seed: int) -> int:
         """The training's last epoch: of a sick one before the problem's."""
-        return int(self._last[configuration, seed])
+        return self._last[configuration, seed]
 
     def last_epochs(self) -> list[Epoch]:
         """The last one of every training."""
-        return [Epoch(c, s, int(epoch)) for (c, s), epoch in self._last.items()]
+        return [Epoch(configuration, seed, epoch) for (configuration, seed), epoch in self._last.items()]
 
     def seed_of(self, repetition: int, configuration: int) -> int:
         """The seed with which a repetition trains a configuration: drawn, and the same for every method."""
@@ -109,6 +116,13 @@ class Table:
         means = [float(np.mean(values)) for values in found.values()]
         return float(np.nanmax(means))
 
+    @functools.cached_property
+    def good_models(self) -> list[tuple[Epoch, float]]:
+        """The last epochs that are best on the whole pool, 32 at most, and the thresholds that are best for them there."""
+        ranked = sorted(self.last_epochs(), key=lambda at: (math.isnan(self.pool_auc[at]), -self.pool_auc[at]))
+        chosen = ranked[: min(32, max(1, len(ranked) // 4))]
+        return [(at, verification.best_threshold(self.scores(at), self.labels).value) for at in chosen]
+
 
 class ValidationSet:
     """Some of the pool's cells as validation pairs, the others unseen. Everything is computed once it is asked for."""
@@ -131,6 +145,21 @@ class ValidationSet:
     def scores(self, at: Epoch) -> np.ndarray:
         """(validation pairs,) float32."""
         return self._table.scores(at)[self.rows]
+
+    @functools.cached_property
+    def easier(self) -> tuple[float, float]:
+        """By how much accuracy and AUC are higher on these validation pairs than on the unseen ones, for the same models.
+
+        Mean over the table's good models, chosen and cut at thresholds without regard to this set: over many sets its mean
+        is 0. What a promise is too high by, less this, has the same mean and a fraction of the noise.
+        """
+        gaps = []
+        for at, threshold in self._table.good_models:
+            scores, labels = self._table.scores(at), self._table.labels
+            seen, unseen = (verification.accuracy_at(scores[r], labels[r], threshold) for r in (self.rows, self.unseen))
+            gaps.append((seen - unseen, self.auc(at) - self.unseen_auc(at)))
+        accuracy, area = np.mean(gaps, axis=0)
+        return float(accuracy), float(area)
 
     def _auc(self, at: Epoch) -> float:
         return auc(self.scores(at), self.labels)
@@ -175,7 +204,8 @@ def _rows(folder: Path, problem: Problem) -> pd.DataFrame:
     schema = ds.dataset(files[0]).schema
     at = schema.get_field_index("sick")
     schema = schema.set(at, schema.field(at).with_type(pa.string()))  # where nothing is sick its type is null
-    return ds.dataset(files, schema=schema).to_table().to_pandas()
+    rows: pd.DataFrame = ds.dataset(files, schema=schema).to_table().to_pandas()
+    return rows
 
 
 def _place(value: float, span: tuple[float, float]) -> float:

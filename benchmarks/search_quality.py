@@ -22,9 +22,9 @@ from rich.console import Console
 from benchmarks import quality_figures as figures
 from benchmarks import report
 from benchmarks.quality_adapter import CAN_START_FROM, System, SystemSettings
-from benchmarks.quality_peers import Peer, optuna_peers, remote_peers
+from benchmarks.quality_peers import SLOW, Peer, optuna_peers, remote_peers
 from benchmarks.quality_problems import PROBLEMS, QUICK, SMALL_IDENTITIES, Problem
-from benchmarks.quality_replay import replay
+from benchmarks.quality_replay import Task, replay
 from benchmarks.quality_speed import SHARE, Kept, Race, median_over
 from benchmarks.quality_tables import Table, ValidationSet
 from benchmarks.quality_training import fill
@@ -32,6 +32,11 @@ from trainable.config import InputError
 
 LOST, BIAS, WORSE, OF_BEST_PEER, OF_BEST_PEER_STARTED = 0.003, 0.005, 0.03, 0.75, 0.5
 PRODUCT = "this system"
+STARTS_OF_EACH = 2
+"""Configurations of each other problem's search that a search starts from."""
+STARTED = f"{PRODUCT}, started from other runs"
+Speeds = dict[str, dict[str, list[float]]]
+"""Method -> problem -> epochs of each repetition."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +51,8 @@ class QualityOptions:
     """Which problems."""
     repetitions: int = 60
     """Searches of each method on each problem."""
-    peer_repetitions: int | None = None
-    """Of the peers; none: as many. Some take a minute each; results are kept."""
+    slow_repetitions: int | None = None
+    """Of the peers that think for seconds before every trial; none: as many. What peers came to is kept."""
     trials: int = 16
     """Of the searches whose winner is judged."""
     workers: int = 2
@@ -69,7 +74,7 @@ class QualityOptions:
         unknown = sorted(set(self.problems) - set(known))
         if unknown or not self.problems:
             raise InputError(f"--problems names {unknown or 'none'}; valid are: {', '.join(known)}. Correct it.")
-        for name in ("repetitions", "peer_repetitions", "trials", "workers", "max_epochs", "configurations"):
+        for name in ("repetitions", "slow_repetitions", "trials", "workers", "max_epochs", "configurations"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 option = name.replace("_", "-")
@@ -115,40 +120,49 @@ def judged_searches(table: Table, options: QualityOptions) -> list[dict[str, obj
     for version, identities in validation_sizes(problem).items():
         for repetition in range(_repetitions(options)):
             validation = ValidationSet(table, identities, repetition)
-            system = System(settings, problem.blocks, problem.epochs, options.trials, options.workers, repetition)
+            system = System(settings, Task.of(table, repetition), options.trials, options.workers)
             search = replay(system, table, validation, repetition, options.workers)
             where = {"problem": problem.name + version, "repetition": repetition, "epochs": len(search.trace)}
             rows += [where | row for row in figures.judged(search, validation, system.winner())]
     return rows
 
 
-def raced(tables: list[Table], options: QualityOptions, cache: Path) -> tuple[dict[str, dict[str, list[float]]], list[str]]:
+def raced(tables: list[Table], options: QualityOptions, cache: Path) -> tuple[Speeds, list[str]]:
     """Method -> problem -> epochs of each repetition; and the peers that are not installed."""
     logs = cache / "search_quality"
     environments = Path(options.environments).expanduser() if options.environments else logs / "environments"
     remote, missing, processes = remote_peers(None if options.quick or not options.peers else environments, logs)
     local = [peer for peer in optuna_peers() if not (options.quick and "GP" in peer.name)] if options.peers else []
-    found: dict[str, dict[str, list[float]]] = {}
+    found: Speeds = {}
     try:
-        for table in tables:
-            _race(table, options, [*local, *remote], cache, found)
+        races = [_race_on(table, options) for table in tables]
+        for race in races:
+            _run(race, races, options, [*local, *remote], cache, found)
     finally:
         for process in processes:
             process.close()
     return found, missing
 
 
-def _race(table: Table, options: QualityOptions, peers: list[Peer], cache: Path, found: dict[str, dict[str, list[float]]]) -> None:
+def _race_on(table: Table, options: QualityOptions) -> Race:
+    sets = [ValidationSet(table, table.problem.val_identities, r) for r in range(_repetitions(options))]
+    return Race(table, sets, options.workers, options.max_epochs)
+
+
+def _run(
+    race: Race, races: list[Race], options: QualityOptions, peers: list[Peer], cache: Path, found: Speeds
+) -> None:
     """Every method on one problem."""
-    problem, repetitions = table.problem, _repetitions(options)
-    validations = [ValidationSet(table, problem.val_identities, r) for r in range(repetitions)]
-    race = Race(table, validations, options.workers, options.max_epochs)
+    problem, repetitions = race.table.problem, _repetitions(options)
     kept = Kept(race, problem.folder(cache))
     methods: dict[str, tuple[Callable[[int], float], int]] = {}
     for name, settings in _systems(options).items():
         methods[name] = functools.partial(race.system, settings), repetitions
+    if CAN_START_FROM:
+        others = [other for other in races if other is not race]
+        methods[STARTED] = functools.partial(_started, race, others, options.trials), repetitions
     for peer in peers:
-        count = min(repetitions, options.peer_repetitions or repetitions)
+        count = min(repetitions, options.slow_repetitions or repetitions) if peer.name in SLOW else repetitions
         methods[peer.name] = functools.partial(kept.epochs, peer), count
     for name, (epochs, count) in methods.items():
         began = time.perf_counter()
@@ -158,6 +172,13 @@ def _race(table: Table, options: QualityOptions, peers: list[Peer], cache: Path,
             print(f"{problem.name}, {name}: {took:.0f} s", file=sys.stderr, flush=True)
 
 
+def _started(race: Race, others: list[Race], trials: int, repetition: int) -> float:
+    """The product, given the best configurations of a search on each other problem."""
+    settings = SystemSettings()
+    known = [other.best_of_a_search(settings, trials, repetition, STARTS_OF_EACH) for other in others]
+    return race.system(settings, repetition, [values for best in zip(*known, strict=False) for values in best])
+
+
 def _systems(options: QualityOptions) -> dict[str, SystemSettings]:
     """The product as it is by default, and with other samplers."""
     default = SystemSettings()
@@ -165,28 +186,32 @@ def _systems(options: QualityOptions) -> dict[str, SystemSettings]:
     return {PRODUCT: default} | ({} if options.quick else others)
 
 
-def targets(rows: pd.DataFrame, speeds: dict[str, dict[str, list[float]]], judge: bool) -> list[report.Target]:
+def targets(rows: pd.DataFrame, speeds: Speeds, judge: bool) -> list[report.Target]:
     """The figures of the product's own choice beside what they must be."""
     target = functools.partial(report.Target, at_least=False, binding=judge)
     means = functools.partial(figures.over_problems, rows, figures.SYSTEM)
-    peers = [median_over(found) for name, found in speeds.items() if not name.startswith(PRODUCT)]
-    best = min(peers, default=np.nan)
+    cannot = "" if CAN_START_FROM else " (this system cannot yet)"
     return [
         target("lost against the truly best of those tried, unseen accuracy", means("lost"), LOST),
         target("promised less unseen accuracy, mean, either way", abs(means("over_accuracy")), BIAS),
         target("promised less unseen AUC, mean, either way", abs(means("over_auc")), BIAS),
         target("share of searches whose winner is worse than the default with a solved threshold", means("worse"), WORSE),
-        target("epochs until 99 % of the best known AUC, over the best peer's", median_over(speeds[PRODUCT]) / best, OF_BEST_PEER),
-        target(
-            "the same, started from the other problems' runs"
-            + ("" if CAN_START_FROM else " (this system cannot yet)"),
-            median_over(speeds[STARTED]) / best if STARTED in speeds else np.nan,
-            OF_BEST_PEER_STARTED,
-        ),
+        target("epochs until 99 % of the best known AUC, over the best peer's", over_best_peer(speeds, PRODUCT), OF_BEST_PEER),
+        target(f"the same, started from other problems' runs{cannot}", over_best_peer(speeds, STARTED), OF_BEST_PEER_STARTED),
     ]
 
 
-STARTED = f"{PRODUCT}, started from other runs"
+def over_best_peer(speeds: Speeds, method: str) -> float:
+    """The method's epochs over those of the peer that comes out best beside it, on the repetitions that both have."""
+    if method not in speeds:
+        return np.nan
+    ratios = []
+    for name, peer in speeds.items():
+        if not name.startswith(PRODUCT):
+            pairs = [(speeds[method][p][: len(peer[p])], peer[p][: len(speeds[method][p])]) for p in peer]
+            own, others = (np.mean([np.median(side) for side in sides]) for sides in zip(*pairs, strict=True))
+            ratios.append(float(own / others))
+    return max(ratios, default=np.nan)
 
 
 def _print_tables(tables: list[Table], console: Console) -> None:
@@ -198,11 +223,11 @@ def _print_tables(tables: list[Table], console: Console) -> None:
         default = np.mean([table.pool_auc[at] for at in table.last_epochs() if at.configuration == 0])
         reach = np.mean([value >= goal for value in final])
         identities = " or ".join(map(str, validation_sizes(table.problem).values()))
-        shown.append(
-            (table.problem.name, f"{count} × {table.seeds} × {table.problem.epochs} epochs", len(table.labels))
-            + (identities, f"{table.best_known_auc:.4f}", f"{default:.4f}", f"{100 * reach:.1f} %")
-        )
-    columns = ("problem", "configurations × seeds", "pool pairs", "validation identities", "best known AUC", "default's", "reach 99 %")
+        size = f"{count} × {table.seeds} × {table.problem.epochs} epochs"
+        worth = f"{table.best_known_auc:.4f}", f"{default:.4f}", f"{100 * reach:.1f} %"
+        shown.append((table.problem.name, size, len(table.labels), identities, *worth))
+    columns: tuple[str, ...] = ("problem", "configurations × seeds", "pool pairs", "validation identities", "best known AUC")
+    columns += ("default's", "reach 99 %")
     console.print(report.table(columns, shown))
     console.print()
 
@@ -210,12 +235,13 @@ def _print_tables(tables: list[Table], console: Console) -> None:
 def _print_choices(rows: pd.DataFrame, console: Console) -> None:
     """What the winners are worth, by rule: over all problems, then the product's own on each."""
     names = ("lost", "over_accuracy", "over_auc", "worse", "better", "gain", "average")
-    columns = ("choice", "searches", "unseen acc.", "unseen AUC", "lost", "over acc.", "over AUC", "worse", "better")
-    columns += ("gain", "average's over")
+    columns: tuple[str, ...] = ("choice", "searches", "unseen acc.", "unseen AUC", "lost", "over acc.", "over AUC")
+    columns += ("worse", "better", "gain", "average's over")
 
     def line(name: str, part: pd.DataFrame) -> tuple[str, ...]:
         by_problem = part.groupby("problem")[["accuracy", "auc", *names]].mean().mean()
-        lost, over = (f"{mean:+.4f} ± {margin:.4f}" for mean, margin in map(figures.mean_and_margin, (part.lost, part.over_accuracy)))
+        both = map(figures.mean_and_margin, (part.lost, part.over_accuracy))
+        lost, over = (f"{mean:+.4f} ± {margin:.4f}" for mean, margin in both)
         return (
             *(name, str(len(part)), f"{by_problem.accuracy:.4f}", f"{by_problem.auc:.4f}", lost, over),
             *(f"{by_problem.over_auc:+.4f}", f"{100 * by_problem.worse:.0f} %", f"{100 * by_problem.better:.0f} %"),
@@ -230,13 +256,14 @@ def _print_choices(rows: pd.DataFrame, console: Console) -> None:
         console.print(f"\n{rule}, by problem")
         console.print(report.table(columns, [line(str(name), part) for name, part in own.groupby("problem")]))
     console.print(
-        "lost: unseen accuracy less than that of the truly best tried. over: promised less unseen. worse, better, gain: than "
-        "the default\nwith a solved threshold, on unseen pairs. average's over: of completed trials that nobody has chosen."
+        "lost: unseen accuracy less than that of the truly best tried. over: promised less unseen, less what the validation "
+        "pairs are easier by.\nworse, better, gain: than the default with a solved threshold, on unseen pairs. average's over: "
+        f"of completed trials, which nobody has\nchosen. Validation pairs were easier by {rows.easier.mean():+.4f} on average."
     )
     console.print()
 
 
-def _print_speeds(speeds: dict[str, dict[str, list[float]]], options: QualityOptions, console: Console) -> None:
+def _print_speeds(speeds: Speeds, options: QualityOptions, console: Console) -> None:
     """Median epochs by method and problem."""
     problems = list(next(iter(speeds.values())))
     shown = []

@@ -159,6 +159,13 @@ REMOTE = {  # line of the table -> (folder of the environment, peer of the proce
     "Syne Tune MOBSTER": ("mobster", "syne_tune", "MOBSTER"),
     "NePS PriorBand": ("neps", "neps", ""),
 }
+REQUIREMENTS = {
+    "ax": "ax-platform",
+    "syne_tune": "syne-tune",
+    "mobster": "syne-tune[gpsearchers]==0.13.0",  # the last releases are without it
+    "neps": "neural-pipeline-search",
+}
+"""What to install in the environment of each folder: together they do not install, as they want different versions of BoTorch."""
 
 SLOW = ("Optuna GP", "Ax", "Syne Tune MOBSTER", "NePS PriorBand")
 """Their models take seconds a trial."""

@@ -67,6 +67,11 @@ SMALL_IDENTITIES = 20
 """Validation identities of the small version of each problem."""
 
 
+def validation_sizes(problem: Problem) -> dict[str, int]:
+    """Version of the problem -> identities of its validation sets."""
+    return {"": problem.val_identities, ", small": min(SMALL_IDENTITIES, problem.val_identities)}
+
+
 @dataclass(frozen=True)
 class Cell:
     """Identities whose negative pairs stay among them."""

@@ -17,6 +17,10 @@ from benchmarks.quality_replay import Method, Task, epochs_until, replay
 from benchmarks.quality_tables import Epoch, Table, ValidationSet
 
 SHARE = 0.99
+PRODUCT = "this system"
+STARTED = f"{PRODUCT}, started from other runs"
+Speeds = dict[str, dict[str, list[float]]]
+"""Method -> problem -> epochs of each repetition."""
 
 
 @dataclass(frozen=True)

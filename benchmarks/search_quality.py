@@ -20,23 +20,20 @@ import pandas as pd
 from rich.console import Console
 
 from benchmarks import quality_figures as figures
+from benchmarks import quality_output as output
 from benchmarks import report
 from benchmarks.quality_adapter import CAN_START_FROM, System, SystemSettings
 from benchmarks.quality_peers import SLOW, Peer, optuna_peers, remote_peers
-from benchmarks.quality_problems import PROBLEMS, QUICK, SMALL_IDENTITIES, Problem
+from benchmarks.quality_problems import PROBLEMS, QUICK, Problem, validation_sizes
 from benchmarks.quality_replay import Task, replay
-from benchmarks.quality_speed import SHARE, Kept, Race, median_over
+from benchmarks.quality_speed import PRODUCT, STARTED, Kept, Race, Speeds
 from benchmarks.quality_tables import Table, ValidationSet
 from benchmarks.quality_training import fill
 from trainable.config import InputError
 
 LOST, BIAS, WORSE, OF_BEST_PEER, OF_BEST_PEER_STARTED = 0.003, 0.005, 0.03, 0.75, 0.5
-PRODUCT = "this system"
 STARTS_OF_EACH = 2
 """Configurations of each other problem's search that a search starts from."""
-STARTED = f"{PRODUCT}, started from other runs"
-Speeds = dict[str, dict[str, list[float]]]
-"""Method -> problem -> epochs of each repetition."""
 
 
 @dataclass(frozen=True)
@@ -88,13 +85,13 @@ def run(options: QualityOptions, cache: Path, console: Console) -> int:
     if options.quick:
         fill(QUICK, cache, Path(), 8, 2)
     tables = [Table(problem, cache, options.configurations) for problem in _problems(options)]
-    _print_tables(tables, console)
+    output.print_tables(tables, console)
     rows = pd.DataFrame([row for table in tables for row in judged_searches(table, options)])
-    _print_choices(rows, console)
+    output.print_choices(rows, console)
     speeds, missing = raced(tables, options, cache)
-    _print_speeds(speeds, options, console)
+    output.print_speeds(speeds, options.max_epochs, console)
     if options.peers:
-        console.print(f"peers not installed: {', '.join(missing) or 'none'}\n")
+        output.print_missing(missing, console)
     code = report.verdict(targets(rows, speeds, judge=not options.quick), console)
     console.print(f"{(time.perf_counter() - started) / 60:.1f} minutes in all")
     return code
@@ -106,11 +103,6 @@ def _problems(options: QualityOptions) -> list[Problem]:
 
 def _repetitions(options: QualityOptions) -> int:
     return 2 if options.quick else options.repetitions
-
-
-def validation_sizes(problem: Problem) -> dict[str, int]:
-    """Version of the problem -> identities of its validation sets."""
-    return {"": problem.val_identities, ", small": min(SMALL_IDENTITIES, problem.val_identities)}
 
 
 def judged_searches(table: Table, options: QualityOptions) -> list[dict[str, object]]:
@@ -212,68 +204,6 @@ def over_best_peer(speeds: Speeds, method: str) -> float:
             own, others = (np.mean([np.median(side) for side in sides]) for sides in zip(*pairs, strict=True))
             ratios.append(float(own / others))
     return max(ratios, default=np.nan)
-
-
-def _print_tables(tables: list[Table], console: Console) -> None:
-    """What was replayed, and how hard it is."""
-    shown = []
-    for table in tables:
-        count, goal = len(table.configurations), SHARE * table.best_known_auc
-        final = [table.pool_auc[at] for at in table.last_epochs() if table.sick(at) is None]
-        default = np.mean([table.pool_auc[at] for at in table.last_epochs() if at.configuration == 0])
-        reach = np.mean([value >= goal for value in final])
-        identities = " or ".join(map(str, validation_sizes(table.problem).values()))
-        size = f"{count} × {table.seeds} × {table.problem.epochs} epochs"
-        worth = f"{table.best_known_auc:.4f}", f"{default:.4f}", f"{100 * reach:.1f} %"
-        shown.append((table.problem.name, size, len(table.labels), identities, *worth))
-    columns: tuple[str, ...] = ("problem", "configurations × seeds", "pool pairs", "validation identities", "best known AUC")
-    columns += ("default's", "reach 99 %")
-    console.print(report.table(columns, shown))
-    console.print()
-
-
-def _print_choices(rows: pd.DataFrame, console: Console) -> None:
-    """What the winners are worth, by rule: over all problems, then the product's own on each."""
-    names = ("lost", "over_accuracy", "over_auc", "worse", "better", "gain", "average")
-    columns: tuple[str, ...] = ("choice", "searches", "unseen acc.", "unseen AUC", "lost", "over acc.", "over AUC")
-    columns += ("worse", "better", "gain", "average's over")
-
-    def line(name: str, part: pd.DataFrame) -> tuple[str, ...]:
-        by_problem = part.groupby("problem")[["accuracy", "auc", *names]].mean().mean()
-        both = map(figures.mean_and_margin, (part.lost, part.over_accuracy))
-        lost, over = (f"{mean:+.4f} ± {margin:.4f}" for mean, margin in both)
-        return (
-            *(name, str(len(part)), f"{by_problem.accuracy:.4f}", f"{by_problem.auc:.4f}", lost, over),
-            *(f"{by_problem.over_auc:+.4f}", f"{100 * by_problem.worse:.0f} %", f"{100 * by_problem.better:.0f} %"),
-            *(f"{by_problem.gain:+.4f}", f"{by_problem.average:+.4f}"),
-        )
-
-    rules = [figures.SYSTEM, *figures.RULES, figures.BEST]
-    shown = [line(rule, rows[rows.rule == rule]) for rule in rules]
-    console.print(report.table(columns, shown))
-    for rule in (figures.SYSTEM, "AUC at the last epoch"):
-        own = rows[rows.rule == rule]
-        console.print(f"\n{rule}, by problem")
-        console.print(report.table(columns, [line(str(name), part) for name, part in own.groupby("problem")]))
-    console.print(
-        "lost: unseen accuracy less than that of the truly best tried. over: promised less unseen, less what the validation "
-        "pairs are easier by.\nworse, better, gain: than the default with a solved threshold, on unseen pairs. average's over: "
-        f"of completed trials, which nobody has\nchosen. Validation pairs were easier by {rows.easier.mean():+.4f} on average."
-    )
-    console.print()
-
-
-def _print_speeds(speeds: Speeds, options: QualityOptions, console: Console) -> None:
-    """Median epochs by method and problem."""
-    problems = list(next(iter(speeds.values())))
-    shown = []
-    for name, found in sorted(speeds.items(), key=lambda item: median_over(item[1])):
-        medians = [f"{np.median(found[p]):.0f}" for p in problems]
-        unreached = np.mean([np.asarray(found[p]) >= options.max_epochs for p in problems])
-        count = "/".join(sorted({str(len(epochs)) for epochs in found.values()}))
-        shown.append((name, count, *medians, f"{median_over(found):.1f}", f"{100 * unreached:.0f} %"))
-    console.print(f"epochs until {100 * SHARE:.0f} % of the best known AUC, medians; at most {options.max_epochs}")
-    console.print(report.table(("method", "searches", *problems, "mean", "not reached"), shown))
 
 
 def main(arguments: list[str] | None = None) -> int:

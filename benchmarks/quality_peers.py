@@ -165,7 +165,7 @@ REQUIREMENTS = {
     "mobster": "syne-tune[gpsearchers]==0.13.0",  # the last releases are without it
     "neps": "neural-pipeline-search",
 }
-"""What to install in the environment of each folder: together they do not install, as they want different versions of BoTorch."""
+"""What to install in the environment of each folder; in one they want different versions of BoTorch."""
 
 SLOW = ("Optuna GP", "Ax", "Syne Tune MOBSTER", "NePS PriorBand")
 """Their models take seconds a trial."""

@@ -104,6 +104,8 @@ class System:
         decision = TrialScheduler.STOP
         if not done:
             decision = self._scheduler.on_trial_result(None, trial, result)  # type: ignore[arg-type]
+        if decision not in (TrialScheduler.CONTINUE, TrialScheduler.STOP):
+            raise NotImplementedError(f"the replay knows no scheduler that says {decision}: none pauses here")
         self._recorder.epoch(record, result)
         if decision != TrialScheduler.STOP:
             self._searcher.on_trial_result(trial_id, result)

@@ -134,6 +134,9 @@ class ValidationSet:
         chosen = order[: int(np.searchsorted(np.cumsum(sizes[order].to_numpy()), identities)) + 1]
         self.rows = np.flatnonzero(np.isin(table.cells, chosen))
         self.unseen = np.flatnonzero(~np.isin(table.cells, chosen))
+        left = order[len(chosen) :]
+        self.halves = [np.flatnonzero(np.isin(table.cells, cells)) for cells in (left[::2], left[1::2])]
+        """The unseen pairs in two halves that share no identity."""
         self.labels = table.labels[self.rows]
         self.front_identity, self.angle_identity = table.front_identity[self.rows], table.angle_identity[self.rows]
         self.auc = functools.cache(self._auc)
@@ -170,6 +173,11 @@ class ValidationSet:
         if not np.isfinite(scores).all():
             return math.nan
         return verification.cross_fitted(scores, self.labels, self.front_identity, self.angle_identity).accuracy
+
+    def accuracy_on_half(self, at: Epoch, half: int) -> float:
+        """Of unseen pairs, at the threshold that was solved on the validation pairs."""
+        rows = self.halves[half]
+        return verification.accuracy_at(self._table.scores(at)[rows], self._table.labels[rows], self.threshold(at))
 
     def _threshold(self, at: Epoch) -> float:
         return verification.best_threshold(self.scores(at), self.labels).value

@@ -159,6 +159,14 @@ def test_validation_and_unseen_pairs_share_no_identity(table):
         assert not seen & unseen and len(seen) == 40
 
 
+def test_the_halves_of_the_unseen_pairs_share_no_identity(table):
+    """And are all of them."""
+    found = ValidationSet(table, 40, 1)
+    assert sorted(np.concatenate(found.halves)) == sorted(found.unseen)
+    first, second = ({*table.front_identity[rows], *table.angle_identity[rows]} for rows in found.halves)
+    assert len(first) == len(second) == 20 and not first & second
+
+
 def test_what_is_said_of_an_epoch_is_what_verification_says(table):
     """The threshold is solved on validation pairs; unseen accuracy is at that one."""
     found, at = ValidationSet(table, 40, 0), Epoch(0, 0, table.last_epoch(0, 0))
@@ -302,6 +310,7 @@ def test_figures_are_what_they_say(table):
     at, default = trial.at(1), search.trials["0"].at()
     assert best.lost == 0 and (rows.drop(figures.SYSTEM).lost >= 0).all()
     assert own.accuracy == validation.unseen_accuracy(at) and own.lost == best.accuracy - own.accuracy
+    assert (rows.lost_at_least <= rows.lost + 1e-12).all()
     assert own.over_accuracy == pytest.approx(0.9 - own.accuracy - validation.easier[0])
     assert own.over_auc == pytest.approx(0.8 - validation.unseen_auc(at) - validation.easier[1])
     assert own.worse == (own.accuracy < validation.unseen_accuracy(default))

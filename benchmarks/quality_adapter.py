@@ -19,10 +19,11 @@ from ray.tune.search import Searcher
 from benchmarks.quality_replay import DONE, WAIT, Asked, Measured, Task
 from search_spaces import load
 from trainable.config import TrialConfig, sign
-from tuner.search import make_scheduler
-from tuner.study import StudySearch, make_sampler
-from tuner.suggested import Suggested
-from tuner.trial_record import COMPLETED, PRUNED, RUNNING, SICK, TrialRecord, best_of
+from tuner.inputs.bound_space import BoundSpace
+from tuner.results.trial_record import COMPLETED, PRUNED, RUNNING, SICK, TrialRecord, best_of
+from tuner.search.samplers import make_sampler
+from tuner.search.scheduler import make_scheduler
+from tuner.search.searcher import StudySearch
 
 CAN_START_FROM = False
 """Whether a search can be given other runs' best configurations to begin with."""
@@ -157,9 +158,9 @@ class _Recorder:
             record.best_epoch = result["epoch"]
 
 
-def _suggested(blocks: int, epochs: int) -> Suggested:
+def _suggested(blocks: int, epochs: int) -> BoundSpace:
     """The space of the problem; of the head alone nothing else is trained."""
     space = load(str(_SPACE))
     searched = ("learning_rate", "temperature", *(("trainable_blocks", "backbone_lr_ratio") if blocks else ()))
     fixed = TrialConfig(epochs=epochs, trainable_blocks=None if blocks else 0)
-    return Suggested(space, fixed, blocks, searched, space.probe(blocks).distributions)
+    return BoundSpace(space, fixed, blocks, searched, space.probe(blocks).distributions)

@@ -26,7 +26,13 @@ def print_tables(tables: list[Table], console: Console) -> None:
         size = f"{count} × {table.seeds} × {table.problem.epochs} epochs"
         worth = f"{table.best_known_auc:.4f}", f"{default:.4f}", f"{100 * reach:.1f} %"
         shown.append((table.problem.name, size, len(table.labels), identities, *worth))
-    columns: tuple[str, ...] = ("problem", "configurations × seeds", "pool pairs", "validation identities", "best known AUC")
+    columns: tuple[str, ...] = (
+        "problem",
+        "configurations × seeds",
+        "pool pairs",
+        "validation identities",
+        "best known AUC",
+    )
     columns += ("default's", "reach 99 %")
     console.print(report.table(columns, shown))
     console.print()
@@ -35,7 +41,16 @@ def print_tables(tables: list[Table], console: Console) -> None:
 def print_choices(rows: pd.DataFrame, console: Console) -> None:
     """What the winners are worth, by rule: over all problems, then the product's own on each."""
     names = ("lost", "lost_at_least", "over_accuracy", "over_auc", "worse", "better", "gain", "average")
-    columns: tuple[str, ...] = ("choice", "searches", "unseen acc.", "unseen AUC", "lost", "at least", "over acc.", "over AUC")
+    columns: tuple[str, ...] = (
+        "choice",
+        "searches",
+        "unseen acc.",
+        "unseen AUC",
+        "lost",
+        "at least",
+        "over acc.",
+        "over AUC",
+    )
     columns += ("worse", "better", "gain", "average's over")
 
     def line(name: str, part: pd.DataFrame) -> tuple[str, ...]:

@@ -16,10 +16,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from trainable.backbones import Backbone, BackboneSpec, create_backbone
-from trainable.config import InputError
-from trainable.pairs import PairData, PairTable, read_pairs
-from trainable.pixels import decode
+from trainable.data.images import decode
+from trainable.data.pairs import PairData, PairTable
+from trainable.data.read_pairs import read_pairs
+from trainable.errors import InputError
+from trainable.model.backbones import Backbone, BackboneSpec, create_backbone
 
 _VERSION = 1
 """Raised when the same problem would be made of other pairs or trained otherwise, so that no old table serves it."""
@@ -147,7 +148,7 @@ def _rows(problem: Problem, images: _Images) -> Iterator[dict[str, str | int]]:
 
 def _turntable(problem: Problem, cache: Path, shared: Path) -> _Images:
     """Couples of near-twins, ten to a cell; about one negative pair in seven shows the near-twin, as in the embedded set."""
-    from trainable.turntable import TurntableSpec, ensure
+    from trainable.data.turntable import TurntableSpec, ensure
 
     train, pool = _TURNTABLE[problem.source]
     spec = TurntableSpec(train, pool, 4, image_size_px=problem.image_size_px)
@@ -203,7 +204,7 @@ def _files_by_identity(rows: pd.DataFrame, side: str) -> dict[str, list[str]]:
 
 def _alike(problem: Problem, front: dict[str, list[str]], shared: Path) -> list[list[str]]:
     """Couples by the cosine of the backbone's centred features of their first front views, the most similar first."""
-    from trainable.features import extract
+    from trainable.model.features import extract
 
     names = sorted(front)
     files = tuple(Path(front[name][0]) for name in names)

@@ -52,7 +52,9 @@ class Race:
 
         return self.run(begin, repetition)
 
-    def best_of_a_search(self, settings: SystemSettings, trials: int, repetition: int, count: int) -> list[dict[str, Any]]:
+    def best_of_a_search(
+        self, settings: SystemSettings, trials: int, repetition: int, count: int
+    ) -> list[dict[str, Any]]:
         """The best configurations, by AUC at the last epoch, of a search of so many trials by the product."""
         validation = self.validations[repetition]
         system = System(settings, Task.of(self.table, repetition), trials, self.workers)

@@ -16,8 +16,8 @@ from scipy.stats import rankdata
 
 from benchmarks.quality_problems import Problem
 from benchmarks.quality_training import LEARNING_RATE, RATIO, TEMPERATURE
-from trainable import verification
-from trainable.config import InputError
+from trainable.errors import InputError
+from trainable.metrics import thresholds
 
 _PARAMETERS = ("learning_rate", "temperature", "trainable_blocks", "backbone_lr_ratio")
 
@@ -42,7 +42,9 @@ class Table:
         folder = problem.folder(cache)
         rows = _rows(folder, problem)
         self.seeds = int(rows.seed.max()) + 1
-        complete = rows.groupby("configuration").seed.nunique().reindex(range(rows.configuration.max() + 1), fill_value=0)
+        complete = (
+            rows.groupby("configuration").seed.nunique().reindex(range(rows.configuration.max() + 1), fill_value=0)
+        )
         usable = int((complete == self.seeds).cumprod().sum())
         rows = rows[rows.configuration < (usable if limit is None else min(usable, limit + 1))]
         first = rows.drop_duplicates("configuration").sort_values("configuration")
@@ -121,7 +123,7 @@ class Table:
         """The last epochs that are best on the whole pool, 32 at most, and the thresholds that are best for them there."""
         ranked = sorted(self.last_epochs(), key=lambda at: (math.isnan(self.pool_auc[at]), -self.pool_auc[at]))
         chosen = ranked[: min(32, max(1, len(ranked) // 4))]
-        return [(at, verification.best_threshold(self.scores(at), self.labels).value) for at in chosen]
+        return [(at, thresholds.best_threshold(self.scores(at), self.labels).value) for at in chosen]
 
 
 class ValidationSet:
@@ -159,7 +161,7 @@ class ValidationSet:
         gaps = []
         for at, threshold in self._table.good_models:
             scores, labels = self._table.scores(at), self._table.labels
-            seen, unseen = (verification.accuracy_at(scores[r], labels[r], threshold) for r in (self.rows, self.unseen))
+            seen, unseen = (thresholds.accuracy_at(scores[r], labels[r], threshold) for r in (self.rows, self.unseen))
             gaps.append((seen - unseen, self.auc(at) - self.unseen_auc(at)))
         accuracy, area = np.mean(gaps, axis=0)
         return float(accuracy), float(area)
@@ -172,15 +174,15 @@ class ValidationSet:
         scores = self.scores(at)
         if not np.isfinite(scores).all():
             return math.nan
-        return verification.cross_fitted(scores, self.labels, self.front_identity, self.angle_identity).accuracy
+        return thresholds.cross_fitted(scores, self.labels, self.front_identity, self.angle_identity).accuracy
 
     def accuracy_on_half(self, at: Epoch, half: int) -> float:
         """Of unseen pairs, at the threshold that was solved on the validation pairs."""
         rows = self.halves[half]
-        return verification.accuracy_at(self._table.scores(at)[rows], self._table.labels[rows], self.threshold(at))
+        return thresholds.accuracy_at(self._table.scores(at)[rows], self._table.labels[rows], self.threshold(at))
 
     def _threshold(self, at: Epoch) -> float:
-        return verification.best_threshold(self.scores(at), self.labels).value
+        return thresholds.best_threshold(self.scores(at), self.labels).value
 
     def _unseen_auc(self, at: Epoch) -> float:
         return auc(self._table.scores(at)[self.unseen], self._table.labels[self.unseen])
@@ -188,7 +190,7 @@ class ValidationSet:
     def _unseen_accuracy(self, at: Epoch) -> float:
         """At the threshold that was solved on the validation pairs."""
         scores, labels = self._table.scores(at)[self.unseen], self._table.labels[self.unseen]
-        return verification.accuracy_at(scores, labels, self.threshold(at))
+        return thresholds.accuracy_at(scores, labels, self.threshold(at))
 
 
 def auc(scores: np.ndarray, labels: np.ndarray) -> float:

@@ -22,10 +22,11 @@ import pyarrow.parquet as pq
 from scipy.stats import qmc
 
 from benchmarks.quality_problems import PROBLEMS, Problem, load
-from trainable import features
-from trainable.computing import prepare_process
-from trainable.config import InputError, Settings, TrialConfig
-from trainable.training import Training
+from trainable.config import Settings, TrialConfig
+from trainable.errors import InputError
+from trainable.model import features
+from trainable.process import prepare_process
+from trainable.training.loop import Training
 
 LEARNING_RATE, TEMPERATURE, RATIO = (1e-5, 1e-1), (0.01, 1.0), (1e-3, 1.0)
 """The joint space's ranges, all by their logarithms."""
@@ -104,9 +105,7 @@ class Trainer:
         if path.is_file():
             return
         config = TrialConfig(**values, epochs=self.problem.epochs, seed=10_000 * seed + configuration)
-        rows = [
-            {"configuration": configuration, "seed": seed, **values, **epoch} for epoch in self._epochs(config)
-        ]
+        rows = [{"configuration": configuration, "seed": seed, **values, **epoch} for epoch in self._epochs(config)]
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_suffix(f".{os.getpid()}")
         pq.write_table(pa.Table.from_pylist(rows), draft)
@@ -153,7 +152,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The command; exit code 2 for bad input."""
     import tyro
 
-    from tuner.data_source import cache_folder
+    from tuner.inputs.dataset import cache_folder
 
     options = tyro.cli(TrainingOptions, args=arguments, description=__doc__)
     try:

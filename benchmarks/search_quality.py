@@ -29,7 +29,7 @@ from benchmarks.quality_replay import Task, replay
 from benchmarks.quality_speed import PRODUCT, STARTED, Kept, Race, Speeds
 from benchmarks.quality_tables import Table, ValidationSet
 from benchmarks.quality_training import fill
-from trainable.config import InputError
+from trainable.errors import InputError
 
 LOST, BIAS, WORSE, OF_BEST_PEER, OF_BEST_PEER_STARTED = 0.003, 0.005, 0.03, 0.75, 0.5
 STARTS_OF_EACH = 2
@@ -141,9 +141,7 @@ def _race_on(table: Table, options: QualityOptions) -> Race:
     return Race(table, sets, options.workers, options.max_epochs)
 
 
-def _run(
-    race: Race, races: list[Race], options: QualityOptions, peers: list[Peer], cache: Path, found: Speeds
-) -> None:
+def _run(race: Race, races: list[Race], options: QualityOptions, peers: list[Peer], cache: Path, found: Speeds) -> None:
     """Every method on one problem."""
     problem, repetitions = race.table.problem, _repetitions(options)
     kept = Kept(race, problem.folder(cache))
@@ -187,9 +185,19 @@ def targets(rows: pd.DataFrame, speeds: Speeds, judge: bool) -> list[report.Targ
         target("lost against the truly best of those tried, unseen accuracy", means("lost"), LOST),
         target("promised less unseen accuracy, mean, either way", abs(means("over_accuracy")), BIAS),
         target("promised less unseen AUC, mean, either way", abs(means("over_auc")), BIAS),
-        target("share of searches whose winner is worse than the default with a solved threshold", means("worse"), WORSE),
-        target("epochs until 99 % of the best known AUC, over the best peer's", over_best_peer(speeds, PRODUCT), OF_BEST_PEER),
-        target(f"the same, started from other problems' runs{cannot}", over_best_peer(speeds, STARTED), OF_BEST_PEER_STARTED),
+        target(
+            "share of searches whose winner is worse than the default with a solved threshold", means("worse"), WORSE
+        ),
+        target(
+            "epochs until 99 % of the best known AUC, over the best peer's",
+            over_best_peer(speeds, PRODUCT),
+            OF_BEST_PEER,
+        ),
+        target(
+            f"the same, started from other problems' runs{cannot}",
+            over_best_peer(speeds, STARTED),
+            OF_BEST_PEER_STARTED,
+        ),
     ]
 
 
@@ -210,7 +218,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The command; exit code 1 below target, 2 for bad input."""
     import tyro
 
-    from tuner.data_source import cache_folder
+    from tuner.inputs.dataset import cache_folder
 
     options = tyro.cli(QualityOptions, args=arguments, description=__doc__)
     try:

@@ -23,8 +23,8 @@ from benchmarks.quality_replay import DONE, WAIT, Asked, epochs_until, replay
 from benchmarks.quality_speed import Kept, Race
 from benchmarks.quality_tables import Epoch, Table, ValidationSet, auc
 from benchmarks.quality_training import Trainer, configurations, fill, rounds, trial_file
-from trainable import verification
-from trainable.config import InputError
+from trainable.errors import InputError
+from trainable.metrics import thresholds, verification
 
 CONFIGURATIONS, SEEDS = 8, 2
 
@@ -171,9 +171,9 @@ def test_what_is_said_of_an_epoch_is_what_verification_says(table):
     """The threshold is solved on validation pairs; unseen accuracy is at that one."""
     found, at = ValidationSet(table, 40, 0), Epoch(0, 0, table.last_epoch(0, 0))
     scores, labels = table.scores(at), table.labels
-    threshold = verification.best_threshold(scores[found.rows], labels[found.rows]).value
+    threshold = thresholds.best_threshold(scores[found.rows], labels[found.rows]).value
     assert found.threshold(at) == threshold
-    assert found.unseen_accuracy(at) == verification.accuracy_at(scores[found.unseen], labels[found.unseen], threshold)
+    assert found.unseen_accuracy(at) == thresholds.accuracy_at(scores[found.unseen], labels[found.unseen], threshold)
     assert found.auc(at) == pytest.approx(verification.verify(scores[found.rows], labels[found.rows]).auc)
 
 
@@ -205,7 +205,9 @@ def test_one_worker_trains_one_trial_after_the_other(table):
 
 def test_two_workers_train_side_by_side(table):
     """Their epochs alternate, and a free worker gets the next trial at once."""
-    healthy = [c for c in range(CONFIGURATIONS + 1) if all(table.last_epoch(c, s) == QUICK.epochs for s in range(SEEDS))]
+    healthy = [
+        c for c in range(CONFIGURATIONS + 1) if all(table.last_epoch(c, s) == QUICK.epochs for s in range(SEEDS))
+    ]
     first, second, third = healthy[:3]
     method = Listed(table, [first, second, third], {str(first): 1})
     search = replay(method, table, ValidationSet(table, 40, 0), 0, workers=2)

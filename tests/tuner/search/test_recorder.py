@@ -153,7 +153,7 @@ def test_a_row_says_where_its_threshold_is_from(tmp_path, body, source, threshol
 
 
 def test_who_watches_is_told_of_every_change(run):
-    """Suggested, started, each epoch, the end: with the state that the trial has then."""
+    """BoundSpace, started, each epoch, the end: with the state that the trial has then."""
     run.run(run.start(), 0.5, 0.6, stop=True)
     assert run.changes == [(0, "waiting"), (0, "running"), (0, "running"), (0, "running"), (0, PRUNED)]
 

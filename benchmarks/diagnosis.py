@@ -7,6 +7,9 @@ the first of what its last diagnosed epoch has, causes before what they bring ab
 
 Healthy trials (benchmarks/healthy_trials.py) must be left alone, and show by their validation AUC that they were healthy.
 
+Logs of strangers (benchmarks/log_grammar.py, log_files.py): kinds of loss, scales, faults, noise, lengths and orders drawn
+from a grammar, written as people's tools write them; half are healthy. They are drawn anew each time: --seed repeats them.
+
 Cost: the processor's seconds of an epoch that its diagnoses take, on one thread, median over epochs.
 """
 
@@ -14,6 +17,7 @@ from __future__ import annotations
 
 import math
 import os
+import secrets
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -23,12 +27,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import report
+from benchmarks import diagnosed_logs, report
 from benchmarks.diagnosed_trials import Seen, block_counts, cost_of_diagnoses, one_thread, with_fault, without_fault
 from benchmarks.faults import FAULTS
 from benchmarks.healthy_trials import DECENT_AUC, SENSIBLE, Healthy, drawn
 from tuner.cli.parsing import parse
 from tuner.cli.process import exit_code
+from tuner.cli.run_options import check_choice
 
 BACKBONES = ("test_byobnet", "test_efficientnet")
 SEEDS, EACH = 3, 2
@@ -43,7 +48,13 @@ class Options:
     processes: int = os.cpu_count() or 1
     """Trials at a time, each on one core."""
     quick: bool = False
-    """A smoke run: some of the faults, and one healthy trial of each space."""
+    """A smoke run: some of the faults, one healthy trial of each space, and fewer logs."""
+    only: str = "all"
+    """Which part to run: trials, logs, or all."""
+    logs: int | None = None
+    """How many logs; none: as many as the targets are meant for."""
+    seed: int | None = None
+    """Seed of the logs; none: another one each time, which is printed."""
 
 
 @exit_code
@@ -51,11 +62,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; 1 if a target is missed, 2 for a mistake in the input."""
     console = report.console()
     options = parse(Options, arguments, prog="python -m benchmarks.diagnosis")
+    check_choice("--only", options.only, ("all", "trials", "logs"))
+    report.heading("Diagnoses", console)
+    targets = [] if options.only == "logs" else _trials(options, console)
+    if options.only != "trials":
+        targets += _logs(options, console)
+    return report.verdict(targets, console)
+
+
+def _logs(options: Options, console: Console) -> list[report.Target]:
+    seed = secrets.randbits(32) if options.seed is None else options.seed
+    count = options.logs or (diagnosed_logs.QUICK_LOGS if options.quick else diagnosed_logs.LOGS)
+    console.print(f"\nlogs: {count} from the grammar, --seed {seed}")
+    return diagnosed_logs.judge(list(diagnosed_logs.diagnosed(count, seed)), console)
+
+
+def _trials(options: Options, console: Console) -> list[report.Target]:
     from tuner.cli.run_options import DataOptions
     from tuner.inputs.dataset import data_path  # here: --help need not wait for it
 
     source = data_path(DataOptions(), console)
-    report.heading("Diagnoses", console)
     names = [fault.name for fault in FAULTS if not options.quick or fault.name in _QUICK_FAULTS]
     backbones = block_counts(BACKBONES[: 1 if options.quick else None])
     trials = drawn(backbones, *((1, 1) if options.quick else (SEEDS, EACH)))
@@ -65,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         well = [pool.submit(without_fault, trial, source) for trial in trials]
         targets += found(names, [future.result() for future in done], console)
         targets += healthy(trials, [future.result() for future in well], console)
-    return report.verdict(targets, console)
+    return targets
 
 
 def _cost(source: Path, console: Console) -> list[report.Target]:

@@ -79,6 +79,7 @@ def _trials(space: str, size: int, epochs: int, random: np.random.Generator) -> 
         "batch_size": np.full(size, 32),
         "epochs": ran,
         "best_epoch": ran,
+        "ranked_epoch": ran,
         "seed": random.integers(0, 2**31, size),
         "train_s": seconds,
         "wait_s": random.uniform(0, 5, size),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,24 +16,20 @@ import torch
 from ray import tune
 from ray.util.metrics import Gauge
 
-from trainable.config import Settings, TrialConfig
+from trainable.config import MEASURED, Losses, Settings, TrialConfig
 from trainable.data.pairs import PairData
 from trainable.model.backbones import Backbone
 from trainable.process import prepare_process
 from trainable.training.checkpoint import STATE_FILE, load_state
 from trainable.training.inputs import Inputs
 from trainable.training.loop import Training, test_scores
+from trainable.training.ranked_epoch import weights_at
 
 REPORT_S = 1.0
 """A report costs about as much as a short epoch: epochs are reported together until so many seconds have passed."""
 
-_GAUGES = {
-    "val_accuracy": "Validation accuracy of a trial, at its threshold",
-    "val_auc": "Validation ROC-AUC of a trial",
-    "contrastive_loss": "Contrastive loss of a trial, mean over the epoch",
-    "consistency_loss": "Consistency loss of a trial, mean over the epoch",
-    "total_loss": "Sum that the trial minimises, mean over the epoch",
-}
+_GAUGES = ("val_accuracy", "val_auc", *Losses.names())
+"""What the Ray dashboard shows of a running trial."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -42,7 +39,7 @@ class Carried:
     earlier: Sequence[dict[str, Any]] = ()
     """The numbers of the epochs that were not reported by themselves."""
     arrays: dict[str, np.ndarray] | None = None
-    """`scores` and `correct` (n_val,) of the best epoch, where they are news."""
+    """`scores` and `correct` (n_val,) of the epoch that the trial is ranked by, where they are news."""
     epoch_scores: Mapping[int, np.ndarray] = field(default_factory=dict)
     """(n_val,) validation scores by epoch, where they are kept."""
     history: Sequence[dict[str, Any]] = ()
@@ -72,7 +69,8 @@ class PairTrial(tune.Trainable):
         prepare_process(settings.threads)
         self._inputs = Inputs(torch.device(settings.device), data)
         self._gauges = {
-            name: Gauge(f"tuner_{name}", description=text, tag_keys=("run", "trial")) for name, text in _GAUGES.items()
+            name: Gauge(f"tuner_{name}", description=_ascii(MEASURED[name].meaning), tag_keys=("run", "trial"))
+            for name in _GAUGES
         }
         self._begin(config)
 
@@ -97,12 +95,13 @@ class PairTrial(tune.Trainable):
         ):
             reports.append(training.epoch())
         report = reports[-1]
-        tags = {"run": self._run, "trial": self._title}
+        tags, numbers = {"run": self._run, "trial": self._title}, report.numbers()
         for name, gauge in self._gauges.items():
-            gauge.set(getattr(report, name), tags=tags)
-        return report.numbers() | {
+            gauge.set(numbers[name], tags=tags)
+        return numbers | {
             "carried": self._carried(reports[0].epoch, [earlier.numbers() for earlier in reports[:-1]]),
-            "best_epoch": training.best_epoch,
+            "best_epoch": training.ranked.best_epoch,
+            "ranked_epoch": training.ranked.epoch,
             "node": node_name(),
             "done": training.finished,
             "finished": training.finished,
@@ -120,11 +119,11 @@ class PairTrial(tune.Trainable):
         )
 
     def _arrays(self, first: int) -> dict[str, np.ndarray] | None:
-        """The best epoch's scores where they are news to the driver: of one from `first` on."""
-        training = self._training
-        if training.best_scores is None or training.best_epoch < first:
+        """The scores of the epoch that the trial is ranked by, where they are news to the driver: of one from `first` on."""
+        ranked = self._training.ranked
+        if ranked.scores is None or ranked.correct is None or ranked.epoch < first:
             return None
-        return {"scores": training.best_scores.numpy(), "correct": training.best_correct.numpy()}
+        return {"scores": ranked.scores.numpy(), "correct": ranked.correct.numpy()}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         torch.save(self._training.state(), Path(checkpoint_dir) / STATE_FILE)
@@ -140,6 +139,11 @@ class PairTrial(tune.Trainable):
 def scores_by_epoch(score_history: list[torch.Tensor]) -> dict[int, np.ndarray]:
     """(n_val,) validation scores by epoch, as `Training` keeps them; empty where the threshold is not searched."""
     return {epoch: scores.numpy() for epoch, scores in enumerate(score_history, start=1)}
+
+
+def _ascii(text: str) -> str:
+    """The text in the only letters that Ray's gauges take: a squared sign becomes a 2."""
+    return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
 
 
 def node_name() -> str:
@@ -161,11 +165,11 @@ def score_test_pairs(
     state: dict[str, Any] | None,
     epoch: int,
 ) -> np.ndarray:
-    """(n_test,) cosines of the test pairs, from the weights of the trial's best epoch.
+    """(n_test,) cosines of the test pairs, from the weights after this epoch.
 
     state: of a training that the trial shares, with the weights of one epoch, or None; those of any other epoch are
     trained again.
     """
     prepare_process(settings.threads)
-    weights = state["best_encoder"] if state and state["best_epoch"] == epoch else epoch
-    return test_scores(TrialConfig.of(values), backbone, data, settings, weights)
+    weights = weights_at(state, epoch)
+    return test_scores(TrialConfig.of(values), backbone, data, settings, epoch if weights is None else weights)

@@ -138,7 +138,7 @@ def test_the_interruptions_leave_no_trace_in_the_numbers(story: Story, pairs: Pa
         known = epochs[epochs.trial == row.trial]
         assert [report.contrastive_loss for report in reports] == known.contrastive_loss.tolist()
         own = scores[scores.trial == row.trial].sort_values("pair")
-        np.testing.assert_array_equal(reports[row.best_epoch - 1].scores, own.score.to_numpy())
+        np.testing.assert_array_equal(reports[row.ranked_epoch - 1].scores, own.score.to_numpy())
 
 
 def test_the_sampler_remembers(story: Story) -> None:

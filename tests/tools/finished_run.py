@@ -98,10 +98,11 @@ def _train(
     while len(training.history) < epochs and not training.finished:
         training.epoch()
     record.epochs = {numbers["epoch"]: numbers for numbers in training.history}
-    record.best_epoch, record.node = training.best_epoch, "here"
+    record.best_epoch, record.ranked_epoch = training.ranked.best_epoch, training.ranked.epoch
+    record.node = "here"
     record.epoch_scores = scores_by_epoch(training.score_history)
-    if training.best_scores is not None:
-        record.best_arrays = {"scores": training.best_scores.numpy(), "correct": training.best_correct.numpy()}
+    if training.ranked.scores is not None:
+        record.best_arrays = {"scores": training.ranked.scores.numpy(), "correct": training.ranked.correct.numpy()}
     record.error = "RuntimeError: a cable came loose" if state == FAILED else None
     if epochs and state != FAILED:
         folder = Path(results.state_dir(run.root, RUN)) / "attempt-01" / f"trial_{number:04d}" / "checkpoint_000000"

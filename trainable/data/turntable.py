@@ -104,8 +104,13 @@ def ensure(cache: Path, spec: TurntableSpec | None = None) -> Path:
     return table
 
 
-def write(folder: Path, spec: TurntableSpec | None = None) -> Path:
-    """Renders all images and pairs of `spec` into `folder`; returns its pairs.csv, which is written last."""
+def write(folder: str | Path, spec: TurntableSpec | None = None) -> Path:
+    """Renders all images and pairs of `spec` into `folder`; returns its pairs.csv, which is written last.
+
+    >>> spec = TurntableSpec(train_identities=4, val_identities=4, test_identities=4, image_size_px=16)
+    >>> write("turntable", spec).name
+    'pairs.csv'
+    """
     spec, folder = spec or TurntableSpec(), Path(folder)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; the turntable needs a folder. Name another one.")

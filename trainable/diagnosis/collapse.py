@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from trainable.diagnosis.history import FAIL, WARN, Course, Diagnosis, diagnosis
+from trainable.diagnosis.history import FAIL, WARN, Diagnosis, TrialHistory, diagnosis
 
 
-def consistency_without_spread(course: Course) -> Diagnosis | None:
+def consistency_without_spread(course: TrialHistory) -> Diagnosis | None:
     """A consistency loss of 0 together with a constant embedding, or with a spread that nobody measured."""
     loss, spread = course.value("consistency_loss"), course.value("feature_std")
     if (
@@ -24,7 +24,7 @@ def consistency_without_spread(course: Course) -> Diagnosis | None:
     return diagnosis("consistency-without-spread", severity, f"consistency loss {loss:.2g}, {beside}")
 
 
-def total_collapse(course: Course) -> Diagnosis | None:
+def total_collapse(course: TrialHistory) -> Diagnosis | None:
     """Embeddings of different identities point the same way."""
     name = "negative_similarity" if course.value("mean_cosine") is None else "mean_cosine"
     severity = _crowded(course, name, lambda cosine: max(0.0, 1 - cosine), warn=0.25, fail=0.01)
@@ -34,7 +34,7 @@ def total_collapse(course: Course) -> Diagnosis | None:
     return diagnosis("total-collapse", severity, evidence)
 
 
-def low_feature_std(course: Course) -> Diagnosis | None:
+def low_feature_std(course: TrialHistory) -> Diagnosis | None:
     """The embeddings hardly vary from image to image."""
     severity = _crowded(course, "feature_std", lambda spread: spread, warn=0.5, fail=0.1)
     if severity is None:
@@ -42,7 +42,7 @@ def low_feature_std(course: Course) -> Diagnosis | None:
     return diagnosis("low-feature-std", severity, f"spread {course.value('feature_std'):.3f}, 1 when even")
 
 
-def low_uniformity(course: Course) -> Diagnosis | None:
+def low_uniformity(course: TrialHistory) -> Diagnosis | None:
     """The embeddings crowd in a part of the sphere."""
     severity = _crowded(course, "uniformity", lambda value: max(0.0, -value), warn=1, fail=0.1)
     if severity is None:
@@ -50,7 +50,9 @@ def low_uniformity(course: Course) -> Diagnosis | None:
     return diagnosis("low-uniformity", severity, f"uniformity {course.value('uniformity'):.3f}, about -3.9 when even")
 
 
-def _crowded(course: Course, name: str, spread_of: Callable[[float], float], warn: float, fail: float) -> str | None:
+def _crowded(
+    course: TrialHistory, name: str, spread_of: Callable[[float], float], warn: float, fail: float
+) -> str | None:
     """The severity of a measure whose spread is below these levels; None: healthy.
 
     A cone is no sickness by itself: an encoder may begin in one, and at a low temperature small angles are enough. So
@@ -58,14 +60,14 @@ def _crowded(course: Course, name: str, spread_of: Callable[[float], float], war
     once, is only what does not separate at all.
     """
     severity = _crowded_now(course, name, spread_of, warn, fail)
-    earlier = Course(course.epochs[:-1], course.config)
+    earlier = TrialHistory(course.epochs[:-1], course.config)
     if severity == WARN and not (earlier.epochs and _crowded_now(earlier, name, spread_of, warn, fail)):
         return None
     return severity
 
 
 def _crowded_now(
-    course: Course, name: str, spread_of: Callable[[float], float], warn: float, fail: float
+    course: TrialHistory, name: str, spread_of: Callable[[float], float], warn: float, fail: float
 ) -> str | None:
     spread = [spread_of(value) for value in course.last(name, 2) or course.last(name, 1)]
     if not course.warm_epochs or not spread or spread[-1] >= warn:
@@ -79,19 +81,19 @@ def _crowded_now(
     return FAIL if spread[-1] < fail and at_chance and (auc is None or auc < 0.65) else WARN
 
 
-def learns(course: Course) -> bool:
+def learns(course: TrialHistory) -> bool:
     """The loss is well below chance, and scores separate: whatever else the embeddings look like."""
     auc, of_chance = course.value("val_auc"), _of_chance(course)
     return auc is not None and auc >= 0.65 and of_chance is not None and of_chance < 0.75
 
 
-def _of_chance(course: Course) -> float | None:
+def _of_chance(course: TrialHistory) -> float | None:
     """The contrastive loss over what equal scores would have."""
     loss, chance = course.value("contrastive_loss"), course.value("chance_loss")
     return loss / chance if loss is not None and loss >= 0 and chance else None  # below 0 it is no InfoNCE
 
 
-def dimensional_collapse(course: Course) -> Diagnosis | None:
+def dimensional_collapse(course: TrialHistory) -> Diagnosis | None:
     """The embeddings use hardly more than one dimension, or a tenth of few, two epochs in a row. Raw, the rank sees a cone;
     centred, lost dimensions."""
     raws, centreds, limit = (*(course.last(n, 2) for n in ("rank_raw", "rank_centred")), course.value("rank_limit"))
@@ -101,7 +103,7 @@ def dimensional_collapse(course: Course) -> Diagnosis | None:
     return diagnosis("dimensional-collapse", WARN, f"RankMe {raws[-1]:.1f}, centred {centreds[-1]:.1f}, of {limit:.0f}")
 
 
-def precision_artefact(course: Course) -> Diagnosis | None:
+def precision_artefact(course: TrialHistory) -> Diagnosis | None:
     """Scores are equal, at 1 for instance, that in higher precision are not."""
     rounded, exact = course.value("scores_tied"), course.value("scores_tied_exact")
     if rounded is None or exact is None or rounded - exact <= 0.01:

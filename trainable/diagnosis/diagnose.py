@@ -1,6 +1,6 @@
 """Is the trial sick? Detectors over the numbers of its epochs: symptom, evidence, likely cause and remedy.
 
-Every check is a pure function of a `Course`, the numbers of a trial's epochs so far; it returns a Diagnosis or None, and
+Every check is a pure function of a `TrialHistory`, the numbers of a trial's epochs so far; it returns a Diagnosis or None, and
 None where a number that it needs is missing. A healthy trial gets none: the levels were set on trials that learn.
 """
 
@@ -18,7 +18,7 @@ from trainable.diagnosis.collapse import (
     precision_artefact,
     total_collapse,
 )
-from trainable.diagnosis.history import FAIL, Course, Diagnosis
+from trainable.diagnosis.history import FAIL, Diagnosis, TrialHistory
 from trainable.diagnosis.loss import (
     above_chance,
     diverging,
@@ -50,7 +50,7 @@ def diagnose(history: Sequence[Mapping[str, Any]], config: TrialConfig) -> list[
 
     history: the numbers of a trial's epochs, as `EpochReport.numbers()` gives them, the newest last.
     """
-    course = Course(history, config)
+    course = TrialHistory(history, config)
     found = [symptom for check in CHECKS if (symptom := check(course))]
     return sorted(found, key=lambda symptom: symptom.severity != FAIL)
 
@@ -67,7 +67,7 @@ def rediagnosed(numbers: Mapping[str, Any], config: TrialConfig) -> dict[str, An
     """
     if numbers.get("diagnoses") is None:
         return {}
-    name, found = "threshold-out-of-place", threshold_out_of_place(Course([numbers], config))
+    name, found = "threshold-out-of-place", threshold_out_of_place(TrialHistory([numbers], config))
     again = as_plain([found] if found else [])
     kept = [finding for finding in numbers.get("findings") or [] if finding["name"] != name]
     names = [other for other in numbers["diagnoses"] if other != name]

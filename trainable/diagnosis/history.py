@@ -1,4 +1,4 @@
-"""The course of a trial, epoch by epoch, as detectors read it, and the diagnosis that one of them makes."""
+"""The history of a trial, epoch by epoch, as detectors read it, and the diagnosis that one of them makes."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Diagnosis:
     name: str
     severity: str
     evidence: str
-    """The numbers that gave it away."""
+    """The numbers that show it."""
     cause: str
-    """What most likely brings it about."""
+    """What most likely causes it."""
     remedy: str
     """What to do."""
 
@@ -35,7 +35,7 @@ class Diagnosis:
 
 
 @dataclass(frozen=True)
-class Course:
+class TrialHistory:
     """A trial's epochs so far: the numbers of each, the newest last. Missing names and NaN count as unknown."""
 
     epochs: Sequence[Mapping[str, Any]]
@@ -54,6 +54,10 @@ class Course:
         """The numbers of the last `count` epochs, oldest first; empty if there are fewer, or one is unknown."""
         values = [number(epoch.get(name)) for epoch in self.epochs[-count:]]
         return values if len(values) == count and None not in values else []
+
+    def all(self, name: str) -> list[float]:
+        """Every known number of this name, oldest first."""
+        return [value for epoch in self.epochs if (value := number(epoch.get(name))) is not None]
 
     @cached_property
     def warm_epochs(self) -> int:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 
-from trainable.diagnosis.history import FAIL, WARN, Course, Diagnosis, diagnosis
+from trainable.diagnosis.history import FAIL, WARN, Diagnosis, TrialHistory, diagnosis
+from trainable.diagnosis.trends import worsened
 
 
-def not_finite(course: Course) -> Diagnosis | None:
+def not_finite(course: TrialHistory) -> Diagnosis | None:
     """A loss, a gradient or a score is NaN or infinite."""
     names = (
         "contrastive_loss",
@@ -24,7 +24,7 @@ def not_finite(course: Course) -> Diagnosis | None:
     return diagnosis("not-finite", FAIL, ", ".join(f"{name} {now[name]}" for name in bad)) if bad else None
 
 
-def negative_loss_value(course: Course) -> Diagnosis | None:
+def negative_loss_value(course: TrialHistory) -> Diagnosis | None:
     """InfoNCE is a cross-entropy, never below 0; minus the mean positive cosine over the temperature it is not at all."""
     loss, aligned = course.value("contrastive_loss"), 1 - (course.value("consistency_loss") or 0)
     if loss is None or loss >= 0:
@@ -38,7 +38,7 @@ def negative_loss_value(course: Course) -> Diagnosis | None:
     return diagnosis("negative-contrastive-loss", FAIL, evidence)
 
 
-def stuck_at_chance(course: Course) -> Diagnosis | None:
+def stuck_at_chance(course: TrialHistory) -> Diagnosis | None:
     """The contrastive loss is what equal scores would have; fatal when validation confirms it for two epochs."""
     loss, chance, auc = (course.value(name) for name in ("contrastive_loss", "chance_loss", "val_auc"))
     if not course.warm_epochs or loss is None or not chance or abs(loss - chance) > 0.01 * chance:
@@ -52,7 +52,7 @@ def stuck_at_chance(course: Course) -> Diagnosis | None:
     return diagnosis("stuck-at-chance", FAIL if hopeless else WARN, evidence)
 
 
-def temperature_too_high(course: Course) -> Diagnosis | None:
+def temperature_too_high(course: TrialHistory) -> Diagnosis | None:
     """Even a perfect embedding could not take the loss 5 % below chance."""
     chance, temperature = course.value("chance_loss"), course.config.temperature
     if not course.warm_epochs or not chance or (best := _best_loss(chance, temperature)) <= 0.95 * chance:
@@ -61,7 +61,7 @@ def temperature_too_high(course: Course) -> Diagnosis | None:
     return diagnosis("temperature-too-high", WARN, evidence)
 
 
-def above_chance(course: Course) -> Diagnosis | None:
+def above_chance(course: TrialHistory) -> Diagnosis | None:
     """After warm-up the loss is still far above what equal scores would have."""
     loss, chance = course.value("contrastive_loss"), course.value("chance_loss")
     if not course.warm_epochs or loss is None or not chance or loss <= 1.5 * chance or _is_cold(course):
@@ -70,7 +70,7 @@ def above_chance(course: Course) -> Diagnosis | None:
     return diagnosis("loss-above-chance", WARN, f"{evidence}, temperature {course.config.temperature:g}")
 
 
-def temperature_too_low(course: Course) -> Diagnosis | None:
+def temperature_too_low(course: TrialHistory) -> Diagnosis | None:
     """A temperature far below those in use, and embeddings in a cone: there the smallest angles are all it asks for."""
     loss, chance, spread = (course.value(name) for name in ("contrastive_loss", "chance_loss", "feature_std"))
     if not course.warm_epochs or not _is_cold(course):
@@ -86,11 +86,11 @@ def temperature_too_low(course: Course) -> Diagnosis | None:
     return diagnosis("temperature-too-low", WARN, f"temperature {course.config.temperature:g}, {beside}")
 
 
-def _is_cold(course: Course) -> bool:
+def _is_cold(course: TrialHistory) -> bool:
     return course.config.temperature < 0.005
 
 
-def diverging(course: Course) -> Diagnosis | None:
+def diverging(course: TrialHistory) -> Diagnosis | None:
     """The loss is above chance and has risen twice in a row."""
     losses, chance = course.last("contrastive_loss", 3), course.value("chance_loss")
     if not course.warm_epochs or not losses or not chance or not chance < losses[-1] > losses[-2] > losses[-3]:
@@ -101,22 +101,17 @@ def diverging(course: Course) -> Diagnosis | None:
     return diagnosis("diverging", FAIL, f"contrastive loss {rise}, above chance, {chance:.3f}")
 
 
-def overfit(course: Course) -> Diagnosis | None:
-    """The training loss falls and validation AUC falls, three epochs in a row, by more than noise."""
-    losses, aucs = course.last("contrastive_loss", 4), course.last("val_auc", 4)
-    if not losses or not aucs or not _falling(losses) or not _falling(aucs) or aucs[0] - aucs[-1] < 0.02:
+def overfit(course: TrialHistory) -> Diagnosis | None:
+    """The training loss falls on while validation AUC sinks below its best, by more than noise, however slowly."""
+    losses, aucs = course.all("contrastive_loss"), course.all("val_auc")
+    worse = worsened(aucs, losses)
+    if worse is None or worse.drop < 0.02 or worse.loss_now >= worse.loss_then:
         return None
-    evidence = (
-        f"in three epochs contrastive loss {losses[0]:.3f} → {losses[-1]:.3f}, AUC {aucs[0]:.3f} → {aucs[-1]:.3f}"
-    )
-    return diagnosis("overfit", WARN, evidence)
+    fell = f"the contrastive loss fell {worse.loss_then:.3f} → {worse.loss_now:.3f}"
+    return diagnosis("overfit", WARN, f"AUC {worse.best:.3f} → {worse.end:.3f}, while {fell}")
 
 
 def _best_loss(chance: float, temperature: float) -> float:
     """InfoNCE of a perfect embedding, positives at cosine 1 and all others at 0, where chance is ln of their number."""
     others = math.expm1(chance)
     return math.log1p(others * math.exp(-1 / temperature))
-
-
-def _falling(values: list[float]) -> bool:
-    return all(later < earlier for earlier, later in itertools.pairwise(values))

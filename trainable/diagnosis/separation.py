@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from trainable.diagnosis.history import FAIL, WARN, Course, Diagnosis, diagnosis
+from trainable.diagnosis.history import FAIL, WARN, Diagnosis, TrialHistory, diagnosis
 
 
-def inverted_separation(course: Course) -> Diagnosis | None:
+def inverted_separation(course: TrialHistory) -> Diagnosis | None:
     """Scores of positive and negative validation pairs are the wrong way round."""
     aucs = course.last("val_auc", 2)
     if course.warm_epochs < 2 or not aucs or max(aucs) >= 0.4:
@@ -16,7 +16,7 @@ def inverted_separation(course: Course) -> Diagnosis | None:
     return diagnosis("inverted-separation", FAIL, f"{evidence}: negative pairs score higher than positive ones")
 
 
-def no_separation(course: Course) -> Diagnosis | None:
+def no_separation(course: TrialHistory) -> Diagnosis | None:
     """Scores of positive and negative validation pairs are mixed; where training pairs are learnt all the same, labels
     are no matter of what images show."""
     aucs = course.last("val_auc", min(2, len(course.epochs)))
@@ -30,7 +30,7 @@ def no_separation(course: Course) -> Diagnosis | None:
     return diagnosis("no-separation", WARN, evidence)
 
 
-def negatives_pulled_together(course: Course) -> Diagnosis | None:
+def negatives_pulled_together(course: TrialHistory) -> Diagnosis | None:
     """The loss's gradient pulls training pairs of label 0 together as it does those of label 1.
 
     Where nobody measured it: they have come as close as those, from where strangers are.
@@ -44,7 +44,7 @@ def negatives_pulled_together(course: Course) -> Diagnosis | None:
     return diagnosis("negatives-pulled-together", WARN, f"{evidence}; below 0 is healthy")
 
 
-def _negatives_as_close(course: Course) -> Diagnosis | None:
+def _negatives_as_close(course: TrialHistory) -> Diagnosis | None:
     negative, consistency, strangers = (
         course.value(name) for name in ("negative_loss", "consistency_loss", "mean_cosine")
     )
@@ -58,7 +58,7 @@ def _negatives_as_close(course: Course) -> Diagnosis | None:
     return diagnosis("negatives-pulled-together", WARN, f"{evidence}, of strangers {strangers:.3f}")
 
 
-def accuracy_contradicts_scores(course: Course) -> Diagnosis | None:
+def accuracy_contradicts_scores(course: TrialHistory) -> Diagnosis | None:
     """Two classes, and fewer right than guessing gives: what was counted is not whether pairs are told right."""
     accuracy, auc = course.value("val_accuracy_solved", "val_accuracy"), course.value("val_auc")
     below = 0.25 if auc is None or auc < 0.65 else 0.45
@@ -68,7 +68,7 @@ def accuracy_contradicts_scores(course: Course) -> Diagnosis | None:
     return diagnosis("accuracy-contradicts-scores", FAIL, f"accuracy {accuracy:.3f} on two classes{beside}")
 
 
-def threshold_out_of_place(course: Course) -> Diagnosis | None:
+def threshold_out_of_place(course: TrialHistory) -> Diagnosis | None:
     """A threshold that was given accepts every validation pair, or none."""
     threshold, low, high = course.config.threshold, course.value("score_low"), course.value("score_high")
     if not course.warm_epochs or threshold is None or low is None or high is None or low < threshold <= high:

@@ -93,6 +93,10 @@ def create_backbone(spec: BackboneSpec, *, seed: int = 0, **overrides: Any) -> B
 
     seed: of the random initial weights; the global random state is left alone. overrides: arguments of the timm model.
     Raises InputError for an unknown name, weights that cannot be had or do not fit, or images of the wrong size.
+
+    >>> backbone = create_backbone(BackboneSpec("test_byobnet", image_size_px=32))
+    >>> backbone.feature_size, block_count(backbone)
+    (256, 4)
     """
     check_name(spec.name)
     arguments = model_arguments(spec) | overrides

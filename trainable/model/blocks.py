@@ -4,6 +4,12 @@ A backbone is a sequence: stem, block 1 .. block n, tail (final norm, pooling, p
 stem (normalised images), position i behind block i, position n behind the tail (pooled features). Families whose blocks
 compose are listed in `_FAMILIES` and run from any position to any other with exactly the operations of timm's forward;
 every other model runs whole, and its blocks, timm's parameter groups, only say what is trained.
+
+Private names of other libraries that trainable/ uses, all of them; each has a guard, which loses a nicety and not the run:
+
+- timm's `_pos_embed` of transformers, the step between patches and blocks, for which there is no public name. Without it
+  they run whole (`Family.private`): nothing of them is computed once but what a fully frozen backbone gives.
+- glibc's `mallopt`, public there but no part of Python: `trainable.process` goes without where it is missing.
 """
 
 from __future__ import annotations
@@ -40,12 +46,15 @@ class Family:
     """What trains with the last block: the final norm and whatever has parameters behind it."""
     arguments: Callable[[Any, int], dict[str, list[Any]]] = _no_arguments
     """Keyword arguments of every block (one value a block) that depend on the image size only."""
+    private: str = "forward_features"
+    """A name of timm's that `stem` needs and that another version may lack."""
 
 
 def family_of(net: nn.Module) -> Family | None:
     """The family that can be cut exactly; None for any other model, subclasses with a forward of their own included."""
     for timm_class, family in _FAMILIES.items():
-        if isinstance(net, timm_class) and type(net).forward_features is timm_class.forward_features:
+        known = isinstance(net, timm_class) and type(net).forward_features is timm_class.forward_features
+        if known and hasattr(net, family.private):
             return family
     return None
 
@@ -156,12 +165,14 @@ _FAMILIES: dict[type[nn.Module], Family] = {
         blocks=lambda net: [[block] for block in net.blocks],
         tail=_vit_tail,
         tail_modules=_vit_tail_modules,
+        private="_pos_embed",
     ),
     Eva: Family(
         stem=_eva_stem,
         blocks=lambda net: [[block] for block in net.blocks],
         tail=_vit_tail,
         tail_modules=_vit_tail_modules,
+        private="_pos_embed",
         arguments=_eva_rope,
     ),
     ResNet: Family(

@@ -18,7 +18,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name that torch's own documentation gives it
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainable.config import TrialConfig
 from trainable.model.backbones import (
@@ -31,6 +30,7 @@ from trainable.model.backbones import (
 )
 
 NORM_EPSILON = 1e-6
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 IMAGES_AT_ONCE = 32
 """Size of the batches that frozen parts run on, whatever the size of the batch asked for. Matrix products round
@@ -70,7 +70,7 @@ class PairEncoder(nn.Module):
     @property
     def frozen_is_constant(self) -> bool:
         """Whether the frozen part maps an image to the same activation, whatever else is in its batch."""
-        return not any(isinstance(m, _BatchNorm) and m.running_mean is None for m in self._frozen_modules)
+        return not any(isinstance(m, _BATCH_NORMS) and m.running_mean is None for m in self._frozen_modules)
 
     @property
     def cut_is_cacheable(self) -> bool:

@@ -12,25 +12,23 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils import get_total_norm
 
-from trainable.config import Settings, TrialConfig, sign
+from trainable.config import Losses, Settings, TrialConfig
 from trainable.data.pairs import PairData
 from trainable.metrics import spread, step_probe
 from trainable.model import features
 from trainable.model.backbones import Backbone
 from trainable.model.encoder import PairEncoder, projection_head
-from trainable.training.batch_loss import BatchLoss, Targets, batch_loss
+from trainable.training.batches import Batches
 from trainable.training.epoch_report import EpochReport, diagnosed, measure, unmeasured
 from trainable.training.inputs import Inputs
-from trainable.training.optimizer import StraightAdamW
+from trainable.training.losses import PER_ANCHOR, BatchLoss, Targets, batch_loss
+from trainable.training.ranked_epoch import RankedEpoch
 
 _EMBED_BATCH = 256
-_BATCHES_AT_ONCE = 64  # what the losses need to know of their pairs is computed for so many, and takes memory
-MEASURED = (
-    *("anchors", "stepped", "contrastive_loss", "chance_loss"),
-    *("consistency_loss", "negative_loss", "total_loss", "grad_norm"),
-)
-"""What a training step tells of its batch, in this order; what is an anchor's is times the number of anchors."""
+MEASURED = ("anchors", "stepped", *Losses.names(), "grad_norm")
+"""What a training step tells of its batch, in this order; what is a mean over anchors is times their number."""
 
 
 class Training:
@@ -58,9 +56,10 @@ class Training:
             self.encoder.to(self.device)
         self._cut = features.start_of(self.encoder.trainable_blocks, data.features)
         self._inputs = (inputs or Inputs(self.device, data)).at(self._cut)
-        self.optimizer = StraightAdamW(
+        self.optimizer = torch.optim.AdamW(
             self.encoder.parameter_groups(config.learning_rate, config.backbone_lr_ratio, config.weight_decay),
             lr=config.learning_rate,
+            fused=True,
         )
         self._peak_lrs = [group["lr"] for group in self.optimizer.param_groups]
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.precision == "fp16")
@@ -68,17 +67,13 @@ class Training:
         unmoved = self.encoder.frozen_state() if self._cut != 0 else {}  # stored after all blocks: no frozen part runs
         self._probe = step_probe.StepProbe(trained, unmoved)
         self._trained = list(trained.values())
-        names = ("front", "angle", "pair_label", "front_identity", "angle_identity")
-        self._columns = [torch.tensor(np.asarray(getattr(data, name))).to(self.device) for name in names]
-        self._train_rows, self._sample = data.rows("train"), spread.Sample.of(data, data.rows("val"))
+        self.batches = Batches(data, config.batch_size, self.device)
+        self._sample = spread.Sample.of(data, data.rows("val"))
         self.epochs_done = 0
         self.sick: str | None = None
-        self.best_epoch = 0
-        self.best_objective = math.nan
-        self.best_state: dict[str, Tensor] = {}
+        self.ranked = RankedEpoch(self.settings)
         self.history: list[dict[str, Any]] = []
-        self.best_scores: Tensor | None = None
-        self.best_correct: Tensor | None = None
+        """The numbers of every epoch's report."""
         self.score_history: list[Tensor] = []
         """Validation scores of every epoch where the threshold is searched: they answer for every other threshold."""
 
@@ -86,11 +81,6 @@ class Training:
     def finished(self) -> bool:
         """No further epoch is to come."""
         return self.epochs_done >= self.config.epochs or self.sick is not None
-
-    @property
-    def steps_an_epoch(self) -> int:
-        """Full batches in an epoch; the pairs left over wait for another epoch, as ln(batch size) is chance."""
-        return max(1, len(self._train_rows) // self.config.batch_size)
 
     def epoch(self) -> EpochReport:
         """Train one epoch, then score the validation pairs."""
@@ -116,7 +106,7 @@ class Training:
         )
         report = diagnosed(report, self.history, self.config, self.settings)
         self.sick = report.sick
-        self._keep_best(report)
+        self.ranked.offer(report, self._weights)
         self.history.append(report.numbers())
         if self.settings.threshold_is_searched:
             self.score_history.append(torch.tensor(report.scores))
@@ -127,42 +117,21 @@ class Training:
         sums = torch.zeros(len(MEASURED), dtype=torch.float64, device=self.device)
         for measured in self.steps(epoch):
             sums += measured
-        return _means(dict(zip(MEASURED, sums.tolist(), strict=True)), self.steps_an_epoch)
+        return _means(dict(zip(MEASURED, sums.tolist(), strict=True)), self.batches.per_epoch)
 
     def steps(self, epoch: int) -> Iterator[Tensor]:
         """Train one epoch step by step, yielding the MEASURED of each; `epoch` seeds them, and reports their means."""
         self.encoder.train()
         random = np.random.default_rng([self.config.seed, epoch])
-        first, middle = (epoch - 1) * self.steps_an_epoch, self.steps_an_epoch // 2
-        for step, (images, labels, targets) in enumerate(self._batches(random)):
+        first, middle = (epoch - 1) * self.batches.per_epoch, self.batches.per_epoch // 2
+        for step, (images, labels, targets) in enumerate(self.batches.of_epoch(random)):
             self._set_learning_rates(first + step)
             with self._probe if step == middle else contextlib.nullcontext():
                 measured = self._train_step(images, labels, targets)
             yield measured
 
-    def _batches(self, random: np.random.Generator) -> Iterator[tuple[Tensor, Tensor, Targets]]:
-        """The epoch's batches: (2B,) rows of the inputs, fronts first, (B,) labels, and what the losses need to know."""
-        order = random.permutation(self._train_rows)
-        shown = self._shown(random)
-        size = min(self.config.batch_size, len(order))
-        batches = torch.from_numpy(order[: self.steps_an_epoch * size]).view(-1, size).to(self.device)
-        for rows in batches.split(_BATCHES_AT_ONCE):
-            front, angle, labels, *identities = (column[rows] for column in self._columns)
-            images, targets = shown[torch.cat([front, angle], dim=1)], self._targets(labels, *identities)
-            for number in range(len(rows)):
-                yield images[number], labels[number], targets.batch(number)
-
-    def _targets(self, labels: Tensor, front_identity: Tensor, angle_identity: Tensor) -> Targets:
-        return Targets.of(labels, front_identity, angle_identity)
-
-    def _shown(self, random: np.random.Generator) -> Tensor:
-        """(m,) row of the inputs in which each image is shown this epoch: that of one of its views."""
-        images = self.data.images
-        view = random.integers(self.data.views, size=images)
-        return torch.from_numpy(view * images + np.arange(images)).to(self.device)
-
     def _train_step(self, images: Tensor, labels: Tensor, targets: Targets) -> Tensor:
-        """One step on (2B,) images; the (8,) float64 MEASURED of its batch."""
+        """One step on (2B,) images; the MEASURED of its batch, float64."""
         front, angle = self._embed(images).chunk(2)
         self._probe.watch(front, angle, labels)
         loss = self._loss(front, angle, targets)
@@ -170,7 +139,7 @@ class Training:
             parameter.grad = None
         self._scaler.scale(loss.total).backward()
         self._scaler.unscale_(self.optimizer)
-        grad_norm = step_probe.norm([p.grad for p in self._trained if p.grad is not None])
+        grad_norm = get_total_norm([p.grad for p in self._trained if p.grad is not None])
         stepped = torch.ones_like(grad_norm)
         if self._scaler.is_enabled():
             # In fp16 the scaler skips a step whose gradient overflows and lowers its scale: no sickness, and no norm.
@@ -178,16 +147,8 @@ class Training:
             grad_norm = torch.where(stepped > 0, grad_norm, 0)
         self._scaler.step(self.optimizer)
         self._scaler.update()
-        measured = {
-            "anchors": targets.anchors,
-            "stepped": stepped,
-            "contrastive_loss": loss.contrastive * targets.anchors,
-            "chance_loss": targets.chance * targets.anchors,
-            "consistency_loss": loss.consistency,
-            "negative_loss": loss.negative,
-            "total_loss": loss.total.detach(),
-            "grad_norm": grad_norm,
-        }
+        measured = {"anchors": targets.anchors, "stepped": stepped, **loss.parts, "grad_norm": grad_norm}
+        measured |= {name: loss.parts[name] * targets.anchors for name in PER_ANCHOR}
         return torch.stack([measured[name] for name in MEASURED]).double()
 
     def _loss(self, front: Tensor, angle: Tensor, targets: Targets) -> BatchLoss:
@@ -207,12 +168,8 @@ class Training:
         return torch.autocast(self.device.type, dtype=dtype) if dtype else contextlib.nullcontext()
 
     def _set_learning_rates(self, step: int) -> None:
-        """Linear warm-up, then cosine decay to zero, written into every group: timm's lr_scale is ignored by torch."""
-        total, warmup = self.config.epochs * self.steps_an_epoch, self.config.warmup_epochs * self.steps_an_epoch
-        if step < warmup:
-            factor = (step + 1) / (warmup + 1)
-        else:
-            factor = 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1.0, total - warmup)))
+        """Into every group: timm's lr_scale is ignored by torch."""
+        factor = learning_rate_factor(step, self.batches.per_epoch, self.config)
         for group, peak in zip(self.optimizer.param_groups, self._peak_lrs, strict=True):
             group["lr"] = peak * factor
 
@@ -233,22 +190,11 @@ class Training:
         self.encoder.eval()
         ends = np.concatenate([self.data.front[rows], self.data.angle[rows]])
         images, place = np.unique(ends, return_inverse=True)
-        chunks = []
-        for start in range(0, len(images), _EMBED_BATCH):
-            chunks.append(self._embed(torch.from_numpy(images[start : start + _EMBED_BATCH]).to(self.device)))
-        embeddings = torch.cat(chunks)
+        chunks = torch.from_numpy(images).to(self.device).split(_EMBED_BATCH)
+        embeddings = torch.cat([self._embed(chunk) for chunk in chunks])
         front, angle = torch.from_numpy(place).to(self.device).chunk(2)
         scores = (embeddings[front] * embeddings[angle]).sum(dim=1)
         return scores.clamp(-1, 1).cpu().numpy(), embeddings
-
-    def _keep_best(self, report: EpochReport) -> None:
-        if self.sick or not math.isfinite(report.objective):
-            return
-        better = sign(self.settings.metric)
-        if not self.best_epoch or better * report.objective > better * self.best_objective:
-            self.best_epoch, self.best_objective = report.epoch, report.objective
-            self.best_state = self._weights()
-            self.best_scores, self.best_correct = torch.tensor(report.scores), torch.tensor(report.correct)
 
     def _weights(self) -> dict[str, Tensor]:
         """Copies, on the CPU, of all that training changes in the encoder."""
@@ -258,15 +204,11 @@ class Training:
         """All that `restore` needs to go on exactly here; tensors on the CPU, small: frozen parts are not in it."""
         return {
             "epochs_done": self.epochs_done,
-            # the best weights are written once where they are the last ones, and nothing trains on after the last epoch
-            "encoder": self.best_state if 0 < self.best_epoch == self.epochs_done else self._weights(),
+            # written once where both are the same; and nothing trains on after the last epoch
+            "encoder": self.ranked.weights if 0 < self.ranked.epoch == self.epochs_done else self._weights(),
             "optimizer": None if self.finished else copy.deepcopy(self.optimizer.state_dict()),
             "scaler": self._scaler.state_dict(),
-            "best_epoch": self.best_epoch,
-            "best_objective": self.best_objective,
-            "best_encoder": self.best_state,
-            "best_scores": self.best_scores,
-            "best_correct": self.best_correct,
+            **self.ranked.state(),
             "score_history": list(self.score_history),
             "history": list(self.history),
             "sick": self.sick,
@@ -279,16 +221,25 @@ class Training:
             self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))  # it would train the given tensors
         self._scaler.load_state_dict(state["scaler"])
         self.epochs_done, self.sick = state["epochs_done"], state["sick"]
-        self.best_epoch, self.best_objective = state["best_epoch"], state["best_objective"]
-        self.best_state, self.history = state["best_encoder"], list(state["history"])
-        self.best_scores, self.best_correct = state["best_scores"], state["best_correct"]
-        self.score_history = list(state["score_history"])
+        self.ranked.restore(state)
+        self.history, self.score_history = list(state["history"]), list(state["score_history"])
 
 
 def train(
     config: TrialConfig, backbone: Backbone, data: PairData, settings: Settings | None = None
 ) -> Iterator[EpochReport]:
-    """Train one configuration; yields one EpochReport an epoch, the last one `sick` if training could not go on."""
+    """Train one configuration; yields one EpochReport an epoch, the last one `sick` if training could not go on.
+
+    >>> from trainable.data import images, read_pairs, turntable
+    >>> from trainable.model import backbones
+    >>> spec = turntable.TurntableSpec(train_identities=16, val_identities=8, test_identities=4, image_size_px=32)
+    >>> table = read_pairs.read_pairs(turntable.write("turntable", spec))
+    >>> data = PairData.of(table, *images.decode(table, 32))
+    >>> backbone = backbones.create_backbone(backbones.BackboneSpec("test_byobnet", image_size_px=32))
+    >>> reports = list(train(TrialConfig(epochs=2, batch_size=8, trainable_blocks=0), backbone, data))
+    >>> [report.epoch for report in reports], 0 <= reports[-1].val_auc <= 1
+    ([1, 2], True)
+    """
     training = Training(config, backbone, data, settings)
     while not training.finished:
         yield training.epoch()
@@ -314,10 +265,18 @@ def test_scores(
     return trained_to(config, backbone, data, settings, weights).score(data.rows("test"))[0]
 
 
+def learning_rate_factor(step: int, steps_per_epoch: int, config: TrialConfig) -> float:
+    """Of the learning rate at a step, counted from 0: linear warm-up, then cosine decay to zero."""
+    total, warmup = config.epochs * steps_per_epoch, config.warmup_epochs * steps_per_epoch
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1.0, total - warmup)))
+
+
 def _means(sums: dict[str, float], steps: int) -> dict[str, float]:
-    """Means over an epoch's batches; what is an anchor's is weighted by the anchors, which a batch may have none of."""
+    """Means over an epoch's batches; a mean over anchors is weighted by their number, which may be 0 in a batch."""
     anchors, stepped = (max(1.0, sums.pop(name)) for name in ("anchors", "stepped"))
-    weights = {"contrastive_loss": anchors, "chance_loss": anchors, "grad_norm": stepped}
+    weights = dict.fromkeys(PER_ANCHOR, anchors) | {"grad_norm": stepped}
     return {name: value / weights.get(name, steps) for name, value in sums.items()}
 
 

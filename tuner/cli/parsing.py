@@ -21,10 +21,10 @@ def parse(cls: type[Options], arguments: Sequence[str] | None, prog: str) -> Opt
     goes through as it is.
     """
     return tyro.cli(
-        tyro.conf.OmitArgPrefixes[cls],
+        cls,
         args=arguments,
         prog=prog,
-        config=(tyro.conf.FlagCreatePairsOff,),
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
         registry=_registry(),
     )
 
@@ -35,11 +35,11 @@ def _registry() -> ConstructorRegistry:
     return registry
 
 
-def _value_or_none(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
+def _value_or_none(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
     """Text and numbers (whole, finite, or several), or `none`, which tyro's own rule would spell {None}|INT."""
     kinds = typing.get_args(info.type) if info.type_origin in (typing.Union, types.UnionType) else (info.type,)
     optional = type(None) in kinds
-    kinds = [kind for kind in kinds if kind is not type(None)]
+    kinds = tuple(kind for kind in kinds if kind is not type(None))
     parts = typing.get_args(kinds[0]) if kinds and typing.get_origin(kinds[0]) is tuple else kinds
     if len(kinds) != 1 or not all(part in _READ for part in parts):
         return None

@@ -18,8 +18,11 @@ from trainable.errors import InputError
 
 
 def exit_code(work: Callable[[Sequence[str] | None], int]) -> Callable[[Sequence[str] | None], int]:
-    """A verb's main: what `work` returns; 2, after a message, for a mistake in the input; 130 when it is interrupted; 141,
-    as of other programs, when whoever read its output, such as `head`, has gone."""
+    """Makes a verb's main of `work`, with the exit codes of all verbs.
+
+    What `work` returns; 2, after a message, for a mistake in the input; 130 after Ctrl-C; 141, as other programs do, if
+    whoever read the output, such as `head`, is gone.
+    """
 
     @wraps(work)
     def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,16 +46,15 @@ def exit_code(work: Callable[[Sequence[str] | None], int]) -> Callable[[Sequence
 
 
 def leave(code: int) -> typing.NoReturn:
-    """End the process with this code, when its work is done: torch's libraries would take two seconds to take themselves
-    apart, for nothing."""
-    atexit._run_exitfuncs()
+    """End the process with this code, after its exit handlers: to unload torch's libraries would take two seconds more."""
+    atexit._run_exitfuncs()  # private, but the only way to run them before os._exit
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 
 
 def _reader_has_gone() -> bool:
-    """Whether it is the standard output that nobody reads; it then leads nowhere, so that Python's end is quiet, too."""
+    """Whether nobody reads the standard output any more; if so it is closed, so that Python says nothing at its end."""
     try:
         print(flush=True)
     except BrokenPipeError:
@@ -76,7 +78,7 @@ def plain_warnings() -> Iterator[None]:
 
 @contextmanager
 def quick_imports() -> Iterator[None]:
-    """Meanwhile nothing is collected; what was imported is not looked at again before the process ends."""
+    """Imports with the garbage collector paused, which then never looks at what was imported: a process starts sooner."""
     gc.disable()
     try:
         yield

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from trainable.config import METRICS, TrialConfig
+from trainable.config import METRICS, RANK_BY, TrialConfig
 from trainable.errors import InputError, nearest
 
 SAMPLERS = ("tpe", "gp", "random", "qmc")
@@ -61,8 +61,9 @@ class SearchOptions:
     """asha stops weak trials early; none trains every trial to its last epoch."""
     keep_sick: bool = False
     """Train trials on that a diagnosis calls hopeless; without it they end at once. NaN ends a trial all the same."""
-    metric: str = "val_accuracy"
-    """Ranks trials: val_accuracy, val_balanced_accuracy, val_auc, val_average_precision, val_eer or val_d_prime."""
+    rank_by: str = "last"
+    """The epoch that a trial is ranked by, and whose model it is: last, or best (which promises more than it keeps)."""
+    metric: str = field(default="val_accuracy", metadata={"help": f"What ranks the trials: {', '.join(METRICS)}."})
 
 
 @dataclass(frozen=True)
@@ -130,12 +131,13 @@ class RunOptions:
             ("--sampler", self.search.sampler, SAMPLERS),
             ("--scheduler", self.search.scheduler, SCHEDULERS),
             ("--metric", self.search.metric, METRICS),
+            ("--rank-by", self.search.rank_by, RANK_BY),
             ("--device", self.hardware.device, DEVICES),
             ("--precision", self.hardware.precision, PRECISIONS),
             ("--feature-precision", self.hardware.feature_precision, FEATURE_PRECISIONS),
         ):
             check_choice(name, value, valid)
-        for name, value, low, high in (
+        bounds: tuple[tuple[str, float | None, float, float | None], ...] = (
             ("--trials", self.search.trials, 1, None),
             ("--cpus-per-trial", self.hardware.cpus_per_trial, 1, None),
             ("--gpus-per-trial", self.hardware.gpus_per_trial, 0, None),
@@ -145,8 +147,9 @@ class RunOptions:
             ("--cache-gb", self.data.cache_gb, 0, None),
             ("--image-size-px", self.data.image_size_px, 8, 4096),
             ("--views", self.data.views, 1, 1000),
-        ):
-            check_range(name, value, low, high)
+        )
+        for name, number, low, high in bounds:
+            check_range(name, number, low, high)
         gpus, budget = self.hardware.gpus_per_trial, self.search.time_budget_s
         if gpus is not None and gpus > 1 and gpus != int(gpus):
             raise InputError(
@@ -183,6 +186,11 @@ class RunOptions:
         return dataclasses.replace(merged, output=dataclasses.replace(merged.output, results=given.output.results))
 
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Group = TypeVar("Group", bound="DataclassInstance")
+
 _GROUPS = {
     "data": DataOptions,
     "model": ModelOptions,
@@ -214,10 +222,11 @@ def _held(options: RunOptions) -> dict[str, Any]:
     """What must be the same for all trials of a run; data and space are compared by what is in them."""
     held = dataclasses.asdict(options.model) | dataclasses.asdict(options.configuration)
     data = {"image_size_px": options.data.image_size_px, "views": options.data.views}
-    return held | {"metric": options.search.metric} | data
+    return held | {"metric": options.search.metric, "rank_by": options.search.rank_by} | data
 
 
-def _rebuilt(cls: type, saved: dict[str, Any]) -> RunOptions:
+def _rebuilt(cls: type[RunOptions], saved: dict[str, Any]) -> RunOptions:
+    saved["search"].setdefault("rank_by", "best")  # the rule of the runs that did not write it down
     groups = {name: group(**{k: _tupled(v) for k, v in saved[name].items()}) for name, group in _GROUPS.items()}
     return cls(**{k: v for k, v in saved.items() if k not in _GROUPS} | groups)
 
@@ -226,11 +235,11 @@ def _tupled(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _overridden(saved: Any, given: Any, default: Any) -> Any:
+def _overridden(saved: Group, given: Group, default: Group) -> Group:
     changes = {}
     for item in dataclasses.fields(saved):
         old, new, plain = (getattr(source, item.name) for source in (saved, given, default))
-        if dataclasses.is_dataclass(old):
+        if dataclasses.is_dataclass(old) and not isinstance(old, type):
             changes[item.name] = _overridden(old, new, plain)
         else:
             changes[item.name] = old if new == plain else new

@@ -1,1 +1,1 @@
-"""The doctor: data and model before training, and logs of trainings made elsewhere."""
+"""The doctor: what it looks at before a training, and in the log of one."""

@@ -9,11 +9,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from trainable.findings import FAIL, OK, WARN, worst
+from trainable.findings import FAIL, OK, WARN, Finding, worst
 from tuner.cli.console import make_console
-from tuner.cli.doctor_options import LogOptions
+from tuner.cli.explain_options import ExplainOptions
 from tuner.examination.log_columns import TrainingLog, read_log
-from tuner.examination.log_findings import Known, explain, not_judged
+from tuner.examination.log_findings import explain, not_judged, remarks
+from tuner.examination.loss_kinds import Known
 from tuner.reporting.findings import as_json, print_findings, print_verdict
 
 SAYINGS = {
@@ -23,35 +24,46 @@ SAYINGS = {
 }
 
 
-def examine_log(options: LogOptions, started: float) -> int:
+def examine_log(options: ExplainOptions, started: float) -> int:
     """Explain the log; returns the exit code: 1 where something is fatal. Raises InputError where there is no log."""
-    log = read_log(Path(options.log).expanduser(), options.column)
-    known = Known.of(log, options.temperature, options.batch_size, options.base_temperature)
-    findings, unknown = explain(log, known), not_judged(log, known)
+    console = make_console()
+    everything: list[Finding] = []
+    report = {}
+    for log in read_log(Path(options.log).expanduser(), options.column):
+        known = Known.of(log, options.temperature, options.batch_size, options.base_temperature)
+        findings, unknown, notes = explain(log, known), not_judged(log, known), (*log.notes, *remarks(log, known))
+        everything += findings
+        report[log.run] = {
+            "findings": [finding.as_dict() for finding in findings], "columns": log.columns, "guessed": sorted(log.guessed),
+            "not_judged": dict(unknown), "notes": list(notes), "unused": list(log.unused), "unreadable": list(log.unreadable),
+        }  # fmt: skip
+        if not options.json:
+            _introduce(console, log, known, notes)
+            print_findings(console, f"Symptoms of {log.run}" if log.run else "Symptoms", findings)
+            _print_unknown(console, unknown)
     seconds = time.perf_counter() - started
     if options.json:
-        print(as_json(findings, seconds, columns=log.columns, guessed=sorted(log.guessed), not_judged=dict(unknown)))
+        first = next(iter(report.values()))
+        more = {name: value for name, value in first.items() if name != "findings"}
+        print(as_json(everything, seconds, **more, **({"runs": report} if len(report) > 1 else {})))
     else:
-        console = make_console()
-        _introduce(console, log, known)
-        print_findings(console, "Symptoms", findings)
-        _print_unknown(console, unknown)
-        print_verdict(console, findings, seconds, SAYINGS)
-    return int(worst(finding.verdict for finding in findings) == FAIL)
+        print_verdict(console, everything, seconds, SAYINGS)
+    return int(worst(finding.verdict for finding in everything) == FAIL)
 
 
-def _introduce(console: Console, log: TrainingLog, known: Known) -> None:
+def _introduce(console: Console, log: TrainingLog, known: Known, notes: tuple[str, ...]) -> None:
     """What was read, and as what."""
     taken = [_taken(log, name) for name in log.columns]
     given = [f"{n} {v:g}" for n, v in (("temperature", known.temperature), ("batch size", known.batch_size)) if v]
     lines = {
-        "log": f"{log.source}, {log.rows} rows"
+        "log": f"{log.source} ({log.kind})" + (f", {log.run}" if log.run else "") + f", {log.rows} rows"
         + (f" averaged over {len(log.epochs)} stretches" if log.stretched else ""),
         "read as": "; ".join(taken),
         "not read": ", ".join(log.unused),
+        "no numbers": ", ".join(log.unreadable),
         "known": ", ".join(given) or "neither temperature nor batch size",
-        "note": "; ".join(log.notes),
-    }
+        "note": "; ".join(notes),
+    }  # fmt: skip
     _print_lines(console, [(name, text) for name, text in lines.items() if text])
 
 

@@ -108,7 +108,7 @@ def _print_health(console: Console, run: WholeRun) -> None:
         return
     console.print(
         f"\n[bold]Is the winner healthy?[/bold]  trial {record.number}, losses from its first to its last epoch, the rest at "
-        f"epoch {record.best_epoch} of {len(record.epochs)}"
+        f"epoch {record.ranked_epoch} of {len(record.epochs)}"
     )
     marks = {True: "[green]✓[/green]", False: "[red]✗[/red]", None: "[yellow]?[/yellow]"}
     for check in health(record, run.threshold, "threshold" in run.searched):

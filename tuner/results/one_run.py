@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +12,7 @@ import pandas as pd
 
 from trainable.config import TrialConfig, sign
 from trainable.errors import InputError
-from tuner.results import tables
+from tuner.results import configuration, tables
 from tuner.results.reading import ForeignFileWarning, SkippedFileWarning
 from tuner.results.trial_record import COMPLETED, PRUNED, TrialRecord
 
@@ -19,7 +20,7 @@ _TOLD = (
     "trial", "epoch", "diagnoses", "contrastive_loss", "chance_loss", "consistency_loss", "val_accuracy",
     "val_accuracy_solved", "positive_similarity", "negative_similarity",
 )  # fmt: skip
-"""What the driver's words about a trial need of its epochs."""
+"""The columns of `epochs` that messages about a trial need."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class WholeRun:
         leader, default = _leader(row, trials), _default(trials)
         wanted = {n for n in (leader, default) if n is not None}
         scores = tables.scores(root, [name], trials=sorted(wanted))
-        by_trial = {int(number): part for number, part in scores.groupby("trial")}
+        by_trial = {number: scores[scores.trial == number] for number in sorted(set(scores.trial.tolist()))}
         return cls(name, root, row, trials, epochs, by_trial, _searched(row, trials), default, leader)
 
     @property
@@ -104,7 +105,8 @@ class WholeRun:
         if self.leader is None:
             return None
         given = self.row["threshold_winner"] if self.leader == self.row["winner_trial"] else None
-        return self.value(self.leader, "threshold") if given is None else given
+        threshold: float | None = self.value(self.leader, "threshold") if given is None else given
+        return threshold
 
     @property
     def used_threshold(self) -> float:
@@ -168,21 +170,22 @@ def _searched(row: dict[str, Any], trials: pd.DataFrame) -> tuple[str, ...]:
 def _leader(row: dict[str, Any], trials: pd.DataFrame) -> int | None:
     if row["winner_trial"] is not None and row["winner_trial"] in trials.index:
         return int(row["winner_trial"])
-    able = trials[trials.state.isin([COMPLETED, PRUNED]) & trials.best_epoch.notna()]
+    able = trials[trials.state.isin([COMPLETED, PRUNED]) & trials.ranked_epoch.notna()]
     objective = able.objective.dropna() * sign(row["metric"])
-    return int(objective.idxmax()) if len(objective) else None
+    return int(able.trial[objective.index[int(objective.argmax())]]) if len(objective) else None
 
 
 def _record(run: WholeRun, number: int, epochs: dict[int, dict[str, Any]]) -> TrialRecord:
     return TrialRecord(
         number,
-        values={name: run.value(number, name) for name in TrialConfig.names() if name in run.trials},
+        values=dataclasses.asdict(configuration.of_row(run.trial(number) or {})),
         title=f"trial {number}",
         searched=run.searched_values(number),
         is_default=number == run.default,
         state=run.value(number, "state"),
         epochs=epochs,
         best_epoch=run.value(number, "best_epoch") or 0,
+        ranked_epoch=run.value(number, "ranked_epoch") or 0,
         error=run.value(number, "error"),
         replay_of=run.value(number, "replay_of"),
     )

@@ -31,7 +31,12 @@ Row = Mapping[str, Any]
 
 
 def known_runs(root: str | Path | Store) -> list[str]:
-    """The names of all runs under the root, sorted; empty if there is none."""
+    """The names of all runs under the root, sorted; empty if there is none.
+
+    >>> from tuner import results
+    >>> results.known_runs("results")
+    ['temperature-before-rooms']
+    """
     store = Store.at(root)
     found = store.fs.get_file_info(pafs.FileSelector(store.path("runs"), allow_not_found=True, recursive=True))
     matches = (re.search(r"/run=([^/]+)/" + re.escape(PART_FILE) + "$", info.path) for info in found)
@@ -39,7 +44,12 @@ def known_runs(root: str | Path | Store) -> list[str]:
 
 
 def state_dir(root: str | Path | Store, run: str) -> str:
-    """Where a run keeps what it needs to go on: path or URI of a folder beside the tables, which is not made here."""
+    """Where a run keeps what it needs to go on: path or URI of a folder beside the tables, which is not made here.
+
+    >>> from tuner import results
+    >>> results.state_dir("/data/results", "temperature-a1b2")
+    '/data/results/state/temperature-a1b2'
+    """
     store = Store.at(root)
     return store.uri_of(store.path("state", quote(run, safe="")))
 
@@ -47,21 +57,49 @@ def state_dir(root: str | Path | Store, run: str) -> str:
 def runs(
     root: str | Path | Store = "results", runs: Sequence[str] | None = None, columns: Sequence[str] | None = None
 ) -> pd.DataFrame:
-    """One row a run; `runs` and `columns` limit it to those named. What the columns hold: results/README.md."""
+    """One row a run; `runs` and `columns` limit it to those named. What the columns hold: results/README.md.
+
+    Raises InputError for a folder or a run that is not there, ValueError for a column that is not in the table.
+
+    >>> from tuner import results
+    >>> results.runs("results")[["run", "state", "metric", "trials_done"]]
+                            run     state        metric  trials_done
+    0  temperature-before-rooms  finished  val_accuracy            4
+    """
     return _read("runs", root, runs, columns)
 
 
 def trials(
     root: str | Path | Store = "results", runs: Sequence[str] | None = None, columns: Sequence[str] | None = None
 ) -> pd.DataFrame:
-    """One row a trial; `runs` and `columns` limit it to those named. What the columns hold: results/README.md."""
+    """One row a trial; `runs` and `columns` limit it to those named. What the columns hold: results/README.md.
+
+    Raises the same errors as `runs`.
+
+    >>> from tuner import results
+    >>> trials = results.trials("results").sort_values("objective", ascending=False)
+    >>> trials[["trial", "state", "temperature", "objective"]].head(2).round(3)
+       trial      state  temperature  objective
+    0      0  completed        0.070      0.550
+    2      2  completed        1.398      0.475
+    """
     return _read("trials", root, runs, columns)
 
 
 def epochs(
     root: str | Path | Store = "results", runs: Sequence[str] | None = None, columns: Sequence[str] | None = None
 ) -> pd.DataFrame:
-    """One row a trial and epoch; `runs` and `columns` limit it to those named: results/README.md."""
+    """One row a trial and epoch; `runs` and `columns` limit it to those named: results/README.md.
+
+    Raises the same errors as `runs`.
+
+    >>> from tuner import results
+    >>> epochs = results.epochs("results", runs=["temperature-before-rooms"])
+    >>> epochs[epochs.trial == 0][["epoch", "contrastive_loss", "val_auc"]].round(3)
+       epoch  contrastive_loss  val_auc
+    0      1             2.760    0.497
+    1      2             2.582    0.525
+    """
     return _read("epochs", root, runs, columns)
 
 
@@ -71,7 +109,18 @@ def scores(
     columns: Sequence[str] | None = None,
     trials: Sequence[int] | None = None,
 ) -> pd.DataFrame:
-    """One row a trial and validation pair; `runs`, `columns` and `trials` limit it to those given: results/README.md."""
+    """One row a trial and validation pair; `runs`, `columns` and `trials` limit it to those given: results/README.md.
+
+    Raises the same errors as `runs`.
+
+    >>> from tuner import results
+    >>> scores = results.scores("results", trials=[0])
+    >>> scores.groupby("pair_label").score.mean().round(3)
+    pair_label
+    0    0.940
+    1    0.943
+    Name: score, dtype: float32
+    """
     return _read("scores", root, runs, columns, trials)
 
 
@@ -95,7 +144,7 @@ def _read(
         check_names(table, columns)
     files = None if trials is None else [SCORES_FILE.format(trial) for trial in trials]
     rows = read_table(store, table, wanted, files, columns)
-    frame = rows.to_pandas(maps_as_pydicts="strict")
+    frame: pd.DataFrame = rows.to_pandas(maps_as_pydicts="strict")
     # Without this a missing number would turn a column of integers into floats, and of truth values into objects.
     whole = {field.name: "Int64" for field in rows.schema if field.nullable and pa.types.is_integer(field.type)}
     truth = {field.name: "boolean" for field in rows.schema if pa.types.is_boolean(field.type)}
@@ -121,7 +170,12 @@ def check_names(table: str, given: Iterable[str]) -> None:
 
 
 def plain_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows as dictionaries of Python's own values, None where one is missing."""
+    """The rows as dictionaries of Python's own values, None where one is missing.
+
+    >>> from tuner import results
+    >>> results.plain_rows(results.trials("results", columns=["trial", "error"]))[0]["error"] is None
+    True
+    """
     from pandas import isna  # here, as `to_pandas` loads pandas only where a table is asked for
 
     def plain(value: Any) -> Any:
@@ -133,4 +187,4 @@ def plain_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
             return None
         return value.item() if isinstance(value, np.generic) else value
 
-    return [{name: plain(value) for name, value in row.items()} for row in table.to_dict("records")]
+    return [{str(name): plain(value) for name, value in row.items()} for row in table.to_dict("records")]

@@ -79,13 +79,13 @@ class RunTables:
         self._put("scores", SCORES_FILE.format(trial), pa.table(arrays, schema=schema))
 
     def read_scores(self, trial: int) -> dict[str, np.ndarray] | None:
-        """The columns written by `write_scores`, or None if there are none."""
+        """The columns written by `write_scores`, or None if there are none; without one that came later than the file."""
         path = self._store.path("scores", self._partition, SCORES_FILE.format(trial))
         if not self._store.exists(path):
             return None
-        with self._store.fs.open_input_file(path) as file:
-            table = pq.read_table(file)
-        return {name: table[name].to_numpy() for name in table.column_names}
+        table = self._usable(path, "scores")
+        known = [name for name in table.column_names if not table[name].null_count]
+        return {name: table[name].to_numpy() for name in known}
 
     def trial_rows(self) -> list[dict[str, Any]]:
         """The trials written so far, in the order of their numbers."""
@@ -113,6 +113,9 @@ class RunTables:
         path = self._store.path(table, self._partition, PART_FILE)
         if not self._store.exists(path):
             return SCHEMAS[table].empty_table()
+        return self._usable(path, table)
+
+    def _usable(self, path: str, table: str) -> pa.Table:
         try:
             return read_file(self._store, path, table)
         except UnusableFileError as error:  # to skip it would be to write over what is in it

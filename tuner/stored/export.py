@@ -52,7 +52,9 @@ def export(options: ExportOptions) -> int:
         raise InputError(
             f"{trial.title} is {trial.row['state']} and has no best epoch to export: {why}. Name another one."
         )
-    _say(console, "exporting", f"{trial.title}, {trial.row['state']}, as it was after epoch {trial.row['best_epoch']}")
+    _say(
+        console, "exporting", f"{trial.title}, {trial.row['state']}, as it was after epoch {trial.row['ranked_epoch']}"
+    )
     backbone = stored_trial.create(trial)
     kept = stored_trial.kept_weights(trial)
     if kept is None and options.unchecked:
@@ -98,7 +100,7 @@ def _encoder(
         encoder = new_encoder(backbone, trial.config)
         encoder.load_trainable_state(kept)
         return encoder
-    how_far = f"{trial.row['best_epoch']} of {trial.row['max_epochs']} epochs"
+    how_far = f"{trial.row['ranked_epoch']} of {trial.row['max_epochs']} epochs"
     _say(console, "weights", f"not kept by the run; training again, {how_far}")
     return stored_trial.retrained(trial, backbone, data).encoder
 
@@ -183,7 +185,7 @@ def _config(trial: StoredTrial, backbone: Backbone, threshold: float) -> dict[st
         "from": {
             "run": trial.name,
             "trial": trial.number,
-            "epoch": row["best_epoch"],
+            "epoch": row["ranked_epoch"],
             "replay_of": row["replay_of"],
             "data": Path(run["data"]).name,  # no path of this machine: the folder may be handed on
             "data_fingerprint": run["data_fingerprint"],

@@ -1,4 +1,8 @@
-"""A stored trial trained again: every number of its epochs, and every score, beside what the tables say."""
+"""A stored trial trained again: every number of its epochs, and every score, beside what the tables say.
+
+To reproduce is to train again. A trial that was *replayed* is something else: the search did not train it, but answered for it
+with the scores of a trial of the same training, at another threshold (column `replay_of`). Here it is trained itself.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,7 @@ from trainable.model.backbones import Backbone
 from trainable.process import prepare_process
 from trainable.training.epoch_report import EpochReport
 from trainable.training.loop import Training
+from tuner import results
 from tuner.cli.console import file_progress, make_console
 from tuner.cli.stored_options import TrialSource
 from tuner.results.schema import SCHEMAS
@@ -30,24 +35,24 @@ _NOT_COMPARED = ("trial", "epoch", "epoch_s", "validation_s")
 
 @dataclass(frozen=True)
 class Column:
-    """One column, stored and replayed; `at` says where the difference is largest, or the last place where there is none."""
+    """One column, stored and trained again; `at` says where they differ most, or the last place where they do not."""
 
     name: str
     at: str
     stored: Any
-    replayed: Any
+    again: Any
     values: int
     """How many were compared."""
     equal: int
 
     @property
     def difference(self) -> float | None:
-        """Replayed minus stored; None where one of them is no number."""
-        numbers = all(isinstance(value, int | float) for value in (self.stored, self.replayed))
-        return self.replayed - self.stored if numbers else None
+        """Trained again minus stored; None where one of them is no number."""
+        numbers = all(isinstance(value, int | float) for value in (self.stored, self.again))
+        return self.again - self.stored if numbers else None
 
 
-def replay(run: str, number: int, source: TrialSource) -> int:
+def reproduce(run: str, number: int, source: TrialSource) -> int:
     """Train the trial again and print what came out; returns the exit code, 0 if every number is the same, else 1."""
     console = make_console()
     trial = stored_trial.find(source, run, number)
@@ -95,35 +100,47 @@ def train_again(
 def compare(
     trial: StoredTrial, stored: list[dict[str, Any]], reports: list[EpochReport], training: Training
 ) -> list[Column]:
-    """Each column of `epochs`, how the training went, and the scores of its best epoch."""
+    """Each column of `epochs` that the run wrote, how the training went, and the scores of its best epoch."""
     numbers = [report.numbers() for report in reports]
     names = [name for name in SCHEMAS["epochs"].names if name not in _NOT_COMPARED]
     columns = [
         _column("epochs", [("", len(stored), len(reports))]),
-        _column("best_epoch", [("", trial.row["best_epoch"], training.best_epoch or None)]),
+        _column("best_epoch", [("", trial.row["best_epoch"], training.ranked.best_epoch or None)]),
+        _column("ranked_epoch", [("", trial.row["ranked_epoch"], training.ranked.epoch or None)]),
     ]
     if trial.row["state"] == SICK:
         columns.append(_column("error", [("", trial.row["error"], training.sick)]))
     for name in names:
-        places = zip(stored, numbers, strict=False)  # where the epochs are not as many, the first column says so
-        columns.append(_column(name, [(f"epoch {old['epoch']}", old[name], new[name]) for old, new in places]))
+        pairs = zip(stored, numbers, strict=False)  # where the epochs are not as many, the first column says so
+        places = [(f"epoch {old['epoch']}", old[name], new[name]) for old, new in pairs]
+        if not _came_later(places):
+            columns.append(_column(name, places))
     scores = trial.scores()
-    if len(scores) and training.best_scores is not None:
+    if len(scores) and training.ranked.scores is not None:
         columns += _score_columns(scores, training)
     return columns
 
 
+def _came_later(places: list[tuple[str, Any, Any]]) -> bool:
+    """Whether the run knew nothing of a column that has a value today: it was written by an older program."""
+    return all(_missing_as_none(old) is None for _, old, _ in places) and any(
+        _missing_as_none(new) is not None for _, _, new in places
+    )
+
+
 def _score_columns(scores: pd.DataFrame, training: Training) -> list[Column]:
-    pairs = [f"pair {pair}" for pair in scores.pair]
-    again = {"score": training.best_scores.tolist(), "correct": training.best_correct.tolist()}
-    return [
-        _column(name, list(zip(pairs, scores[name].tolist(), again[name], strict=True)))
-        for name in ("score", "correct")
-    ]
+    rows = results.plain_rows(scores)
+    again = {"score": training.ranked.scores.tolist(), "correct": training.ranked.correct.tolist()}
+    columns = []
+    for name, values in again.items():
+        places = [(f"pair {row['pair']}", row[name], value) for row, value in zip(rows, values, strict=True)]
+        if not _came_later(places):
+            columns.append(_column(name, places))
+    return columns
 
 
 def _column(name: str, places: list[tuple[str, Any, Any]]) -> Column:
-    """places: (at, stored, replayed) of every value."""
+    """places: (at, stored, again) of every value."""
     cleaned = [(at, _missing_as_none(old), _missing_as_none(new)) for at, old, new in places]
     wrong = [place for place in cleaned if place[1] != place[2]]
     at, old, new = max(wrong, key=_size, default=cleaned[-1])
@@ -146,7 +163,7 @@ def _introduce(console: Console, trial: StoredTrial, epochs: int) -> None:
     said += (
         f", on {settings.device} in {settings.precision} with {settings.threads} thread{'s' * (settings.threads > 1)}"
     )
-    console.print(f"[bold]replaying[/bold]  {escape(said)}", soft_wrap=True)
+    console.print(f"[bold]reproducing[/bold]  {escape(said)}", soft_wrap=True)
     notes = []
     if row["replay_of"] is not None:
         notes.append(f"the search judged it by the scores of trial {row['replay_of']}; here it is trained itself")
@@ -155,14 +172,14 @@ def _introduce(console: Console, trial: StoredTrial, epochs: int) -> None:
     if trial.run["trial_cpus"] is None:
         notes.append("the run did not write down its threads, as runs do now; 1 is the default")
     for note in notes:
-        console.print(f"[bold]note[/bold]       {escape(note)}", soft_wrap=True)
+        console.print(f"[bold]note[/bold]         {escape(note)}", soft_wrap=True)
 
 
 def _print(console: Console, columns: list[Column]) -> None:
     """Every column; where in it only if something differs, so that the table fits a narrow terminal otherwise."""
     places = any(column.equal < column.values for column in columns)
     table = Table(box=None, pad_edge=False)
-    for name in ("column", "equal", "stored", "replayed", "difference", *(["at"] * places)):
+    for name in ("column", "equal", "stored", "again", "difference", *(["at"] * places)):
         table.add_column(name, justify="left" if name in ("column", "at") else "right")
     for column in columns:
         same = column.equal == column.values
@@ -171,7 +188,7 @@ def _print(console: Console, columns: list[Column]) -> None:
             column.name,
             f"{column.equal}/{column.values}",
             _text(column.stored),
-            _text(column.replayed),
+            _text(column.again),
             difference,
         ]
         table.add_row(*map(escape, cells), *([column.at] * places), style=None if same else "red")

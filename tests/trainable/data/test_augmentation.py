@@ -85,7 +85,7 @@ def test_training_draws_a_view_of_each_image_each_epoch() -> None:
     """All views are shown, another draw each epoch, the same draw for the same seed and epoch, each of its own image."""
     data = viewed(3)
     training = Training(SMALL, create_backbone(BackboneSpec("test_byobnet", image_size_px=32)), data)
-    shown = [training._shown(np.random.default_rng([0, epoch])).numpy() for epoch in (1, 2, 1)]
+    shown = [training.batches.shown(np.random.default_rng([0, epoch])).numpy() for epoch in (1, 2, 1)]
     assert all(np.array_equal(rows % data.images, np.arange(data.images)) for rows in shown)
     assert set(shown[0] // data.images) == {0, 1, 2}
     assert np.array_equal(shown[0], shown[2]) and not np.array_equal(shown[0], shown[1])

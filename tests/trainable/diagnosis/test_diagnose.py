@@ -13,18 +13,18 @@ from torch import Tensor
 
 from tests.tools import reference
 from tests.tools.synthetic import pair_data
-from trainable.config import Settings, TrialConfig
+from trainable.config import Losses, Settings, TrialConfig
 from trainable.data import images as image_files
 from trainable.data import turntable
 from trainable.data.pairs import PairData
 from trainable.data.read_pairs import read_pairs
 from trainable.diagnosis.diagnose import CHECKS, diagnose
-from trainable.diagnosis.history import FAIL, WARN, Course, Diagnosis
+from trainable.diagnosis.history import FAIL, WARN, Diagnosis, TrialHistory
 from trainable.diagnosis.remedies import REMEDIES
 from trainable.model.backbones import BackboneSpec, create_backbone
 from trainable.training import loop
-from trainable.training.batch_loss import BatchLoss, Targets
 from trainable.training.loop import Training, train
+from trainable.training.losses import BatchLoss, Targets
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -85,6 +85,17 @@ def test_healthy_numbers_raise_nothing(epochs):
     """At no epoch, with a threshold among the scores and with none."""
     assert diagnose(course(epochs), CONFIG) == []
     assert diagnose(course(epochs), dataclasses.replace(CONFIG, threshold=None)) == []
+
+
+@pytest.mark.parametrize("epochs", [6, 12, 40])
+def test_overfitting_is_seen_over_any_number_of_epochs(epochs):
+    """Slow as it may be, while the training loss falls on; a metric that moves up and down as much has not sunk."""
+    random = np.random.default_rng(0)
+    losses = list(np.linspace(3, 0.2, epochs))
+    sinking = list(np.r_[np.linspace(0.8, 0.95, epochs // 3), np.linspace(0.95, 0.85, epochs - epochs // 3)])
+    moving = list(0.9 + random.normal(0, 0.02, epochs))
+    assert "overfit" in names(diagnose(course(epochs, contrastive_loss=losses, val_auc=sinking), CONFIG))
+    assert "overfit" not in names(diagnose(course(epochs, contrastive_loss=losses, val_auc=moving), CONFIG))
 
 
 def test_unknown_numbers_raise_nothing():
@@ -177,7 +188,7 @@ def test_every_check_and_every_remedy_is_in_the_table_above():
     assert tried == REMEDIES.keys()
     fired = set()
     for _, _, sick, changed, _ in SICK:
-        judged = Course(course(4, **sick), dataclasses.replace(CONFIG, **changed))
+        judged = TrialHistory(course(4, **sick), dataclasses.replace(CONFIG, **changed))
         fired |= {check for check in CHECKS if check(judged)}
     assert fired == set(CHECKS)
 
@@ -274,8 +285,9 @@ def test_the_broken_loss_is_found(monkeypatch, backbone, data):
     """Trained with the broken run's formula, a trial says so in its first epoch."""
 
     def broken(front: Tensor, angle: Tensor, targets: Targets, config: TrialConfig) -> BatchLoss:
-        loss, nothing = reference.broken_contrastive(front, angle, config.temperature), torch.tensor(0.0)
-        return BatchLoss(loss, loss.detach(), nothing, nothing)
+        loss = reference.broken_contrastive(front, angle, config.temperature)
+        parts = dict.fromkeys(Losses.names(), torch.tensor(0.0)) | {"chance_loss": targets.chance}
+        return BatchLoss(loss, parts | dict.fromkeys(("contrastive_loss", "total_loss"), loss.detach()))
 
     monkeypatch.setattr(loop, "batch_loss", broken)
     (first, *_) = train(FAULTY, backbone, data)
@@ -336,7 +348,7 @@ def test_a_fatal_diagnosis_ends_a_trial_unless_sick_ones_are_kept(backbone, data
     grey = dataclasses.replace(data, pixels=np.full_like(data.pixels, 128))
     ended = Training(FAULTY, backbone, grey)
     reports = [ended.epoch(), ended.epoch()]
-    assert ended.finished and reports[1].sick and ended.best_epoch == 1
+    assert ended.finished and reports[1].sick and ended.ranked.epoch == 1
     assert reports[1].findings[0]["severity"] == FAIL and reports[1].diagnoses[0] == reports[1].findings[0]["name"]
     kept = list(train(FAULTY, backbone, grey, Settings(keep_sick=True)))
     assert len(kept) == FAULTY.epochs and all(report.sick is None for report in kept)

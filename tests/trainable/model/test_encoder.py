@@ -1,16 +1,19 @@
 """PairEncoder: cuts that change nothing, frozen parts that stay frozen, trained parts that train."""
 
 import copy
+import dataclasses
 import pickle
 from pathlib import Path
 
 import pytest
 import torch
+from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 - the name that torch's own documentation gives it
 
 from trainable.config import TrialConfig
 from trainable.errors import InputError
+from trainable.model import blocks
 from trainable.model import encoder as encoder_module
 from trainable.model.backbones import BackboneSpec, block_count, create_backbone
 from trainable.model.encoder import PairEncoder, projection_head
@@ -327,3 +330,17 @@ def test_real_weights_load(name):
         if tensor.ndim == 4:
             assert not torch.equal(tensor, encoder.backbone.state_dict()[key]), key
     assert torch.isfinite(encoder(pixels_for(encoder))).all()
+
+
+def test_a_timm_without_the_private_step_runs_its_transformers_whole(monkeypatch):
+    """Where another version lacks the name, nothing is cut, and the embeddings and what trains are the same as ever."""
+    cut = encoder_of("test_vit", 1).eval()
+    pixels = pixels_for(cut)
+    wanted = cut(pixels)
+    assert cut.backbone.can_be_cut
+    renamed = dataclasses.replace(blocks._FAMILIES[VisionTransformer], private="_renamed")
+    monkeypatch.setitem(blocks._FAMILIES, VisionTransformer, renamed)
+    whole = encoder_of("test_vit", 1).eval()
+    assert not whole.backbone.can_be_cut and not whole.cut_is_cacheable
+    torch.testing.assert_close(whole(pixels), wanted)
+    assert any(name.startswith("backbone.") for name in whole.trainable_state())

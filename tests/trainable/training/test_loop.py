@@ -13,7 +13,7 @@ import torch
 
 from tests.tools import reference
 from tests.tools.synthetic import pair_data
-from trainable.config import METRICS, Settings, TrialConfig
+from trainable.config import METRICS, RANK_BY, Settings, TrialConfig
 from trainable.data import images as image_files
 from trainable.data import turntable
 from trainable.data.pairs import PairData
@@ -156,7 +156,8 @@ def check_restored(backbone, data, config, stop_after):
         first.epoch()
     second = Training(config, backbone, data)
     second.restore(saved_and_loaded(first.state()))
-    assert (second.best_epoch, second.best_objective) == (first.best_epoch, first.best_objective)
+    assert second.ranked.best_epoch == first.ranked.best_epoch
+    assert second.ranked.best_objective == first.ranked.best_objective
     assert_same([second.epoch() for _ in range(config.epochs - stop_after)], expected[stop_after:])
     assert second.finished
     assert_equal_tensors(second.encoder.state_dict(), whole.encoder.state_dict())
@@ -164,9 +165,12 @@ def check_restored(backbone, data, config, stop_after):
     assert mine.keys() == theirs.keys() and mine
     for parameter, tensors in mine.items():
         assert_equal_tensors(tensors, theirs[parameter])
-    assert (second.best_epoch, second.best_objective) == (whole.best_epoch, whole.best_objective)
-    assert_equal_tensors(second.best_state, whole.best_state)
-    assert torch.equal(second.best_scores, whole.best_scores) and torch.equal(second.best_correct, whole.best_correct)
+    assert second.ranked.best_epoch == whole.ranked.best_epoch
+    assert second.ranked.best_objective == whole.ranked.best_objective
+    assert_equal_tensors(second.ranked.weights, whole.ranked.weights)
+    assert torch.equal(second.ranked.scores, whole.ranked.scores) and torch.equal(
+        second.ranked.correct, whole.ranked.correct
+    )
     clock = {"epoch_s", "validation_s"}
     mine, theirs = ([{k: v for k, v in n.items() if k not in clock} for n in t.history] for t in (second, whole))
     assert mine == theirs and len(mine) == config.epochs
@@ -196,17 +200,20 @@ def test_a_checkpoint_holds_no_frozen_tensor(backbone, data, cut):
     assert frozen and not frozen.keys() & training.state()["encoder"].keys()
 
 
-def test_the_best_epoch_keeps_its_weights(backbone, data):
+@pytest.mark.parametrize("rule", RANK_BY)
+def test_the_epoch_that_a_trial_is_ranked_by_keeps_its_weights(backbone, data, rule):
     """Its weights score the validation pairs as its report did, though later epochs went on from other weights."""
-    training = Training(dataclasses.replace(SMALL, epochs=6, learning_rate=0.02), backbone, data)
+    settings = Settings(metric="val_accuracy", rank_by=rule)
+    training = Training(dataclasses.replace(SMALL, epochs=6, learning_rate=0.02), backbone, data, settings)
     reports = [training.epoch() for _ in range(6)]
     objectives = [report.objective for report in reports]
-    best = reports[training.best_epoch - 1]
-    assert training.best_epoch == 1 + objectives.index(max(objectives)), "the first of equals"
-    assert training.best_objective == max(objectives)
-    assert np.array_equal(training.best_scores.numpy(), best.scores)
-    assert np.array_equal(training.best_correct.numpy(), best.correct)
-    training.encoder.load_trainable_state(training.best_state)
+    assert training.ranked.best_epoch == 1 + objectives.index(max(objectives)), "the first of equals"
+    assert training.ranked.epoch == {"last": 6, "best": training.ranked.best_epoch}[rule]
+    best = reports[training.ranked.epoch - 1]
+    assert training.ranked.objective == best.objective
+    assert np.array_equal(training.ranked.scores.numpy(), best.scores)
+    assert np.array_equal(training.ranked.correct.numpy(), best.correct)
+    training.encoder.load_trainable_state(training.ranked.weights)
     assert np.array_equal(training.score(data.rows("val"))[0], best.scores)
 
 
@@ -214,7 +221,7 @@ def test_the_lowest_eer_is_the_best(backbone, data):
     """A metric that is better when lower is ranked so."""
     training = Training(dataclasses.replace(SMALL, learning_rate=0.02), backbone, data, Settings(metric="val_eer"))
     objectives = [training.epoch().objective for _ in range(3)]
-    assert training.best_objective == min(objectives)
+    assert training.ranked.best_objective == min(objectives)
 
 
 def test_test_pairs_are_scored_with_the_given_weights(backbone, data):
@@ -222,7 +229,7 @@ def test_test_pairs_are_scored_with_the_given_weights(backbone, data):
     training = Training(SMALL, backbone, data)
     training.epoch()
     expected = training.score(data.rows("test"))[0]
-    assert np.array_equal(scores_on_test_pairs(SMALL, backbone, data, Settings(), training.best_state), expected)
+    assert np.array_equal(scores_on_test_pairs(SMALL, backbone, data, Settings(), training.ranked.weights), expected)
 
 
 def test_the_global_random_state_is_left_alone(stochastic_backbone, larger_data):
@@ -261,7 +268,7 @@ def test_the_learning_rate_warms_up_and_decays_and_reaches_every_group(backbone,
     """Linear for an epoch, then half a cosine to zero; the backbone's groups at their ratio, at every step."""
     config = dataclasses.replace(SMALL, epochs=3, learning_rate=0.01, backbone_lr_ratio=0.25)
     training = Training(config, backbone, data)
-    assert training.steps_an_epoch == 3
+    assert training.batches.per_epoch == 3
     assert {group["name"] for group in training.optimizer.param_groups} == {
         "head",
         "head_no_decay",
@@ -416,7 +423,7 @@ def test_a_learning_rate_that_blows_up_makes_the_trial_sick(backbone, data):
     sick = reports[-1]
     assert len(reports) < 5 and sick.sick.startswith("not finite")
     assert all(report.sick is None for report in reports[:-1])
-    assert training.best_epoch != sick.epoch
+    assert sick.epoch not in (training.ranked.epoch, training.ranked.best_epoch)
     assert_same(reports, list(train(training.config, backbone, data)))
 
 
@@ -431,7 +438,7 @@ def test_nan_weights_make_a_trial_sick_at_once(data):
     for name in ("objective", "threshold", "val_accuracy", "val_auc", "val_eer", "contrastive_loss", "feature_std"):
         assert math.isnan(getattr(report, name)), name
     assert np.isnan(report.scores).all() and not report.correct.any()
-    assert training.best_epoch == 0 and training.best_scores is None
+    assert training.ranked.epoch == training.ranked.best_epoch == 0 and training.ranked.scores is None
     (only,) = train(SMALL, broken, data)
     assert only.same_as(report)
     again = Training(SMALL, broken, data)
@@ -445,7 +452,7 @@ def test_an_undefined_metric_ranks_no_epoch(backbone, data):
     training = Training(SMALL, backbone, grey, Settings(metric="val_d_prime"))
     report = training.epoch()
     assert report.val_d_prime is None and math.isnan(report.objective)
-    assert report.sick is None and training.best_epoch == 0
+    assert report.sick is None and training.ranked.epoch == training.ranked.best_epoch == 0
     assert report.val_auc == 0.5
 
 

@@ -26,7 +26,7 @@ def record(epochs, number=3, best_epoch=None, threshold=None, searched=("tempera
     made = TrialRecord(number, values, f"trial {number:03d}", {name: values[name] for name in searched}, number == 0)
     made.state = COMPLETED
     made.epochs = {epoch: numbers(epoch, 0.5) | extra for epoch, extra in enumerate(epochs, 1)}
-    made.best_epoch = best_epoch or len(epochs)
+    made.best_epoch = made.ranked_epoch = best_epoch or len(epochs)
     return made
 
 

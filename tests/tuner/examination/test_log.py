@@ -14,7 +14,14 @@ import pytest
 from trainable.diagnosis.remedies import REMEDIES
 from trainable.errors import InputError
 from tuner.doctor import main
-from tuner.examination.log_columns import read_log
+from tuner.examination.log_columns import TrainingLog
+from tuner.examination.log_columns import read_log as read_runs
+
+
+def read_log(path: Path, given=()) -> TrainingLog:
+    """The log of one run."""
+    (log,) = read_runs(path, given)
+    return log
 
 
 def written(folder: Path, name: str = "log.csv", **columns) -> Path:
@@ -187,8 +194,10 @@ def test_training_losses_and_held_out_metrics_are_preferred(tmp_path):
     """Where a log has both, the detectors get what they are made for."""
     columns = {"val_loss": [3.0], "train_loss": [2.0], "train_acc": [0.9], "val_acc": [0.7]}
     log = read_log(written(tmp_path, **columns))
-    assert log.columns == {"val_accuracy": "val_acc", "contrastive_loss": "train_loss"}
-    assert log.unused == ("val_loss", "train_acc")
+    assert log.columns == {
+        "val_accuracy": "val_acc", "train_accuracy": "train_acc", "val_loss": "val_loss", "contrastive_loss": "train_loss"
+    }  # fmt: skip
+    assert not log.unused
 
 
 def test_rows_of_one_epoch_are_averaged(tmp_path):

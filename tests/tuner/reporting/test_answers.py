@@ -22,7 +22,7 @@ def searched(folder: Path, trials: list[dict[str, Any]], **row: Any) -> WholeRun
     """A run over learning rate and temperature with these trials, the first the default one, and this in its row."""
     tables = RunTables(folder, "joint", "joint-1")
     for number, given in enumerate(trials):
-        state = {"state": "completed", "best_epoch": 1, "epochs": 1, "threshold": 0.6}
+        state = {"state": "completed", "best_epoch": 1, "ranked_epoch": 1, "epochs": 1, "threshold": 0.6}
         state["threshold_source"] = "solved" if number else "fixed"
         tables.append_trial(DEFAULT | state | {"trial": number, "is_default": number == 0} | given)
     known = {"state": "finished", "metric": "val_accuracy", "searched": ["learning_rate", "temperature"]}

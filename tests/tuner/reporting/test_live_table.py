@@ -30,7 +30,7 @@ def record(number, state, *objectives, temperature=0.07, blocks=None, error=None
     searched = {name: value for name, value in values.items() if blocks != 0 or name != "backbone_lr_ratio"}
     made = TrialRecord(number, values, f"trial {number:03d} temperature={temperature}", searched, number == 0, state)
     made.epochs = {epoch: numbers(epoch, objective) for epoch, objective in enumerate(objectives, 1)}
-    made.best_epoch = 1 + objectives.index(max(objectives)) if objectives and state != FAILED else 0
+    made.best_epoch = made.ranked_epoch = 1 + objectives.index(max(objectives)) if objectives and state != FAILED else 0
     made.ended = 5.0 + number if state in (COMPLETED, PRUNED, SICK, FAILED) else None
     made.error = error
     return made

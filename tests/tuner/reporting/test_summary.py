@@ -52,7 +52,8 @@ def stored(folder: Path, comparison, winner, default, searched) -> WholeRun:
         }
         # Winner and default differ in the temperature, unless they are one trial or only thresholds were searched.
         row["temperature"] += 0.1 * (trial.number == 0 and "temperature" in searched)
-        row |= {"state": "completed", "is_default": trial.number == 0, "best_epoch": trial.best_epoch, "objective": 0.9}
+        row |= {"state": "completed", "is_default": trial.number == 0, "objective": 0.9}
+        row |= {"best_epoch": trial.best_epoch, "ranked_epoch": trial.ranked_epoch}
         tables.append_trial({"trial": trial.number} | row)
     known = {"state": "finished", "metric": "val_accuracy", "searched": list(searched), "test_pairs": comparison.pairs}
     tables.write_run(known | run_columns(comparison, winner))

@@ -12,7 +12,7 @@ import torch
 
 import search_spaces
 from tests.tools.by_hand import BLOCKS, DATA, VAL_PAIRS, Search, arrays, numbers, space_of
-from trainable.metrics import bootstrap
+from trainable.metrics import intervals
 from trainable.trial import Carried
 from tuner import results
 from tuner.results.trial_record import COMPLETED, PRUNED, SICK, TrialRecord, best_of
@@ -44,8 +44,8 @@ def test_a_completed_trial_s_row_has_its_parameters_and_the_numbers_of_its_best_
     assert row["learning_rate"] == trial.config["values"]["learning_rate"], "the configuration's, not the schedule's"
     assert row["trainable_blocks"] == BLOCKS, "the number of blocks, never the word all"
     rows = DATA.rows("val")
-    resamples = bootstrap.identity_resamples(DATA.front_identity[rows], DATA.angle_identity[rows])
-    assert (row["val_accuracy_low"], row["val_accuracy_high"]) == bootstrap.interval(arrays(2)["correct"], resamples)
+    linked = intervals.linked_pairs(DATA.front_identity[rows], DATA.angle_identity[rows])
+    assert (row["val_accuracy_low"], row["val_accuracy_high"]) == intervals.interval(arrays(2)["correct"], linked)
     assert row["train_s"] == pytest.approx(0.75) and row["wait_s"] >= 0
     assert row["node"] == "host/12345678" and row["error"] is None
     assert row["started_at"] <= row["ended_at"] <= datetime.now(UTC)
@@ -153,7 +153,7 @@ def test_a_row_says_where_its_threshold_is_from(tmp_path, body, source, threshol
 
 
 def test_who_watches_is_told_of_every_change(run):
-    """Suggested, started, each epoch, the end: with the state that the trial has then."""
+    """BoundSpace, started, each epoch, the end: with the state that the trial has then."""
     run.run(run.start(), 0.5, 0.6, stop=True)
     assert run.changes == [(0, "waiting"), (0, "running"), (0, "running"), (0, "running"), (0, PRUNED)]
 
@@ -167,7 +167,7 @@ def test_large_arrays_do_not_stay_in_tune_s_results(run):
 def test_a_restored_trial_brings_the_epochs_that_another_driver_saw(run):
     """The history of a resumed trial fills in what is missing, and only that."""
     trial = run.start()
-    result = numbers(3, 0.7) | {"best_epoch": 2, "finished": True, "node": "n"}
+    result = numbers(3, 0.7) | {"best_epoch": 2, "ranked_epoch": 2, "finished": True, "node": "n"}
     history = [numbers(1, 0.5), numbers(2, 0.9), numbers(3, 0.7)]
     result["carried"] = Carried(arrays=arrays(2), history=history)
     run.recorder.on_trial_result(0, [], trial, result)
@@ -238,7 +238,7 @@ def test_a_trial_whose_end_was_not_written_is_recovered_from_its_saved_state(run
 def record(number, objective, state=COMPLETED, best_epoch=1):
     made = TrialRecord(number, {}, f"trial {number:03d}", {}, number == 0, state)
     made.epochs = {1: {"epoch": 1, "objective": objective}}
-    made.best_epoch = best_epoch
+    made.best_epoch = made.ranked_epoch = best_epoch
     return made
 
 

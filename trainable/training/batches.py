@@ -1,0 +1,48 @@
+"""An epoch's batches: which pairs, which view of each image, and what the losses need to know of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainable.data.pairs import PairData
+from trainable.training.losses import Targets
+
+_BATCHES_AT_ONCE = 64  # what the losses need to know of their pairs is computed for so many, and takes memory
+
+
+class Batches:
+    """The training pairs of `data` in batches of `batch_size`, on a device; `per_epoch` of them, all full.
+
+    The pairs left over wait for another epoch: chance is ln(batch size), so every batch must have the same size.
+    """
+
+    def __init__(self, data: PairData, batch_size: int, device: torch.device) -> None:
+        self._data, self._device = data, device
+        self._rows = data.rows("train")
+        self._size = min(batch_size, len(self._rows))
+        self.per_epoch = max(1, len(self._rows) // batch_size)
+        names = ("front", "angle", "pair_label", "front_identity", "angle_identity")
+        self._columns = [torch.tensor(np.asarray(getattr(data, name))).to(device) for name in names]
+        self.targets: Callable[[Tensor, Tensor, Tensor], Targets] = Targets.of
+        """What makes the targets of (..., B) labels, front identities and angle identities."""
+
+    def of_epoch(self, random: np.random.Generator) -> Iterator[tuple[Tensor, Tensor, Targets]]:
+        """In random order: (2B,) rows of the inputs, fronts first, (B,) labels, and the targets of the losses."""
+        order = random.permutation(self._rows)
+        shown = self.shown(random)
+        batches = torch.from_numpy(order[: self.per_epoch * self._size]).view(-1, self._size).to(self._device)
+        for rows in batches.split(_BATCHES_AT_ONCE):
+            front, angle, labels, *identities = (column[rows] for column in self._columns)
+            images, targets = shown[torch.cat([front, angle], dim=1)], self.targets(labels, *identities)
+            for number in range(len(rows)):
+                yield images[number], labels[number], targets.batch(number)
+
+    def shown(self, random: np.random.Generator) -> Tensor:
+        """(m,) row of the inputs in which each image is shown this epoch: that of one of its views."""
+        images = self._data.images
+        view = random.integers(self._data.views, size=images)
+        return torch.from_numpy(view * images + np.arange(images)).to(self._device)

@@ -21,8 +21,9 @@ from trainable.data.pairs import PairData
 from trainable.model.backbones import Backbone
 from trainable.process import prepare_process
 from trainable.training.checkpoint import STATE_FILE, load_state
+from trainable.training.folds import training_of
 from trainable.training.inputs import Inputs
-from trainable.training.loop import Training, test_scores
+from trainable.training.loop import test_scores
 from trainable.training.ranked_epoch import weights_at
 
 REPORT_S = 1.0
@@ -81,7 +82,7 @@ class PairTrial(tune.Trainable):
     def _begin(self, config: dict[str, Any]) -> None:
         self._title = config["title"]
         values = TrialConfig.of(config["values"])
-        self._training = Training(values, self._backbone, self._data, self._settings, self._inputs)
+        self._training = training_of(values, self._backbone, self._data, self._settings, self._inputs)
         self._restored_now = False
         if config.get("resume_from"):
             self.load_checkpoint(config["resume_from"])

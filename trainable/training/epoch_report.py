@@ -62,13 +62,21 @@ def measure(
     scores, labels: (n_val,); identities: (n_val,) of the fronts and of the angles; embeddings: (m, E) of their images;
     threshold: the configuration's, None to solve it.
     """
+    of_pairs = of_scores(scores, labels, identities, threshold, settings)
+    return of_pairs | {"feature_std": spread.feature_std(embeddings)}
+
+
+def of_scores(
+    scores: np.ndarray,
+    labels: np.ndarray,
+    identities: tuple[np.ndarray, np.ndarray],
+    threshold: float | None,
+    settings: Settings,
+) -> dict[str, Any]:
+    """What `measure` gives that depends on scores alone, with its arguments."""
     fitted = thresholds.cross_fitted(scores, labels, *identities, seed=_CROSS_FIT_SEED)
     measures = _named(dataclasses.asdict(verification.verify(scores, labels)))
-    measures |= {
-        "val_accuracy_solved": fitted.accuracy,
-        "feature_std": spread.feature_std(embeddings),
-        "scores": scores,
-    }
+    measures |= {"val_accuracy_solved": fitted.accuracy, "scores": scores}
     measures["training_objective"] = _ranked(measures, fitted.correct, labels, settings.metric)
     return measures | _judged(measures, scores, labels, fitted.correct, threshold, settings)
 

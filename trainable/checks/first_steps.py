@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -199,7 +200,7 @@ def _counting(storages: dict[int, int]) -> Iterator[None]:
         yield
 
 
-def _group(group: dict, names: dict[int, str], before: dict[str, Tensor], steps: int) -> Group:
+def _group(group: dict[str, Any], names: dict[int, str], before: dict[str, Tensor], steps: int) -> Group:
     weights = [before[names[id(p)]] for p in group["params"]]
     changes = [p.detach() - old for p, old in zip(group["params"], weights, strict=True)]
     size = float(get_total_norm(weights))

@@ -163,7 +163,7 @@ class Training:
                 return self.encoder(x).float()
             return self.encoder.suffix(self.encoder.advance(x, self._cut)).float()
 
-    def _autocast(self) -> contextlib.AbstractContextManager:
+    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.settings.precision)
         return torch.autocast(self.device.type, dtype=dtype) if dtype else contextlib.nullcontext()
 

@@ -39,6 +39,8 @@ class Column:
     """What None stands for, where it is valid."""
     better: str | None = None
     """max or min, for what trials can be ranked by: which direction is better."""
+    weighs: Column | None = None
+    """For the weight of a loss term, NAME_weight: the column of the term itself, NAME_loss."""
     key: bool = False
     """Never null: a row is found by it."""
     stored_as: str = ""
@@ -98,17 +100,11 @@ class Column:
         return enough and (self.high is None or value <= self.high)
 
 
-def about(meaning: str, unit: str = "", **more: Any) -> dict[str, Any]:
-    """The metadata of a dataclass field that is a column, for where `column` does not fit: type checkers see that a plain
-    `field(metadata=about(…))` has no default."""
-    said = Column(meaning, unit, **more)
-    return {"column": said, "help": said.help}  # tyro shows the help
-
-
 def column(meaning: str, unit: str = "", *, default: Any = dataclasses.MISSING, **more: Any) -> Any:
     """A dataclass field that is a column. more: further fields of Column. A default that is a type, such as list, is called
     for each object."""
-    metadata = about(meaning, unit, **{"whole": type(default) is int, **more})
+    said = Column(meaning, unit, **{"whole": type(default) is int, **more})
+    metadata = {"column": said, "help": said.help}  # tyro shows the help
     if default is dataclasses.MISSING:
         return dataclasses.field(metadata=metadata)
     if isinstance(default, type):

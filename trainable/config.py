@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainable import columns
-from trainable.columns import column
+from trainable.columns import Column, column
 from trainable.errors import InputError
-from trainable.measures import METRICS, Validation, sign
+from trainable.measures import METRICS, Losses, Validation, sign
 
-__all__ = ["MEASURED", "METRICS", "RANK_BY", "Losses", "Settings", "TrialConfig", "sign"]
+__all__ = ["LOSS_TERMS", "MEASURED", "METRICS", "Settings", "TrialConfig", "sign"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,9 @@ class TrialConfig:
     epochs: int = column(
         "how often a trial may pass over the training pairs", "epochs", default=6, low=1, stored_as="max_epochs"
     )
-    batch_size: int = column("pairs in a batch; at chance the contrastive loss is its logarithm", "pairs", default=32, low=2)
+    batch_size: int = column(
+        "pairs in a batch; at chance the contrastive loss is its logarithm", "pairs", default=32, low=2
+    )
     weight_decay: float = column(
         "AdamW's decoupled weight decay; biases and norms are not decayed", default=0.05, low=0
     )
@@ -59,11 +61,13 @@ class TrialConfig:
         "weight of the consistency loss in the total loss",
         default=0.1,
         low=0,
+        weighs=Column("mean of 1 - cosine over positive training pairs, 0 to 2"),
     )
     negative_weight: float = column(
         "weight of the negative-pair loss in the total loss",
         default=1.0,
         low=0,
+        weighs=Column("mean of relu(cosine - negative_margin)² over negative training pairs"),
     )
     negative_margin: float = column(
         "cosine below which a negative pair costs nothing", "cosine", default=0.0, low=-1, high=1
@@ -117,25 +121,17 @@ _FIRST = frozenset(
 """The parameters of the first release; no later one is to be added here."""
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(TrialConfig)}
 
-
-@dataclass(frozen=True, kw_only=True)
-class Losses:
-    """The losses of a batch or, in a report, their means over an epoch's batches; how they are computed, and how to add one:
-    `trainable.training.losses`."""
-
-    contrastive_loss: float = column("InfoNCE, mean over the epoch's training batches; at least 0", "nats")
-    chance_loss: float = column("`contrastive_loss` at chance: mean of ln(positives + negatives) an anchor", "nats")
-    consistency_loss: float = column("mean of 1 - cosine over positive training pairs, 0 to 2")
-    negative_loss: float = column("mean of relu(cosine - negative_margin)² over negative training pairs")
-    total_loss: float = column("the weighted sum that was minimised")
-
-    @classmethod
-    def names(cls) -> list[str]:
-        """The names of all losses, in their order."""
-        return [field.name for field in dataclasses.fields(Losses)]
-
-
-MEASURED = columns.of(Validation) | columns.of(Losses)
+LOSS_TERMS = {
+    name.replace("_weight", "_loss"): dataclasses.replace(
+        said.weighs, name=name.replace("_weight", "_loss"), kind=float
+    )
+    for name, said in columns.of(TrialConfig).items()
+    if said.weighs is not None
+}
+"""The loss terms that the configuration weighs, and what is said of their columns, means over an epoch's batches."""
+LOSSES = (*columns.of(Losses), *LOSS_TERMS)
+"""The names of all losses that a batch has and an epoch reports."""
+MEASURED = columns.of(Validation) | columns.of(Losses) | LOSS_TERMS
 """What is said of the numbers that a trial is judged by: those that both `trials` and `epochs` hold."""
 
 
@@ -170,4 +166,3 @@ class Settings:
             raise InputError(f"metric is {self.metric!r}; valid are: {', '.join(METRICS)}.{why} Choose one of them.")
         if self.rank_by not in RANK_BY:
             raise InputError(f"rank_by is {self.rank_by!r}; valid are: {', '.join(RANK_BY)}. Choose one of them.")
-

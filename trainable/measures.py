@@ -1,7 +1,8 @@
 """The numbers of an epoch, each declared once: meaning, unit, and which of them trials can be ranked by.
 
 `trainable.training.epoch_report.EpochReport` holds them; the tables `trials` and `epochs` have a column for each. Losses
-are declared in `trainable.config`, beside the weights of their terms. Light on purpose: `--help` reads this.
+that a weight of the configuration weighs are declared beside that weight, in `trainable.config`. Light on purpose: `--help`
+reads this.
 """
 
 from __future__ import annotations
@@ -52,10 +53,21 @@ class Validation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Losses:
+    """Means over the epoch's training batches, of what every configuration has. Columns of `trials` and `epochs`."""
+
+    contrastive_loss: float = column("InfoNCE, mean over the epoch's training batches; at least 0", "nats")
+    chance_loss: float = column("`contrastive_loss` at chance: mean of ln(positives + negatives) an anchor", "nats")
+    total_loss: float = column("the weighted sum that was minimised")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Spread:
     """How embeddings and scores of validation pairs are spread, for the diagnoses. Columns of `epochs`."""
 
-    mean_cosine: float = column("mean cosine of validation embeddings of different identities; 1 when collapsed", "cosine")
+    mean_cosine: float = column(
+        "mean cosine of validation embeddings of different identities; 1 when collapsed", "cosine"
+    )
     uniformity: float = column("log mean exp(-2 distance²) of the embeddings: about -3.9 when even, 0 when collapsed")
     rank_raw: float = column("RankMe: dimensions that the embeddings use, a common direction included")
     rank_centred: float = column("RankMe of the embeddings less their mean")
@@ -76,9 +88,7 @@ class Step:
         "norm of that step over the norm of the head's weights; null if it was skipped"
     )
     backbone_update_ratio: float | None = column("the same of the trained blocks; null if there are none")
-    head_growth: float | None = column(
-        "norm of the head's weights at that step over what it was when the trial began"
-    )
+    head_growth: float | None = column("norm of the head's weights at that step over what it was when the trial began")
     backbone_growth: float | None = column("the same of the trained blocks; null if there are none")
     negative_pull: float | None = column(
         "how much its loss pulls label 0 pairs together, over the same of label 1; healthy is below 0"

@@ -15,7 +15,7 @@ import torch
 from ray import tune
 from ray.util.metrics import Gauge
 
-from trainable.config import MEASURED, Losses, Settings, TrialConfig
+from trainable.config import LOSSES, MEASURED, Settings, TrialConfig
 from trainable.data.pairs import PairData
 from trainable.model.backbones import Backbone
 from trainable.process import prepare_process
@@ -27,7 +27,7 @@ from trainable.training.ranked_epoch import weights_at
 REPORT_S = 1.0
 """A report costs about as much as a short epoch: epochs are reported together until so many seconds have passed."""
 
-_GAUGES = ("val_accuracy", "val_auc", *Losses.names())
+_GAUGES = ("val_accuracy", "val_auc", *LOSSES)
 """What the Ray dashboard shows of a running trial."""
 
 

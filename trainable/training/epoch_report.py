@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from trainable.config import Losses, Settings, TrialConfig
+from trainable.config import LOSS_TERMS, Settings, TrialConfig
 from trainable.diagnosis.diagnose import as_plain, diagnose, rediagnosed
 from trainable.diagnosis.history import FAIL
-from trainable.measures import Progress, Spread, Step, Validation
+from trainable.measures import Losses, Progress, Spread, Step, Validation
 from trainable.metrics import spread, thresholds, verification
 
 _CROSS_FIT_SEED = 0  # the folds are the same for every trial, so that trials are compared on equal terms
@@ -25,6 +25,8 @@ class EpochReport(Validation, Losses, Spread, Step, Progress):
 
     epoch: int
     """Counted from 1."""
+    terms: dict[str, float]
+    """The loss terms that the configuration weighs, by name: those of `trainable.config.LOSS_TERMS`."""
     training_objective: float
     """The objective with accuracies at the solved threshold in any case: how good the training is, whatever the threshold."""
     sick: str | None
@@ -36,9 +38,18 @@ class EpochReport(Validation, Losses, Spread, Step, Progress):
     findings: list[dict[str, str]] = field(default_factory=list)
     """The diagnoses with severity, evidence, cause and remedy, as plain text that can go anywhere."""
 
+    @classmethod
+    def of(cls, **numbers: Any) -> EpochReport:
+        """The report of these numbers and arrays, loss terms among them by their own names, as `numbers` gives them."""
+        terms = {name: numbers.pop(name) for name in LOSS_TERMS}
+        return cls(terms=terms, **numbers)
+
     def numbers(self) -> dict[str, Any]:
-        """Every field but the arrays, in order."""
-        return {item.name: getattr(self, item.name) for item in fields(self) if item.name not in ("scores", "correct")}
+        """Every field but the arrays, in order; loss terms stand by their own names."""
+        skipped = ("scores", "correct", "terms")
+        return {"epoch": self.epoch, **self.terms} | {
+            item.name: getattr(self, item.name) for item in fields(self) if item.name not in skipped
+        }
 
     def same_as(self, other: EpochReport) -> bool:
         """Equal to the bit in everything but the clock."""
@@ -64,7 +75,11 @@ def measure(
     """
     fitted = thresholds.cross_fitted(scores, labels, *identities, seed=_CROSS_FIT_SEED)
     measures = _named(dataclasses.asdict(verification.verify(scores, labels)))
-    measures |= {"val_accuracy_solved": fitted.accuracy, "feature_std": spread.feature_std(embeddings), "scores": scores}
+    measures |= {
+        "val_accuracy_solved": fitted.accuracy,
+        "feature_std": spread.feature_std(embeddings),
+        "scores": scores,
+    }
     measures["training_objective"] = _ranked(measures, fitted.correct, labels, settings.metric)
     return measures | _judged(measures, scores, labels, fitted.correct, threshold, settings)
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils import get_total_norm
 
-from trainable.config import Losses, Settings, TrialConfig
+from trainable.config import LOSSES, Settings, TrialConfig
 from trainable.data.pairs import PairData
 from trainable.metrics import spread, step_probe
 from trainable.model import features
@@ -27,7 +27,7 @@ from trainable.training.losses import PER_ANCHOR, BatchLoss, Targets, batch_loss
 from trainable.training.ranked_epoch import RankedEpoch
 
 _EMBED_BATCH = 256
-MEASURED = ("anchors", "stepped", *Losses.names(), "grad_norm")
+MEASURED = ("anchors", "stepped", *LOSSES, "grad_norm")
 """What a training step tells of its batch, in this order; what is a mean over anchors is times their number."""
 
 

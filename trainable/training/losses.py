@@ -4,7 +4,7 @@ The readable loop forms are in tests/tools/reference.py, and tests hold these to
 score matrix is computed once for all terms, what depends on labels and identities alone is computed for many batches at
 once, and autograd has nothing to trace: a fifth of the time, which for small heads is half of a training step.
 
-To add a term, give its weight to `trainable.config.TrialConfig`, describe it in `trainable.config.Losses`, and add its
+To add a term, give its weight to `trainable.config.TrialConfig`, its column beside it (`weighs`), and add its
 function to TERMS here: the training loop, the report of an epoch, the result tables and the gauges follow.
 """
 
@@ -89,7 +89,7 @@ class Term:
     """A term that is added to the contrastive loss."""
 
     name: str
-    """Of the field of `trainable.config.Losses` that reports it."""
+    """Of its column: one of `trainable.config.LOSS_TERMS`."""
     weight: str
     """Of the field of TrialConfig that it is multiplied by."""
     add: Callable[[Tensor, Tensor, Targets, TrialConfig, float], Tensor]
@@ -126,7 +126,7 @@ class BatchLoss(NamedTuple):
 
     total: Tensor
     parts: dict[str, Tensor]
-    """By the names of `trainable.config.Losses`; a loss that no pair of the batch contributes to is 0."""
+    """By the names in `trainable.config.LOSSES`; a loss that no pair of the batch contributes to is 0."""
 
 
 def batch_loss(front: Tensor, angle: Tensor, targets: Targets, config: TrialConfig) -> BatchLoss:

@@ -122,6 +122,10 @@ class WholeRun:
         """A row of `trials`; what is missing is None. None where there is no such trial."""
         return None if number is None else self._rows[number]
 
+    def cells(self, trial: int) -> dict[str, Any]:
+        """The trial's row of `trials`; what is missing is None."""
+        return self._rows[trial]
+
     @cached_property
     def _rows(self) -> dict[int, dict[str, Any]]:
         return {row["trial"]: row for row in tables.plain_rows(self.trials)}

@@ -13,7 +13,7 @@ import numpy as np
 
 from trainable.columns import column
 
-_LOW = "lower end of its 95 % interval, by bootstrap of identities"
+_LOW = "lower end of its 95 % interval, which counts shared identities once"
 _HIGH = "upper end of the same interval"
 
 
@@ -72,14 +72,10 @@ class RunRow:
         "the default's threshold on test pairs, fixed on validation pairs", "cosine"
     )
     test_accuracy_winner: float | None = column("the winner's accuracy on test pairs", "0 to 1")
-    test_accuracy_winner_low: float | None = column(
-        _LOW, "0 to 1"
-    )
+    test_accuracy_winner_low: float | None = column(_LOW, "0 to 1")
     test_accuracy_winner_high: float | None = column(_HIGH, "0 to 1")
     test_accuracy_default: float | None = column("the default configuration's accuracy on test pairs", "0 to 1")
-    test_accuracy_default_low: float | None = column(
-        _LOW, "0 to 1"
-    )
+    test_accuracy_default_low: float | None = column(_LOW, "0 to 1")
     test_accuracy_default_high: float | None = column(_HIGH, "0 to 1")
     test_difference: float | None = column("accuracy on test pairs, the winner's minus the default's", "-1 to 1")
     test_difference_low: float | None = column("lower end of its 95 % interval, both on the same resamples", "-1 to 1")
@@ -90,9 +86,7 @@ class RunRow:
     test_accuracy_default_solved: float | None = column(
         "the default's accuracy on test pairs with that threshold", "0 to 1"
     )
-    test_accuracy_default_solved_low: float | None = column(
-        _LOW, "0 to 1"
-    )
+    test_accuracy_default_solved_low: float | None = column(_LOW, "0 to 1")
     test_accuracy_default_solved_high: float | None = column(_HIGH, "0 to 1")
     test_difference_solved: float | None = column(
         "the winner's accuracy minus the default's with that threshold", "-1 to 1"

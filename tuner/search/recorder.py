@@ -17,7 +17,7 @@ from ray.tune.result import SHOULD_CHECKPOINT
 
 from trainable.config import MEASURED, Settings, TrialConfig, sign
 from trainable.data.pairs import PairData
-from trainable.metrics import bootstrap, thresholds
+from trainable.metrics import intervals, thresholds
 from trainable.training.epoch_report import rejudged
 from trainable.training.ranked_epoch import ranked_epoch
 from trainable.trial import scores_by_epoch
@@ -57,7 +57,7 @@ class Recorder(Callback):
         self._val_rows = rows
         self._labels = np.asarray(data.pair_label)[rows]
         self._identities = data.front_identity[rows], data.angle_identity[rows]
-        self._resamples = bootstrap.identity_resamples(*self._identities)
+        self._linked = intervals.linked_pairs(*self._identities)
 
     def suggested(self, record: TrialRecord) -> None:
         """A configuration was suggested and waits for a worker."""
@@ -205,8 +205,10 @@ class Recorder(Callback):
 
     def _row(self, record: TrialRecord) -> dict[str, Any]:
         if record.best_arrays is not None:
-            interval = bootstrap.interval(record.best_arrays["correct"], self._resamples)
-            record.val_accuracy_low, record.val_accuracy_high = interval
+            solved = record.values["threshold"] is None
+            interval_of = intervals.cross_fitted_interval if solved else intervals.interval
+            ends = interval_of(record.best_arrays["correct"], self._linked)
+            record.val_accuracy_low, record.val_accuracy_high = ends
         record.completion_order = sum(r.ended is not None for r in self.records.values()) - 1
         row = configuration.to_row(TrialConfig.of(record.values), self._blocks)
         measured = _only(record.best, MEASURED)

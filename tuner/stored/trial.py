@@ -14,7 +14,6 @@ from rich.console import Console
 
 from trainable.config import Settings, TrialConfig, sign
 from trainable.data.pairs import PairData
-from trainable.data.read_pairs import read_pairs
 from trainable.errors import InputError
 from trainable.model import features
 from trainable.model.backbones import Backbone, BackboneSpec, create_backbone
@@ -25,7 +24,7 @@ from tuner import results
 from tuner.analysis.text import spans
 from tuner.cli.run_options import DataOptions
 from tuner.cli.stored_options import TrialSource
-from tuner.inputs.dataset import check_memory, data_path, decoded, fingerprint_of
+from tuner.inputs.dataset import load_again
 from tuner.results import configuration, provenance
 from tuner.results.checkpoints import newest_state
 from tuner.results.store import Store
@@ -151,28 +150,9 @@ def read_data(trial: StoredTrial, source: TrialSource, console: Console, plain: 
     plain: without the views that only training looks at. Raises InputError if they are gone, or are not the same any more.
     """
     run = trial.run
-    views = 1 if plain else run["views"] or 1
     where = run["data"] if source.data is None else source.data
-    try:
-        where_from = data_path(DataOptions(data=where, cache=source.cache), console)
-        table = read_pairs(where_from, seed=run["seed"], tolerated=[])  # as the run did, which may have been forced
-    except InputError as error:
-        raise InputError(
-            f"the data of the run {trial.name} cannot be read: {error}\n--data says where it is now."
-        ) from error
-    check_memory(len(table.images), run["image_size_px"], views)
-    data = decoded(table, run["image_size_px"], views, console)
-    found = fingerprint_of(table, data.fingerprint)
-    if found != run["data_fingerprint"]:
-        halves = zip(
-            found.split("-"), run["data_fingerprint"].split("-"), ("pairs, labels or splits", "images"), strict=True
-        )
-        changed = " and the ".join(what for now, then, what in halves if now != then)
-        raise InputError(
-            f"the data in {table.source} is not what the run {trial.name} was made with: the {changed} differ (fingerprint "
-            f"{found}; valid is {run['data_fingerprint']}). Put it back as it was, or give its place with --data."
-        )
-    return data
+    options = DataOptions(data=where, cache=source.cache, views=1 if plain else run["views"] or 1)
+    return load_again(run, options, console).data
 
 
 def create(trial: StoredTrial) -> Backbone:
@@ -198,7 +178,10 @@ def with_features(trial: StoredTrial, backbone: Backbone, data: PairData) -> Pai
 
 
 def kept_weights(trial: StoredTrial) -> dict[str, torch.Tensor] | None:
-    """The weights that the trial is ranked by, if a checkpoint has them; of a replayed trial those of the one it replays."""
+    """The weights that the trial is ranked by, if a checkpoint has them.
+
+    Of a replayed trial, which was answered by the scores of another one, those of that one.
+    """
     store = Store.at(results.state_dir(trial.root, trial.name))
     number = trial.number if trial.row["replay_of"] is None else trial.row["replay_of"]
     saved = newest_state(store, number)

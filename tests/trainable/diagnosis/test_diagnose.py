@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tests.tools import reference
 from tests.tools.synthetic import pair_data
-from trainable.config import Losses, Settings, TrialConfig
+from trainable.config import LOSSES, Settings, TrialConfig
 from trainable.data import images as image_files
 from trainable.data import turntable
 from trainable.data.pairs import PairData
@@ -275,7 +275,7 @@ def test_the_broken_loss_is_found(monkeypatch, backbone, data):
 
     def broken(front: Tensor, angle: Tensor, targets: Targets, config: TrialConfig) -> BatchLoss:
         loss = reference.broken_contrastive(front, angle, config.temperature)
-        parts = dict.fromkeys(Losses.names(), torch.tensor(0.0)) | {"chance_loss": targets.chance}
+        parts = dict.fromkeys(LOSSES, torch.tensor(0.0)) | {"chance_loss": targets.chance}
         return BatchLoss(loss, parts | dict.fromkeys(("contrastive_loss", "total_loss"), loss.detach()))
 
     monkeypatch.setattr(loop, "batch_loss", broken)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tools import reference
-from trainable.config import Losses, TrialConfig
+from trainable.config import LOSSES, TrialConfig
 from trainable.training.losses import PER_ANCHOR, TERMS, BatchLoss, Targets, batch_loss
 
 CONTRASTIVE = {"consistency_weight": 0.0, "negative_weight": 0.0}
@@ -121,11 +121,11 @@ def test_each_term_by_itself_is_its_loop_reference(batch, margin):
 
 
 def test_every_loss_is_declared_reported_and_weighted():
-    """A term has a field in Losses and a weight in TrialConfig, and the loss of a batch has exactly the declared parts."""
+    """A term has a column and a weight in TrialConfig, and the loss of a batch has exactly the declared parts."""
     front, angle = unit(4)
     found = batch_loss(front, angle, targets_of([1, 0, 1, 1]), TrialConfig())
-    assert set(found.parts) == set(Losses.names()) and set(PER_ANCHOR) < set(found.parts)
-    assert all(term.weight in TrialConfig.names() and term.name in Losses.names() for term in TERMS)
+    assert set(found.parts) == set(LOSSES) and set(PER_ANCHOR) < set(found.parts)
+    assert all(term.weight in TrialConfig.names() and term.name in LOSSES for term in TERMS)
 
 
 @given(st.integers(1, 4), st.integers(1, 6), st.randoms(use_true_random=False))

@@ -100,11 +100,17 @@ class Column:
         return enough and (self.high is None or value <= self.high)
 
 
+def about(meaning: str, unit: str = "", **more: Any) -> dict[str, Any]:
+    """The metadata of a dataclass field that is a column, for where `column` does not fit: type checkers see that a plain
+    `field(metadata=about(…))` has no default."""
+    said = Column(meaning, unit, **more)
+    return {"column": said, "help": said.help}  # tyro shows the help
+
+
 def column(meaning: str, unit: str = "", *, default: Any = dataclasses.MISSING, **more: Any) -> Any:
     """A dataclass field that is a column. more: further fields of Column. A default that is a type, such as list, is called
     for each object."""
-    said = Column(meaning, unit, **{"whole": type(default) is int, **more})
-    metadata = {"column": said, "help": said.help}  # tyro shows the help
+    metadata = about(meaning, unit, **{"whole": type(default) is int, **more})
     if default is dataclasses.MISSING:
         return dataclasses.field(metadata=metadata)
     if isinstance(default, type):

@@ -94,7 +94,7 @@ class Training:
         validation = self._validate()
         self.epochs_done = epoch
         ended = time.perf_counter()
-        report = EpochReport(
+        report = EpochReport.of(
             epoch=epoch,
             **means,
             **validation,

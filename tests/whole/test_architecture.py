@@ -146,7 +146,6 @@ COVERED_BY = {
     "trainable.checks.peak_memory": "tests/trainable/checks/test_first_steps.py",
     "trainable.columns": "tests/whole/test_examples.py",
     "trainable.config": "tests/search_spaces/test_spaces.py",
-    "trainable.data.folders": "tests/trainable/data/test_read_pairs.py",
     "trainable.data.pairs": "tests/trainable/data/test_read_pairs.py",
     "trainable.data.splits": "tests/trainable/data/test_read_pairs.py",
     "trainable.data.tables": "tests/trainable/data/test_read_pairs.py",

@@ -19,8 +19,10 @@ from tuner.inputs.space import examine
 from tuner.results.checkpoints import Saved
 from tuner.results.writer import RunTables
 from tuner.search.recorder import Recorder
-from tuner.search.samplers import make_sampler, open_storage
+from tuner.search.resume import take_up_trials
+from tuner.search.samplers import make_sampler
 from tuner.search.searcher import StudySearch
+from tuner.search.study import open_storage
 
 DATA = pair_data(size_px=4)
 VAL_PAIRS = len(DATA.rows("val"))
@@ -111,6 +113,7 @@ class Search:
             Settings(metric=metric, threshold_is_searched="threshold" in self.bound.searched),
             changed=lambda record: self.changes.append((record.number, record.state)),
         )
+        self._saved = (saved or {}).get
         self.searcher = StudySearch(
             self.bound,
             self.recorder,
@@ -121,11 +124,15 @@ class Search:
             run_seed=seed,
             trials=trials,
             parallel=2,
-            saved=(saved or {}).get,
+            saved=self._saved,
         )
         self._attempt, self._count = attempt, 0
         self.writes_at_once = True
         """What ended is in the tables before anything else happens."""
+
+    def take_up(self) -> None:
+        """Go on where the attempts before ended."""
+        take_up_trials(self.searcher.study, self.recorder, self._saved)
 
     @property
     def tables(self) -> RunTables:
@@ -136,7 +143,7 @@ class Search:
     @property
     def study(self):
         """Optuna's study, as the searcher sees it."""
-        return self.searcher._ot_study
+        return self.searcher.study.optuna
 
     def frozen(self, number: int):
         """The study's trial that has this number of ours."""

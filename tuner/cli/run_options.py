@@ -9,9 +9,9 @@ from typing import Any
 
 from trainable.config import METRICS, TrialConfig
 from trainable.errors import InputError, nearest
+from tuner.cli.sampler_names import SAMPLERS, may_be_sampler
 
-SAMPLERS = ("tpe", "gp", "random", "qmc")
-SCHEDULERS = ("asha", "none")
+SCHEDULERS = ("asha", "hyperband", "median", "none")
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 FEATURE_PRECISIONS = ("fp32", "fp16", "auto")
@@ -56,9 +56,13 @@ class SearchOptions:
     time_budget_s: float | None = None
     """The search ends after so many seconds, with what was reached by then; none: no limit."""
     sampler: str = "tpe"
-    """What proposes configurations: tpe or gp (both learn from finished trials), random, or qmc (evenly spread)."""
+    """What proposes configurations: tpe or gp (both learn from earlier trials), random, qmc (evenly spread), any other class
+    of optuna.samplers by its name, or a sampler of your own as module:Class."""
+    sampler_args: tuple[str, ...] = ()
+    """Arguments of the sampler's class as name=value, such as n_startup_trials=4 (values in JSON), or one JSON object."""
     scheduler: str = "asha"
-    """asha stops weak trials early; none trains every trial to its last epoch."""
+    """Stops weak trials early: asha (after a quarter and three quarters of the epochs the best third goes on), hyperband (so
+    in three groups, from a twelfth, a quarter and three quarters on), median (who is behind it stops); none: nobody stops."""
     keep_sick: bool = False
     """Train trials on that a diagnosis calls hopeless; without it they end at once. NaN ends a trial all the same."""
     metric: str = "val_accuracy"
@@ -126,8 +130,9 @@ class RunOptions:
 
     def check(self) -> None:
         """Raise InputError for a value that no run can have; costs nothing and needs no other option."""
+        if not may_be_sampler(self.search.sampler):
+            check_choice("--sampler", self.search.sampler, [*SAMPLERS, "a class of optuna.samplers", "module:Class"])
         for name, value, valid in (
-            ("--sampler", self.search.sampler, SAMPLERS),
             ("--scheduler", self.search.scheduler, SCHEDULERS),
             ("--metric", self.search.metric, METRICS),
             ("--device", self.hardware.device, DEVICES),

@@ -124,7 +124,7 @@ class Display:
 
     def _cells(self, record: TrialRecord) -> list[Any]:
         numbers = record.best if record.ended else record.last
-        values = [_parameter(n, record.values[n]) if n in record.searched else "-" for n in self._searched]
+        values = [_parameter(n, getattr(record.config, n)) if n in record.searched else "-" for n in self._searched]
         epochs = f"{len(record.epochs)}/{self._max_epochs}"
         measured = [_number(numbers.get(n)) for n in ("val_accuracy", "val_auc", *_LOSSES)]
         state = Text(_state(record), style=_STYLES.get(record.state, ""))

@@ -106,7 +106,7 @@ def _print_health(console: Console, winner: TrialRecord, threshold: float, thres
 
 
 def _source(record: TrialRecord) -> str:
-    if record.values["threshold"] is None:
+    if record.config.threshold is None:
         return "solved"
     return "searched" if "threshold" in record.searched else "fixed"
 
@@ -115,7 +115,7 @@ def _configuration(record: TrialRecord, searched: tuple[str, ...]) -> str:
     """The trial's number, and what it had of the searched parameters and for a threshold."""
     absent = {"trainable_blocks": "all", "threshold": "solved"}
     names = searched if "threshold" in searched else (*searched, "threshold")
-    values = {name: record.values[name] for name in names}
+    values = {name: getattr(record.config, name) for name in names}
     texts = [
         f"{name} {absent.get(name) if value is None else f'{value:.4g}' if isinstance(value, float) else value}"
         for name, value in values.items()

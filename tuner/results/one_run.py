@@ -160,7 +160,7 @@ def _leader(row: dict[str, Any], trials: pd.DataFrame) -> int | None:
 def _record(run: WholeRun, number: int, epochs: dict[int, dict[str, Any]]) -> TrialRecord:
     return TrialRecord(
         number,
-        values={name: run.value(number, name) for name in TrialConfig.names() if name in run.trials},
+        config=_config(run, number),
         title=f"trial {number}",
         searched=run.searched_values(number),
         is_default=number == run.default,
@@ -170,6 +170,13 @@ def _record(run: WholeRun, number: int, epochs: dict[int, dict[str, Any]]) -> Tr
         error=run.value(number, "error"),
         replay_of=run.value(number, "replay_of"),
     )
+
+
+def _config(run: WholeRun, number: int) -> TrialConfig:
+    """The trial's configuration; what its table does not hold yet is as it was then, the default."""
+    columns = {name: "max_epochs" if name == "epochs" else name for name in TrialConfig.names()}
+    known = {name: run.value(number, column) for name, column in columns.items() if column in run.trials}
+    return TrialConfig.of({name: value for name, value in known.items() if value is not None})
 
 
 PARAMETERS = [name for name in TrialConfig.names() if name not in ("seed", "epochs")]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from trainable.config import sign
+from trainable.config import TrialConfig, sign
 
 COMPLETED, PRUNED, SICK, FAILED, RUNNING, WAITING = "completed", "pruned", "sick", "failed", "running", "waiting"
 
@@ -18,7 +18,7 @@ class TrialRecord:
     """One trial as the driver knows it: its configuration, its epochs so far, how it ended."""
 
     number: int
-    values: dict[str, Any]
+    config: TrialConfig
     title: str
     searched: dict[str, Any]
     is_default: bool

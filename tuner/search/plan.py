@@ -21,6 +21,7 @@ from tuner.inputs.bound_space import BoundSpace
 from tuner.inputs.dataset import accept, check_memory, check_validation, data_path, decoded, fingerprint_of
 from tuner.inputs.space import examine, load_space
 from tuner.results.writer import writable
+from tuner.search.samplers import check_sampler
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ def prepare(options: RunOptions, console: Console, run: str | None = None) -> Pl
     backbone = create_backbone(spec, seed=options.configuration.seed)
     check_blocks(options.configuration.trainable_blocks, block_count(backbone), spec.name)
     bound = examine(space, options.configuration, block_count(backbone))
+    check_sampler(options.search.sampler, options.search.sampler_args, bound)
     tolerated: list[DataError] = []
     table = read_pairs(data_path(options.data, console), seed=options.configuration.seed, tolerated=tolerated)
     check_batch(table, options.configuration.batch_size)

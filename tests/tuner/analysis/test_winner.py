@@ -11,6 +11,7 @@ from rich.console import Console
 
 from tests.tools.by_hand import numbers
 from tests.tools.synthetic import pair_data
+from trainable.config import TrialConfig
 from trainable.metrics import bootstrap
 from tuner.analysis.health import health
 from tuner.analysis.winner import TestPairs, run_columns
@@ -33,7 +34,8 @@ LINES = [
 
 def record(epochs, number=3, best_epoch=None, threshold=None, searched=("temperature",)):
     values = {"temperature": 0.123456, "threshold": threshold, "trainable_blocks": None}
-    made = TrialRecord(number, values, f"trial {number:03d}", {name: values[name] for name in searched}, number == 0)
+    config = TrialConfig.of(values)
+    made = TrialRecord(number, config, f"trial {number:03d}", {name: values[name] for name in searched}, number == 0)
     made.state = COMPLETED
     made.epochs = {epoch: numbers(epoch, 0.5) | extra for epoch, extra in enumerate(epochs, 1)}
     made.best_epoch = best_epoch or len(epochs)

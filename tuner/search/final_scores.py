@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import ray
 from rich.console import Console
-from rich.markup import escape
 
 from trainable.config import Settings
 from trainable.data.pairs import PairData
@@ -17,7 +16,6 @@ from trainable.model.backbones import Backbone
 from trainable.trial import score_test_pairs
 from tuner.analysis import winner as winner_numbers
 from tuner.cluster.connection import TrialResources
-from tuner.reporting import summary
 from tuner.results.checkpoints import Saved
 from tuner.results.trial_record import TrialRecord
 
@@ -35,30 +33,19 @@ class FinalScores:
     resources: TrialResources
     saved: Callable[[int], Saved | None]
 
-    def compare(
-        self, winner: TrialRecord, default: TrialRecord, searched: tuple[str, ...], console: Console
-    ) -> dict[str, Any]:
-        """Score the test pairs with the winner's and the default's best weights; print and return what came out.
-
-        searched: the parameters that the space varies. Returned are columns of the `runs` table.
-        """
+    def compare(self, winner: TrialRecord, default: TrialRecord, console: Console) -> dict[str, Any]:
+        """Score the test pairs with the winner's and the default's best weights; return columns of the `runs` table."""
         with console.status("scoring the test pairs"):
             scores = self._scores([winner, default] if default.eligible else [winner])
         pairs = winner_numbers.TestPairs(self.data)
         best = pairs.result(scores[winner.number], self._threshold(winner))
         if not default.eligible:
-            why = f"{default.state}: {default.error}" if default.error else default.state
-            console.print(
-                f"\nNothing to compare the winner with: the default configuration, trial 0, is {escape(why)}."
-            )
-            summary.print_alone(console, best, winner)
             return winner_numbers.winner_columns(best, winner, pairs.identities)
         comparison = pairs.compare(
             best,
             pairs.result(scores[default.number], default.best["threshold"]),
             pairs.result(scores[default.number], self._threshold(default, solve=True)),
         )
-        summary.print_verdict(console, comparison, winner, default, searched)
         return winner_numbers.run_columns(comparison, winner)
 
     def _threshold(self, record: TrialRecord, solve: bool = False) -> float:

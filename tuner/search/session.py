@@ -29,6 +29,7 @@ from tuner.reporting.figures.wrong_pairs import Images
 from tuner.reporting.live_table import Display
 from tuner.reporting.page import page_or_reason
 from tuner.results.checkpoints import Saved, newest_state
+from tuner.results.one_run import WholeRun
 from tuner.results.store import Store
 from tuner.results.trial_record import TrialRecord, best_of
 from tuner.results.writer import RunTables
@@ -208,14 +209,16 @@ class Session:
             columns["state"] = "finished"
             default = next(record for record in records if record.is_default)
             scores = FinalScores(self.data, self.plan.backbone, self.settings, self.resources, self._saved)
-            columns |= scores.compare(winner, default, self.plan.bound.searched, self.console)
-        summary.print_symptoms(self.console, records)
+            columns |= scores.compare(winner, default, self.console)
         done = _count(record.ended is not None for record in records)
         ended = time.time()
         before = self.tables.run_row().get("wall_s") or 0.0
         self.tables.write_run(
             columns | {"ended_at": _utc(ended), "wall_s": before + ended - self.started, "trials_done": done}
         )
+        if columns["state"] == "finished":
+            summary.print_verdict(self.console, WholeRun.read(self.plan.results_root, self.plan.run))
+        summary.print_symptoms(self.console, records)
         self._say_where(ended - self.started)
         return code
 

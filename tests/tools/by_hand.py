@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ import search_spaces
 from tests.tools.synthetic import pair_data
 from trainable.config import Settings, TrialConfig
 from trainable.trial import Carried
+from tuner.analysis.starting_points import StartingPoint
 from tuner.inputs.space import examine
 from tuner.results.checkpoints import Saved
 from tuner.results.writer import RunTables
@@ -101,6 +103,7 @@ class Search:
         fixed: TrialConfig = FIXED,
         saved: dict[int, Saved] | None = None,
         trials: int = 10**6,
+        start_from: Sequence[StartingPoint] = (),
     ) -> None:
         self.study_file = folder / "study.log"
         self._tables = RunTables(folder / "results", space.name, "run-a")
@@ -125,6 +128,7 @@ class Search:
             trials=trials,
             parallel=2,
             saved=self._saved,
+            start_from=start_from,
         )
         self._attempt, self._count = attempt, 0
         self.writes_at_once = True

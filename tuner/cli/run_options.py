@@ -60,6 +60,9 @@ class SearchOptions:
     of optuna.samplers by its name, or a sampler of your own as module:Class."""
     sampler_args: tuple[str, ...] = ()
     """Arguments of the sampler's class as name=value, such as n_startup_trials=4 (values in JSON), or one JSON object."""
+    start_from: tuple[str, ...] = ()
+    """Runs whose best configurations are tried first (a quarter of the trials at most), by their names; auto: all runs in
+    --results with the same backbone that searched one of these parameters, also on other data."""
     scheduler: str = "asha"
     """Stops weak trials early: asha (after a quarter and three quarters of the epochs the best third goes on), hyperband (so
     in three groups, from a twelfth, a quarter and three quarters on), median (who is behind it stops); none: nobody stops."""
@@ -152,6 +155,11 @@ class RunOptions:
             ("--views", self.data.views, 1, 1000),
         ):
             check_range(name, value, low, high)
+        if self.search.start_from and self.output.resume is not None:
+            raise InputError(
+                "--start-from and --resume are given; valid is one of them: a run that goes on has what it started from. Leave "
+                "out --start-from."
+            )
         gpus, budget = self.hardware.gpus_per_trial, self.search.time_budget_s
         if gpus is not None and gpus > 1 and gpus != int(gpus):
             raise InputError(

@@ -161,6 +161,7 @@ _TRIALS = [
         "",
         "the trial whose scores answered for this one, which differs in the threshold only; or null",
     ),
+    ("started_from", _TEXT, "", "run/trial of an earlier run whose parameters it was given; null if it was suggested"),
     ("node", _TEXT, "", "cluster node that ran it"),
     ("checkpoint", _TEXT, "", "folder of its model; null if none was kept"),
     ("error", _TEXT, "", "the error that failed it"),

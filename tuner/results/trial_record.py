@@ -36,6 +36,8 @@ class TrialRecord:
     """The trial whose scores answered for this one, which differs from it in the threshold only and trained nothing."""
     is_extra: bool = False
     """Beyond the trials that were asked for: a training once more at the threshold that its scores favour."""
+    started_from: str | None = None
+    """RUN/TRIAL of an earlier run that did well with its parameters; they were not suggested by the sampler."""
     saved: float = 0.0
     """When its training was saved last, or started if it has not been since."""
     started: float = field(default_factory=time.time)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from rich.console import Console
@@ -14,6 +14,7 @@ from trainable.data.pairs import PairData, PairTable, check_batch
 from trainable.data.read_pairs import read_pairs
 from trainable.findings import DataError
 from trainable.model.backbones import Backbone, BackboneSpec, block_count, create_backbone
+from tuner.analysis.starting_points import Search, StartingPoint, starting_points
 from tuner.cli.run_options import RunOptions
 from tuner.cluster.connection import check_address
 from tuner.inputs.backbone import backbone_spec, check_blocks
@@ -36,6 +37,8 @@ class Plan:
     table: PairTable
     data: PairData
     results_root: str
+    start_from: list[StartingPoint]
+    """What earlier runs offer to a new one, the best first."""
 
     @property
     def data_fingerprint(self) -> str:
@@ -69,7 +72,21 @@ def prepare(options: RunOptions, console: Console, run: str | None = None) -> Pl
         console.print(f"note: {note}", soft_wrap=True, markup=False)
     data = decoded(table, spec.image_size_px, views, console)
     accept(examine_images(table, data.pixels, options.configuration.batch_size, views), options.force, console)
-    return Plan(_new_name(space.name) if run is None else run, options, bound, spec, backbone, table, data, root)
+    name = _new_name(space.name) if run is None else run
+    plan = Plan(name, options, bound, spec, backbone, table, data, root, [])
+    return plan if run is not None else replace(plan, start_from=_start_from(plan, console))
+
+
+def _start_from(plan: Plan, console: Console) -> list[StartingPoint]:
+    """What earlier runs offer to this one, said in a line."""
+    asked = plan.options.search.start_from
+    search = Search(plan.space.name, plan.bound.searched, plan.backbone_spec.name, plan.data_fingerprint)
+    points = starting_points(plan.results_root, asked, search)
+    if asked:
+        names = sorted({point.origin.rpartition("/")[0] for point in points})
+        what = f"the best configurations of {', '.join(names)}" if names else "nothing: no run there is comparable"
+        console.print(f"starting from {what}", soft_wrap=True, markup=False)
+    return points
 
 
 def _new_name(space: str) -> str:

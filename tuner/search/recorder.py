@@ -232,6 +232,7 @@ class Recorder(Callback):
             "diagnoses": record.diagnoses,
             "retries": record.retries,
             "replay_of": record.replay_of,
+            "started_from": record.started_from,
             "started_at": datetime.fromtimestamp(record.started, UTC),
             "ended_at": datetime.fromtimestamp(record.ended, UTC),
             "completion_order": sum(r.ended is not None for r in self.records.values()) - 1,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ import optuna
 from ray.tune.search import Searcher
 
 from trainable.config import METRICS, TrialConfig
+from tuner.analysis.starting_points import StartingPoint
 from tuner.inputs.bound_space import BoundSpace
 from tuner.results.checkpoints import Saved
 from tuner.results.trial_record import FAILED, PRUNED, RUNNING, WAITING
@@ -18,6 +20,8 @@ from tuner.search.free_thresholds import FreeThresholds
 from tuner.search.recorder import Recorder, ending_state
 from tuner.search.study import Suggestion, TrialStudy
 
+START_SHARE = 1 / 4
+"""At most so much of a search is what did best in other runs: the rest is for what is different here."""
 _MAX_ASKS = 3
 """After so many suggestions in a row that were tried before, the sampler keeps to the best it knows: random draws follow."""
 _MAX_DRAWS = 1000
@@ -27,11 +31,12 @@ _MAX_DRAWS = 1000
 class StudySearch(Searcher):  # type: ignore[misc]  # Ray has no types for it
     """A Searcher of Ray Tune that holds an Optuna study.
 
-    The first configuration is the default one, then the sampler's follow, none of them twice. Where the threshold is
+    The first configuration is the default one, then those that did best in earlier runs are tried, if any are given, then
+    the sampler's follow, none of them twice. Where the threshold is
     searched, what needs no training is answered at once.
 
     trials: how many to suggest, those of earlier attempts included; parallel: how many run at a time; saved: reads a
-    trial's newest saved state; exhausted: the space has nothing new left.
+    trial's newest saved state; start_from: what other runs offer, the best first; exhausted: the space has nothing new left.
     """
 
     def __init__(
@@ -47,6 +52,7 @@ class StudySearch(Searcher):  # type: ignore[misc]  # Ray has no types for it
         trials: int,
         parallel: int,
         saved: Callable[[int], Saved | None],
+        start_from: Sequence[StartingPoint] = (),
     ) -> None:
         super().__init__(metric="objective", mode=METRICS[metric])
         mode = METRICS[metric]
@@ -55,6 +61,7 @@ class StudySearch(Searcher):  # type: ignore[misc]  # Ray has no types for it
         self._bound, self._recorder, self._run_seed = bound, recorder, run_seed
         self._trials, self._parallel, self._saved = trials, parallel, saved
         self._thresholds = FreeThresholds(self.study, recorder, saved)
+        self._starts = deque(self.study.starting_points(start_from, math.ceil(trials * START_SHARE)))
         self._running: dict[str, Suggestion] = {}
         """By Tune's id of the trial."""
         self._waiting: deque[Suggestion] = deque()
@@ -110,6 +117,12 @@ class StudySearch(Searcher):  # type: ignore[misc]  # Ray has no types for it
         return self.study.mark(trial, config, is_default=True, outside_space=outside)
 
     def _new(self) -> Suggestion | None:
+        while self._starts:
+            parameters, origin = self._starts.popleft()
+            trial, config = self.study.ask(parameters)
+            if config not in self.study.seen:
+                return self.study.mark(trial, config, started_from=origin)
+            self.study.drop(trial)
         for _ in range(_MAX_ASKS):
             trial, config = self.study.ask()
             if config not in self.study.seen:

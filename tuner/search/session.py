@@ -162,6 +162,7 @@ class Session:
             trials=options.search.trials,
             parallel=self.resources.concurrent,
             saved=self._saved,
+            start_from=self.plan.start_from,
         )
         take_up_trials(searcher.study, recorder, self._saved)
         return searcher, options.search.trials - _count(not r.is_extra for r in recorder.records.values())

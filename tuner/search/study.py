@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from trainable.config import TrialConfig
+from tuner.analysis.starting_points import StartingPoint
 from tuner.inputs.bound_space import BoundSpace
 from tuner.results.trial_record import COMPLETED, FAILED, SICK, TrialRecord
 from tuner.search.samplers import learning_from_stopped
@@ -125,6 +128,23 @@ class TrialStudy:
         trial = self.optuna.ask()
         return trial, self.bound.configure(trial, self._run_seed)
 
+    def starting_points(self, offered: Sequence[StartingPoint], most: int) -> list[tuple[dict[str, Any], str]]:
+        """Parameters that the study is to try and that are not tried yet, each with where it is from.
+
+        offered: the first `most` that differ in what the space can hold are kept in the study, by its first attempt; later
+        ones go on with those.
+        """
+        key = "starting_points"
+        if key not in self.optuna.user_attrs:
+            distinct: dict[str, tuple[dict[str, Any], str]] = {}
+            for point in offered:
+                parameters = self.bound.in_study(point.config)
+                if parameters:
+                    distinct.setdefault(json.dumps(parameters, sort_keys=True), (parameters, point.origin))
+            self.optuna.set_user_attr(key, list(distinct.values())[:most])
+        tried = {t.user_attrs.get("started_from") for t in self._frozen()}
+        return [(parameters, origin) for parameters, origin in self.optuna.user_attrs[key] if origin not in tried]
+
     def drop(self, trial: Trial) -> None:
         """Forget a trial that is not tried; asked again, the sampler draws anew."""
         self.optuna.tell(trial, state=TrialState.FAIL)
@@ -145,8 +165,16 @@ class TrialStudy:
         config = suggestion.config
         searched = {name: getattr(config, name) for name in self.bound.searched if not _idle(name, config)}
         title = " ".join([f"trial {suggestion.number:03d}", *(f"{n}={_short(n, v)}" for n, v in searched.items())])
-        marks = {name: bool(suggestion.marks.get(name)) for name in ("is_default", "is_extra")}
-        return TrialRecord(suggestion.number, config, title, searched, **marks)
+        marks = suggestion.marks
+        return TrialRecord(
+            suggestion.number,
+            config,
+            title,
+            searched,
+            is_default=bool(marks.get("is_default")),
+            is_extra=bool(marks.get("is_extra")),
+            started_from=marks.get("started_from"),
+        )
 
     def report(self, suggestion: Suggestion, epoch: int, objective: float) -> None:
         """Report an epoch's objective as an intermediate value: once an epoch, and never NaN."""

@@ -19,7 +19,7 @@ _RANKED_BY = "training_objective"
 """What a training is worth at the best threshold: a searched one can be changed afterwards for nothing."""
 
 
-class FairScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray has no types for it
+class FairScheduler(FIFOScheduler):
     """Tune's schedulers, each for a part of the trials, with three rules of ours.
 
     The default configuration trains to its end: the winner is compared with it as it would be used. Only epochs at which
@@ -29,7 +29,7 @@ class FairScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray has no types fo
     """
 
     def __init__(self, schedulers: Sequence[TrialScheduler], compared: Sequence[int]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # Ray does not annotate it
         self._schedulers, self._compared = schedulers, compared
         self._of: dict[str, TrialScheduler] = {}
         self._given = [0] * len(schedulers)
@@ -75,7 +75,7 @@ class FairScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray has no types fo
         return True
 
 
-class _Median(MedianStoppingRule):  # type: ignore[misc]  # Ray has no types for it
+class _Median(MedianStoppingRule):
     """Tune's rule, which takes the default trial's numbers in and decides nothing of it: once it has, it wants to be obeyed."""
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
@@ -91,20 +91,16 @@ def make_scheduler(name: str, metric: str, epochs: int) -> TrialScheduler:
     stops whose best epoch so far is below the median of the others' means, from a quarter of the epochs on. none: all go
     on."""
     if name == "none":
-        return FIFOScheduler()  # type: ignore[no-untyped-call]  # Ray has no types for it
+        return FIFOScheduler()  # type: ignore[no-untyped-call]  # Ray does not annotate it
     compared = rungs(name, epochs)
     shared: dict[str, Any] = {"time_attr": "epoch", "metric": _RANKED_BY, "mode": METRICS[metric]}
     if name == "median":
         # It would pause trials of which it knows too little yet to let others run; here these go on.
-        rule = _Median(grace_period=min(compared, default=epochs), min_time_slice=math.inf, **shared)
+        rule = _Median(grace_period=min(compared, default=epochs), min_time_slice=epochs + 1, **shared)
         return FairScheduler([rule], compared)
-    asha = {"max_t": epochs, "reduction_factor": _REDUCTION}
-    brackets = [
-        AsyncHyperBandScheduler(
-            grace_period=first * epochs - 1e-9, **asha, **shared
-        )  # against rounding up past an epoch
-        for first in _FIRST_RUNGS[name]
-    ]
+    shared |= {"max_t": epochs, "reduction_factor": _REDUCTION}
+    first_at = [share * epochs - 1e-9 for share in _FIRST_RUNGS[name]]  # a little less, against rounding past an epoch
+    brackets = [AsyncHyperBandScheduler(**shared | {"grace_period": first}) for first in first_at]
     return FairScheduler(brackets, compared)
 
 

@@ -28,7 +28,7 @@ _MAX_DRAWS = 1000
 """So many random draws that were all tried before mean that the space has nothing new left."""
 
 
-class StudySearch(Searcher):  # type: ignore[misc]  # Ray has no types for it
+class StudySearch(Searcher):
     """A Searcher of Ray Tune that holds an Optuna study.
 
     The first configuration is the default one, then those that did best in earlier runs are tried, if any are given, then
@@ -67,13 +67,14 @@ class StudySearch(Searcher):  # type: ignore[misc]  # Ray has no types for it
         self._waiting: deque[Suggestion] = deque()
         """For the end of the trial that trains what they would train."""
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    # Tune takes the text FINISHED too, which its annotation leaves out.
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
         """The next trial's `config`, `number`, `title` and `resume_from`; FINISHED when there is none; None: not yet."""
         while True:
             self._thresholds.refine()
             suggestion = self._next()
             if suggestion is None:
-                return None if self._waiting else str(Searcher.FINISHED)
+                return None if self._waiting else Searcher.FINISHED
             source = self._thresholds.source_of(suggestion)
             if source is None:
                 return self._hand_out(trial_id, suggestion)
@@ -84,11 +85,11 @@ class StudySearch(Searcher):  # type: ignore[misc]  # Ray has no types for it
 
     def _next(self) -> Suggestion | None:
         """One that need not wait any longer, else one that an earlier attempt had not finished, else a new one."""
-        for suggestion in self._waiting:
-            source = self._thresholds.source_of(suggestion)
+        for waiting in self._waiting:
+            source = self._thresholds.source_of(waiting)
             if source is None or source.ended is not None:
-                self._waiting.remove(suggestion)
-                return suggestion
+                self._waiting.remove(waiting)
+                return waiting
         if self.study.unfinished:
             return self.study.unfinished.popleft()
         enough = self.study.next_number - self.study.extra >= self._trials

@@ -11,6 +11,7 @@ import pandas as pd
 
 from trainable.config import TrialConfig, sign
 from trainable.errors import InputError
+from tuner.results import configuration
 from tuner.results.tables import known_runs, plain_rows, runs, trials
 from tuner.results.trial_record import COMPLETED, PRUNED
 
@@ -82,12 +83,7 @@ def _best_first(table: pd.DataFrame, run: dict[str, Any]) -> list[StartingPoint]
     able = [r for r in plain_rows(table) if r["state"] in (COMPLETED, PRUNED) and r["objective"] is not None]
     better = sign(run["metric"])
     able.sort(key=lambda r: (r["state"] == COMPLETED, better * r["objective"], -r["trial"]), reverse=True)
-    return [StartingPoint(_config(row), f"{run['run']}/{row['trial']}") for row in able]
-
-
-def _config(row: dict[str, Any]) -> TrialConfig:
-    """The row's configuration; a null, as of a parameter that came later, is the default."""
-    given = {name: row.get(name) for name in TrialConfig.names() if name not in ("epochs", "seed")}
-    if row["threshold_source"] == "solved":  # the cell holds what was solved
-        given["threshold"] = None
-    return TrialConfig.of({name: value for name, value in given.items() if value is not None})
+    return [
+        StartingPoint(configuration.of_row({**row, "max_epochs": None, "seed": None}), f"{run['run']}/{row['trial']}")
+        for row in able
+    ]

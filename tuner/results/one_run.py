@@ -11,7 +11,7 @@ import pandas as pd
 
 from trainable.config import TrialConfig, sign
 from trainable.errors import InputError
-from tuner.results import tables
+from tuner.results import configuration, tables
 from tuner.results.reading import ForeignFileWarning, SkippedFileWarning
 from tuner.results.trial_record import COMPLETED, PRUNED, TrialRecord
 
@@ -120,6 +120,10 @@ class WholeRun:
         """A row of `trials`; what is missing is None. None where there is no such trial."""
         return None if number is None else self._rows[number]
 
+    def cells(self, trial: int) -> dict[str, Any]:
+        """The trial's row of `trials`; what is missing is None."""
+        return self._rows[trial]
+
     @cached_property
     def _rows(self) -> dict[int, dict[str, Any]]:
         return {row["trial"]: row for row in tables.plain_rows(self.trials)}
@@ -176,7 +180,7 @@ def _leader(row: dict[str, Any], trials: pd.DataFrame) -> int | None:
 def _record(run: WholeRun, number: int, epochs: dict[int, dict[str, Any]]) -> TrialRecord:
     return TrialRecord(
         number,
-        config=_config(run, number),
+        config=configuration.of_row(run.cells(number)),
         title=f"trial {number}",
         searched=run.searched_values(number),
         is_default=number == run.default,
@@ -186,13 +190,6 @@ def _record(run: WholeRun, number: int, epochs: dict[int, dict[str, Any]]) -> Tr
         error=run.value(number, "error"),
         replay_of=run.value(number, "replay_of"),
     )
-
-
-def _config(run: WholeRun, number: int) -> TrialConfig:
-    """The trial's configuration; what its table does not hold yet is as it was then, the default."""
-    columns = {name: "max_epochs" if name == "epochs" else name for name in TrialConfig.names()}
-    known = {name: run.value(number, column) for name, column in columns.items() if column in run.trials}
-    return TrialConfig.of({name: value for name, value in known.items() if value is not None})
 
 
 PARAMETERS = [name for name in TrialConfig.names() if name not in ("seed", "epochs")]

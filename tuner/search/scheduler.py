@@ -96,7 +96,8 @@ def make_scheduler(name: str, metric: str, epochs: int) -> TrialScheduler:
     shared: dict[str, Any] = {"time_attr": "epoch", "metric": _RANKED_BY, "mode": METRICS[metric]}
     if name == "median":
         # It would pause trials of which it knows too little yet to let others run; here these go on.
-        rule = _Median(grace_period=min(compared, default=epochs), min_time_slice=epochs + 1, **shared)
+        shared["min_time_slice"] = math.inf
+        rule = _Median(grace_period=min(compared, default=epochs), **shared)
         return FairScheduler([rule], compared)
     shared |= {"max_t": epochs, "reduction_factor": _REDUCTION}
     first_at = [share * epochs - 1e-9 for share in _FIRST_RUNGS[name]]  # a little less, against rounding past an epoch

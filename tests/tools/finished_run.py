@@ -84,8 +84,7 @@ def _run_row(run: FinishedRun, data_fingerprint: str) -> dict[str, Any]:
 
 def _record(recorder: Recorder, number: int, values: dict[str, Any]) -> TrialRecord:
     config = TrialConfig.of(FIXED | values)
-    known = {name: getattr(config, name) for name in TrialConfig.names()}
-    record = TrialRecord(number, known, f"trial {number:03d}", {"threshold": known["threshold"]}, number == 0)
+    record = TrialRecord(number, config, f"trial {number:03d}", {"threshold": config.threshold}, number == 0)
     recorder.suggested(record)
     return record
 
@@ -94,7 +93,7 @@ def _train(
     run: FinishedRun, recorder: Recorder, number: int, values: dict[str, Any], epochs: int, state: str
 ) -> TrialRecord:
     record = _record(recorder, number, values)
-    training = Training(TrialConfig.of(record.values), run.backbone, run.data, run.settings)
+    training = Training(record.config, run.backbone, run.data, run.settings)
     while len(training.history) < epochs and not training.finished:
         training.epoch()
     record.epochs = {numbers["epoch"]: numbers for numbers in training.history}

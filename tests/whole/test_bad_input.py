@@ -100,7 +100,7 @@ def says(message: str, *parts: object) -> None:
         ("--metric", "val_loss", ["'val_loss'", *METRICS, "floor moves with the temperature"]),
         ("--metric", "val_acc", ["'val_acc'", "perhaps val_auc, val_accuracy"]),
         ("--sampler", "tpee", ["'tpee'", "tpe, gp, random, qmc", "perhaps tpe"]),
-        ("--scheduler", "hyperband", ["'hyperband'", "asha, none"]),
+        ("--scheduler", "pbt", ["'pbt'", "asha, hyperband, median, none"]),
         ("--device", "tpu", ["'tpu'", "auto, cpu, cuda"]),
         ("--precision", "fp8", ["'fp8'", "auto, fp32, bf16, fp16"]),
         ("--temperature", "0", ["temperature is 0.0", "a number above 0"]),

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from trainable.config import METRICS, RANK_BY, TrialConfig
 from trainable.errors import InputError, nearest
+from tuner.cli.sampler_names import SAMPLERS, may_be_sampler
 
-SAMPLERS = ("tpe", "gp", "random", "qmc")
-SCHEDULERS = ("asha", "none")
+SCHEDULERS = ("asha", "hyperband", "median", "none")
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 FEATURE_PRECISIONS = ("fp32", "fp16", "auto")
@@ -56,9 +56,16 @@ class SearchOptions:
     time_budget_s: float | None = None
     """The search ends after so many seconds, with what was reached by then; none: no limit."""
     sampler: str = "tpe"
-    """What proposes configurations: tpe or gp (both learn from finished trials), random, or qmc (evenly spread)."""
+    """What proposes configurations: tpe or gp (both learn from earlier trials), random, qmc (evenly spread), any other class
+    of optuna.samplers by its name, or a sampler of your own as module:Class."""
+    sampler_args: tuple[str, ...] = ()
+    """Arguments of the sampler's class as name=value, such as n_startup_trials=4 (values in JSON), or one JSON object."""
+    start_from: tuple[str, ...] = ()
+    """Runs whose best configurations are tried first (a quarter of the trials at most), by their names; auto: all runs in
+    --results with the same backbone that searched one of these parameters, also on other data."""
     scheduler: str = "asha"
-    """asha stops weak trials early; none trains every trial to its last epoch."""
+    """Stops weak trials early: asha (after a quarter and three quarters of the epochs the best third goes on), hyperband (so
+    in three groups, from a twelfth, a quarter and three quarters on), median (who is behind it stops); none: nobody stops."""
     keep_sick: bool = False
     """Train trials on that a diagnosis calls hopeless; without it they end at once. NaN ends a trial all the same."""
     rank_by: str = "last"
@@ -127,8 +134,9 @@ class RunOptions:
 
     def check(self) -> None:
         """Raise InputError for a value that no run can have; costs nothing and needs no other option."""
+        if not may_be_sampler(self.search.sampler):
+            check_choice("--sampler", self.search.sampler, [*SAMPLERS, "a class of optuna.samplers", "module:Class"])
         for name, value, valid in (
-            ("--sampler", self.search.sampler, SAMPLERS),
             ("--scheduler", self.search.scheduler, SCHEDULERS),
             ("--metric", self.search.metric, METRICS),
             ("--rank-by", self.search.rank_by, RANK_BY),
@@ -150,6 +158,11 @@ class RunOptions:
         )
         for name, number, low, high in bounds:
             check_range(name, number, low, high)
+        if self.search.start_from and self.output.resume is not None:
+            raise InputError(
+                "--start-from and --resume are given; valid is one of them: a run that goes on has what it started from. Leave "
+                "out --start-from."
+            )
         gpus, budget = self.hardware.gpus_per_trial, self.search.time_budget_s
         if gpus is not None and gpus > 1 and gpus != int(gpus):
             raise InputError(

@@ -15,12 +15,13 @@ from ray.exceptions import RayActorError
 from ray.tune import Callback
 from ray.tune.result import SHOULD_CHECKPOINT
 
-from trainable.config import MEASURED, Settings, TrialConfig, sign
+from trainable.config import MEASURED, Settings, sign
 from trainable.data.pairs import PairData
 from trainable.metrics import intervals, thresholds
 from trainable.training.epoch_report import rejudged
 from trainable.training.ranked_epoch import ranked_epoch
 from trainable.trial import scores_by_epoch
+from tuner.cluster.private_ray import name_tasks
 from tuner.results import configuration
 from tuner.results.schema import SCHEMAS
 from tuner.results.trial_record import COMPLETED, FAILED, PRUNED, RUNNING, SICK, WAITING, TrialRecord
@@ -93,14 +94,14 @@ class Recorder(Callback):
         record.epoch_scores = scores_by_epoch(state["score_history"])
         self.records[record.number] = record
         last = record.last
-        finished = bool(last) and last["epoch"] == record.values["epochs"]
+        finished = bool(last) and last["epoch"] == record.config.epochs
         self.end(record, ending_state({**last, "finished": finished}))
 
     def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         record = self._record(trial)
         record.state, record.saved = RUNNING, time.time()
         self._write_at = 0.0  # its worker does not wait any longer
-        _name_tasks(trial, record.title)
+        name_tasks(trial, record.title)
         self._changed(record)
 
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict[str, Any], **info: Any) -> None:
@@ -137,7 +138,7 @@ class Recorder(Callback):
     def replay(self, record: TrialRecord, source: TrialRecord) -> None:
         """Write down a trial that differs from an ended one in its threshold only: the source's epochs, judged anew."""
         record.replay_of, record.node = source.number, source.node
-        config = TrialConfig.of(record.values)
+        config = record.config
         better, best = sign(self._settings.metric), -math.inf
         for epoch, numbers in sorted(source.epochs.items()):
             scores = source.epoch_scores[epoch]
@@ -205,12 +206,12 @@ class Recorder(Callback):
 
     def _row(self, record: TrialRecord) -> dict[str, Any]:
         if record.best_arrays is not None:
-            solved = record.values["threshold"] is None
+            solved = record.config.threshold is None
             interval_of = intervals.cross_fitted_interval if solved else intervals.interval
             ends = interval_of(record.best_arrays["correct"], self._linked)
             record.val_accuracy_low, record.val_accuracy_high = ends
         record.completion_order = sum(r.ended is not None for r in self.records.values()) - 1
-        row = configuration.to_row(TrialConfig.of(record.values), self._blocks)
+        row = configuration.to_row(record.config, self._blocks)
         measured = _only(record.best, MEASURED)
         if measured.get("threshold") is None:  # no epoch used any: the cell is the configuration's own
             measured.pop("threshold", None)
@@ -242,11 +243,3 @@ def _message(trial: Any) -> str:
         return f"the worker died: {str(error).strip().splitlines()[0]}"
     cause = getattr(error, "cause", None) or error
     return f"{type(cause).__name__}: {cause}".strip().splitlines()[-1]
-
-
-def _name_tasks(trial: Any, title: str) -> None:
-    """Name the trial's training tasks after it in the Ray dashboard. A reused actor keeps its name, so its tasks carry it."""
-    actor = trial.temporary_state.ray_actor
-    if actor is not None:
-        unnamed = actor.__dict__.setdefault("_unnamed_train", actor.train)
-        actor.train = unnamed.options(name=title)

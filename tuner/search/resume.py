@@ -1,9 +1,9 @@
-"""Going on with a run: its options kept in a file, and the proof that it is still the same question on the same data."""
+"""Going on with a run: its options kept in a file, proof that question and data are the same, and its trials taken up."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,11 @@ from trainable.errors import InputError
 from tuner import results
 from tuner.cli.run_options import RunOptions
 from tuner.inputs.dataset import cache_folder, resolved
+from tuner.results.checkpoints import Saved
 from tuner.results.writer import writable
 from tuner.search.plan import Plan
+from tuner.search.recorder import Recorder
+from tuner.search.study import Suggestion, TrialStudy
 
 
 def local_state(root: str, run: str, cache: str | None) -> Path:
@@ -112,3 +115,32 @@ def _check_same_data(plan: Plan, saved: dict[str, Any]) -> None:
             f"--resume {plan.run}: the pairs or images of {plan.options.data.data} are not the ones that the run began with. "
             "Put them back as they were, or start a new run without --resume."
         )
+
+
+def take_up_trials(study: TrialStudy, recorder: Recorder, saved: Callable[[int], Saved | None]) -> None:
+    """Records of the trials of earlier attempts: those that ended, and those whose end the driver did not live to hear of.
+
+    saved: reads a trial's newest saved state.
+    """
+    for suggestion in study.ended():
+        record = study.record(suggestion)
+        if not recorder.adopt(record) and (state := saved(record.number)):
+            recorder.recover(record, state.state)
+    for suggestion in list(study.unfinished):
+        state = saved(suggestion.number)
+        if state is not None and _has_ended(state.state, suggestion.config.epochs):
+            _close(study, suggestion, recorder, state.state)
+
+
+def _has_ended(state: dict[str, Any], epochs: int) -> bool:
+    """No epoch is to come."""
+    return bool(state["sick"]) or len(state["history"]) >= epochs
+
+
+def _close(study: TrialStudy, suggestion: Suggestion, recorder: Recorder, state: dict[str, Any]) -> None:
+    study.unfinished.remove(suggestion)
+    record = study.record(suggestion)
+    recorder.recover(record, state)
+    for numbers in state["history"]:
+        study.report(suggestion, numbers["epoch"], numbers["objective"])
+    study.tell(suggestion, record, record.state)

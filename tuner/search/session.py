@@ -16,9 +16,8 @@ from rich.markup import escape
 
 from trainable.config import Settings
 from trainable.data.pairs import PairData
-from trainable.trial import REPORT_S, PairTrial, gpu_precision, score_test_pairs
+from trainable.trial import REPORT_S, PairTrial, gpu_precision
 from tuner import results
-from tuner.analysis import winner as winner_numbers
 from tuner.cli.console import make_console
 from tuner.cli.run_options import RunOptions
 from tuner.cluster.connection import Cluster, TrialResources, connect, trial_resources
@@ -35,12 +34,22 @@ from tuner.results.store import Store
 from tuner.results.trial_record import TrialRecord, best_of
 from tuner.results.writer import RunTables
 from tuner.search import experiment, run_row, scheduler
+from tuner.search.final_scores import FinalScores
 from tuner.search.plan import Plan, prepare
 from tuner.search.recorder import Recorder
-from tuner.search.resume import attempts_of, check_same_run, held, local_state, save_options, saved_run
-from tuner.search.samplers import make_sampler, open_storage
+from tuner.search.resume import (
+    attempts_of,
+    check_same_run,
+    held,
+    local_state,
+    save_options,
+    saved_run,
+    take_up_trials,
+)
+from tuner.search.samplers import make_sampler
 from tuner.search.searcher import StudySearch
 from tuner.search.signals import INTERRUPTED, answered_signals
+from tuner.search.study import open_storage
 
 
 def run_session(options: RunOptions, command: Sequence[str], started: float, cluster: Cluster | None = None) -> int:
@@ -143,18 +152,20 @@ class Session:
             self.plan.bound,
             recorder,
             metric=self.settings.metric,
-            sampler=make_sampler(options.search.sampler, options.configuration.seed + 1000 * (self.attempt - 1)),
+            sampler=make_sampler(
+                options.search.sampler,
+                options.configuration.seed + 1000 * (self.attempt - 1),
+                options.search.sampler_args,
+            ),
             storage=open_storage(self.state_dir / "study.log"),
             study_name=self.plan.run,
             run_seed=options.configuration.seed,
             trials=options.search.trials,
             parallel=self.resources.concurrent,
             saved=self._saved,
+            start_from=self.plan.start_from,
         )
-        for record in searcher.ended_before():
-            if not recorder.adopt(record) and (saved := self._saved(record.number)):
-                recorder.recover(record, saved.state)
-        searcher.close_finished()
+        take_up_trials(searcher.study, recorder, self._saved)
         return searcher, options.search.trials - _count(not r.is_extra for r in recorder.records.values())
 
     def _search(self, searcher: StudySearch, recorder: Recorder, to_go: int, stop: experiment.Stop) -> None:
@@ -165,7 +176,7 @@ class Session:
             backbone=plan.backbone,
             settings=self.settings,
             run=plan.run,
-            rungs=scheduler.rungs(plan.options.configuration.epochs),
+            rungs=scheduler.rungs(plan.options.search.scheduler, plan.options.configuration.epochs),
             report_s=min(REPORT_S, plan.options.output.checkpoint_s),
         )
         experiment.run_experiment(
@@ -198,7 +209,9 @@ class Session:
             columns["error"] = self._complain(records)
         else:
             columns["state"] = "finished"
-            columns |= self._compare(winner, next(record for record in records if record.is_default))
+            default = next(record for record in records if record.is_default)
+            scores = FinalScores(self.data, self.plan.backbone, self.settings, self.resources, self._saved)
+            columns |= scores.compare(winner, default, self.console)
         done = _count(record.ended is not None for record in records)
         ended = time.time()
         before = self.tables.run_row().get("wall_s") or 0.0
@@ -210,54 +223,6 @@ class Session:
         summary.print_symptoms(self.console, records)
         self._say_where(ended - self.started)
         return code
-
-    def _compare(self, winner: TrialRecord, default: TrialRecord) -> dict[str, Any]:
-        """Score the test pairs with the winner's and the default's best weights; return what came out, as columns."""
-        with self.console.status("scoring the test pairs"):
-            scores = self._test_scores([winner, default] if default.eligible else [winner])
-        pairs = winner_numbers.TestPairs(self.plan.data)
-        best = pairs.result(scores[winner.number], self._threshold(winner))
-        if not default.eligible:
-            return winner_numbers.winner_columns(best, winner, pairs.identities)
-        comparison = pairs.compare(
-            best,
-            pairs.result(scores[default.number], default.best["threshold"]),
-            pairs.result(scores[default.number], self._threshold(default, solve=True)),
-        )
-        return winner_numbers.run_columns(comparison, winner)
-
-    def _threshold(self, record: TrialRecord, solve: bool = False) -> float:
-        """The threshold for test pairs: the trial's own where it was searched, else solved on all validation scores."""
-        fixed = record.values["threshold"] is not None and not self.settings.threshold_is_searched
-        data = self.plan.data
-        labels = data.pair_label[data.rows("val")]
-        return winner_numbers.threshold_for(
-            record.best["threshold"], solve or fixed, record.best_arrays["scores"], labels
-        )
-
-    def _test_scores(self, records: list[TrialRecord]) -> dict[int, Any]:
-        plan, settings = self.plan, self.settings
-        trained = {r.number: r.number if r.replay_of is None else r.replay_of for r in records}
-        work = {r.number: (r.values, self._state_of(trained[r.number]), r.ranked_epoch) for r in records}
-        if settings.device == "cpu":  # here, as a new worker would take seconds to start
-            return {
-                number: score_test_pairs(values, plan.backbone, self.data, settings, state, epoch)
-                for number, (values, state, epoch) in work.items()
-            }
-        data, backbone = ray.put(self.data), ray.put(plan.backbone)
-        task = ray.remote(score_test_pairs)
-        futures = {
-            number: task.options(
-                num_cpus=self.resources.cpus, num_gpus=self.resources.gpus, name=f"test pairs, trial {number:03d}"
-            ).remote(values, backbone, data, settings, state, epoch)
-            for number, (values, state, epoch) in work.items()
-        }
-        return {number: ray.get(future) for number, future in futures.items()}
-
-    def _state_of(self, number: int) -> dict[str, Any] | None:
-        """The trial's newest saved state; None if there is none, as of one that the time budget cut off early."""
-        saved = self._saved(number)
-        return saved.state if saved else None
 
     def _saved(self, number: int) -> Saved | None:
         return newest_state(self.store, number)

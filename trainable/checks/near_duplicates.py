@@ -30,7 +30,7 @@ _NEIGHBOURS = 64  # hashes compared within a band's group, so that many look-ali
 def same_pixels(pixels: np.ndarray) -> np.ndarray:
     """(m,) group of each of the images (m, S, S, 3) uint8: the number of the first one that has the same pixels."""
     first: dict[bytes, int] = {}
-    digests = (hashlib.blake2b(np.ascontiguousarray(image), digest_size=16).digest() for image in pixels)
+    digests = (hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in pixels)
     return np.array([first.setdefault(digest, at) for at, digest in enumerate(digests)], dtype=np.int64)
 
 
@@ -41,7 +41,7 @@ def thumbnails(pixels: np.ndarray) -> np.ndarray:
 
 def blank(thumbs: np.ndarray) -> np.ndarray:
     """(m,) whether each thumbnail (m, 768) is of one colour."""
-    return thumbs.reshape(len(thumbs), _THUMB**2, 3).std(axis=1).max(axis=1) < BLANK_LEVELS
+    return np.asarray(thumbs.reshape(len(thumbs), _THUMB**2, 3).std(axis=1).max(axis=1) < BLANK_LEVELS)
 
 
 def hashes(pixels: np.ndarray) -> np.ndarray:
@@ -69,7 +69,7 @@ def _alike(thumbs: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """(p,) whether the second look at pairs (p, 2) of thumbnails finds them alike too."""
     first, second = thumbs[pairs[:, 0]], thumbs[pairs[:, 1]]
     near = np.abs(first - second).mean(axis=1) <= NEAR_LEVELS
-    return near & (_correlation(first, second) >= NEAR_CORRELATION)
+    return np.asarray(near & (_correlation(first, second) >= NEAR_CORRELATION))
 
 
 def _chunks(rows: np.ndarray) -> Iterator[np.ndarray]:
@@ -82,7 +82,7 @@ def _shrunk(pixels: np.ndarray, size: int) -> np.ndarray:
     count, side = pixels.shape[:2]
     areas = _areas(side, size)
     flat = areas @ pixels.reshape(count, side, 3 * side).astype(np.float32)  # (m, size, 3 S): their height first
-    return (areas @ flat.reshape(count * size, side, 3)).reshape(count, size, size, 3)
+    return np.asarray(areas @ flat.reshape(count * size, side, 3)).reshape(count, size, size, 3)
 
 
 def _areas(source: int, size: int) -> np.ndarray:
@@ -91,7 +91,7 @@ def _areas(source: int, size: int) -> np.ndarray:
     low, high = edges[:-1, None], edges[1:, None]
     pixel = np.arange(source)
     shared = np.clip(np.minimum(high, pixel + 1) - np.maximum(low, pixel), 0, None)
-    return (shared / shared.sum(axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(shared / shared.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
 def _close(codes: np.ndarray) -> np.ndarray:
@@ -120,4 +120,4 @@ def _correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """(p,) correlation of rows (p, d) with rows (p, d)."""
     first, second = (rows - rows.mean(axis=1, keepdims=True) for rows in (first, second))
     length = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
-    return (first * second).sum(axis=1) / np.maximum(length, 1e-9)
+    return np.asarray((first * second).sum(axis=1) / np.maximum(length, 1e-9))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -44,7 +45,7 @@ def examine_data(options: DataOptions, config: TrialConfig, image_size_px: int, 
 
     def check_table(table: PairTable, tolerated: list[DataError]) -> None:
         findings.extend(examine_table(table, tolerated))
-        for check in (lambda: check_batch(table, config.batch_size), lambda: check_validation(table)):
+        for check in (partial(check_batch, table, config.batch_size), partial(check_validation, table)):
             try:
                 check()
             except DataError as fault:

@@ -54,7 +54,7 @@ def _check_writable(folder: Path) -> None:
 
 def _is_export(folder: Path) -> bool:
     try:
-        return json.loads((folder / "config.json").read_text(encoding="utf-8"))["format"] == FORMAT
+        return bool(json.loads((folder / "config.json").read_text(encoding="utf-8"))["format"] == FORMAT)
     except (OSError, ValueError, TypeError, KeyError):
         return False
 

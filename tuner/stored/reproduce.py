@@ -112,14 +112,14 @@ def compare(
         places = zip(stored, numbers, strict=False)  # where the epochs are not as many, the first column says so
         columns.append(_column(name, [(f"epoch {old['epoch']}", old[name], new[name]) for old, new in places]))
     scores = trial.scores()
-    if len(scores) and training.best_scores is not None:
-        columns += _score_columns(scores, training)
+    if len(scores) and training.best_scores is not None and training.best_correct is not None:
+        again = {"score": training.best_scores.tolist(), "correct": training.best_correct.tolist()}
+        columns += _score_columns(scores, again)
     return columns
 
 
-def _score_columns(scores: pd.DataFrame, training: Training) -> list[Column]:
+def _score_columns(scores: pd.DataFrame, again: dict[str, list[Any]]) -> list[Column]:
     pairs = [f"pair {pair}" for pair in scores.pair]
-    again = {"score": training.best_scores.tolist(), "correct": training.best_correct.tolist()}
     return [
         _column(name, list(zip(pairs, scores[name].tolist(), again[name], strict=True)))
         for name in ("score", "correct")

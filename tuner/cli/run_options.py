@@ -15,6 +15,7 @@ SCHEDULERS = ("asha", "none")
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 FEATURE_PRECISIONS = ("fp32", "fp16", "auto")
+FITS = ("squash", "crop", "pad")
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class DataOptions:
     """turntable (the embedded set), or a pair table (.csv, .parquet), or a folder identity/front*.jpg, angle*.jpg."""
     image_size_px: int | None = None
     """Side of the square that images are resized to; none: 64 for turntable, 128 for other data."""
+    fit: str = "squash"
+    """How an image that is no square becomes one: squash, crop (its centre), or pad (with grey)."""
     views: int = 1
     """Augmented views of each training image, the plain one included, drawn once; an epoch shows one of them."""
     cache_gb: float = 20.0
@@ -133,6 +136,7 @@ class RunOptions:
             ("--device", self.hardware.device, DEVICES),
             ("--precision", self.hardware.precision, PRECISIONS),
             ("--feature-precision", self.hardware.feature_precision, FEATURE_PRECISIONS),
+            ("--fit", self.data.fit, FITS),
         ):
             check_choice(name, value, valid)
         for name, value, low, high in (
@@ -213,7 +217,7 @@ def check_choice(name: str, value: str, valid: Iterable[str]) -> None:
 def _held(options: RunOptions) -> dict[str, Any]:
     """What must be the same for all trials of a run; data and space are compared by what is in them."""
     held = dataclasses.asdict(options.model) | dataclasses.asdict(options.configuration)
-    data = {"image_size_px": options.data.image_size_px, "views": options.data.views}
+    data = {"image_size_px": options.data.image_size_px, "fit": options.data.fit, "views": options.data.views}
     return held | {"metric": options.search.metric} | data
 
 

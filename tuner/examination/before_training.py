@@ -56,6 +56,8 @@ def examine_data(options: DataOptions, config: TrialConfig, image_size_px: int, 
     except DataError as fault:
         return DataExamination([*(before.finding for before in fault.before), *findings, *too_few, fault.finding])
     shown = examine_images(read.table, read.data.pixels, config.batch_size, options.views)
+    if read.note:
+        shown.insert(1, Finding("levels", OK, read.note))
     replaced = {finding.check for finding in too_few}
     findings += too_few + [finding for finding in shown if finding.check not in replaced]
     return DataExamination(findings, None if too_few else read.data)
@@ -133,6 +135,8 @@ def examine(options: DoctorOptions, started: float) -> int:
         with console.status("taking the first training steps"):
             cuts = _tried(suggested.cuts, block_count(backbone))
             parts["Model"] = examine_model(options, backbone, cuts, looked.data)
+            if backbone.note:
+                parts["Model"].insert(0, Finding("weights", OK, backbone.note))
         if not options.json:
             print_findings(console, "Model", parts["Model"])
     findings = [finding for part in parts.values() for finding in part]

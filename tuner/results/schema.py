@@ -83,6 +83,8 @@ _RUNS = [
     ("image_size_px", _INT, "px", "edge of the square images"),
     ("input_mean", _FLOATS, "0 to 1", "mean of red, green and blue to normalise with"),
     ("input_std", _FLOATS, "0 to 1", "standard deviation of red, green and blue to normalise with"),
+    ("fit", _TEXT, "", "how an image that is no square became one: squash, crop or pad"),
+    ("levels", _TEXT, "", "levels of black and white in images with more than 8 bits, as JSON; none: there were none"),
     ("views", _INT, "", "views of each image that training draws from, the plain one included"),
     ("metric", _TEXT, "", "what the trials are ranked by"),
     ("keep_sick", _BOOL, "", "whether trials trained on after a diagnosis that calls them hopeless"),

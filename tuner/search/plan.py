@@ -62,6 +62,8 @@ def prepare(options: RunOptions, console: Console, run: str | None = None) -> Pl
     check_address(options.hardware.address)
     spec = backbone_spec(options.data, options.model)
     backbone = create_backbone(spec, seed=options.configuration.seed)
+    if backbone.note:
+        console.print(f"note: {backbone.note}", soft_wrap=True, markup=False)
     check_blocks(options.configuration.trainable_blocks, block_count(backbone), spec.name)
     suggested = examine(space, options.configuration, block_count(backbone))
     batch_size, views = options.configuration.batch_size, options.data.views
@@ -74,6 +76,8 @@ def prepare(options: RunOptions, console: Console, run: str | None = None) -> Pl
             console.print(f"note: {note}", soft_wrap=True, markup=False)
 
     read = load(options.data, spec.image_size_px, options.configuration.seed, console, check_table)
+    if read.note:
+        console.print(f"note: {read.note}", soft_wrap=True, markup=False)
     accept(examine_images(read.table, read.data.pixels, batch_size, views), options.force, console)
     return Plan(_new_name(space.name) if run is None else run, options, suggested, spec, backbone, read, root)
 

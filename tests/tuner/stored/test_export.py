@@ -20,7 +20,7 @@ from PIL import Image
 
 from tests.tools import finished_run
 from tests.tools.finished_run import BROKEN, COMPLETE, CRASHED, DIVERGED, REPLAYED, RUN, SPACE, STOPPED, FinishedRun
-from trainable.data.images import decode
+from trainable.data.images import FITS, read_images
 from trainable.data.pairs import PairTable
 from trainable.data.read_pairs import read_pairs
 from trainable.model.backbones import BackboneSpec, create_backbone
@@ -278,14 +278,14 @@ def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
     return stream.getvalue()
 
 
-def image_files() -> dict[str, bytes]:
-    """Images of every kind that needs care, none of them square."""
+def image_files(top: int = 1) -> dict[str, bytes]:
+    """Images of every kind that needs care, none of them square. top: the highest level of floats; 12 bits above 1."""
     random = np.random.default_rng(0)
     colour = Image.fromarray(random.integers(0, 256, (90, 140, 3), dtype=np.uint8))
     large = colour.resize((1400, 900))
     turned = Image.Exif()
     turned[0x0112] = 6
-    grey16 = Image.fromarray(random.integers(0, 65536, (50, 70), dtype=np.uint16))
+    grey16 = Image.fromarray(random.integers(0, top + 1 if top > 1 else 65536, (50, 70), dtype=np.uint16))
     alpha = colour.convert("RGBA")
     alpha.putalpha(colour.convert("L"))
     return {
@@ -295,28 +295,34 @@ def image_files() -> dict[str, bytes]:
         "odd exif.jpg": encoded(colour, "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff"),
         "grey.png": encoded(colour.convert("L"), "PNG"),
         "grey16.png": encoded(grey16, "PNG"),
+        "grey16 clear.png": encoded(grey16, "PNG", transparency=int(np.asarray(grey16)[3, 4])),
         "alpha.png": encoded(alpha, "PNG"),
         "grey alpha.png": encoded(alpha.convert("LA"), "PNG"),
         "palette.png": encoded(colour.convert("P"), "PNG", transparency=3),
         "bits.png": encoded(colour.convert("1"), "PNG"),
         "print.jpg": encoded(colour.convert("CMYK"), "JPEG"),
-        "float.tiff": encoded(Image.fromarray(random.random((40, 60), dtype=np.float32)), "TIFF"),
+        "float.tiff": encoded(Image.fromarray(top * random.random((40, 60), dtype=np.float32)), "TIFF"),
     }
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+@pytest.mark.parametrize("top", [1, 4095])
+@pytest.mark.parametrize("fit", FITS)
 @pytest.mark.parametrize("size_px", [16, 64])
-def test_images_are_prepared_as_in_training(size_px: int, tmp_path: Path) -> None:
-    """Turned by EXIF, grey, 16 bits, transparent, palette, CMYK, floats, much larger JPEGs: the same pixels."""
-    files = image_files()
+def test_images_are_prepared_as_in_training(size_px: int, fit: str, top: int, tmp_path: Path) -> None:
+    """Turned by EXIF, grey, 16 bits, transparent, palette, CMYK, floats, much larger JPEGs, in every fit, and in every scale
+    of floats and 12 bits: the same pixels."""
+    files = image_files(top)
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
     names = tuple(files)
     none = np.empty(0, dtype=np.int64)
     read = PairTable("", tuple(tmp_path / n for n in names), names, none, none, none, none, none, (), none.astype(str))
-    pixels, _ = decode(read, size_px)
-    for name, expected in zip(read.image_names, pixels, strict=True):
-        np.testing.assert_array_equal(exported_score.read(tmp_path / name, size_px), expected, err_msg=name)
+    images = read_images(read, size_px, fit)
+    scales = {kind: list(scale) for kind, scale in images.scales.items()}
+    preprocessing = {"image_size_px": size_px, "fit": fit, "levels": scales}
+    for name, expected in zip(read.image_names, images.pixels, strict=True):
+        np.testing.assert_array_equal(exported_score.read(tmp_path / name, preprocessing), expected, err_msg=name)
 
 
 def test_onnx_gives_the_same_embeddings_in_batches_of_any_size(run: FinishedRun, export) -> None:

@@ -38,9 +38,7 @@ class _Views:
     """Files that are named as a view and end in a suffix that is not read."""
 
 
-def read_folder(
-    root: Path, seed: int, fractions: tuple[float, ...]
-) -> tuple[pd.DataFrame, tuple[str, ...]] | None:
+def read_folder(root: Path, seed: int, fractions: tuple[float, ...]) -> tuple[pd.DataFrame, tuple[str, ...]] | None:
     """The rows of a folder `identity/{front,angle}*/…` or `identity/front*.jpg`, `identity/angle*.jpg`, and notes; None
     for a folder in which no identity has both.
 

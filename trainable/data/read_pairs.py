@@ -80,11 +80,12 @@ def _images(
     names = names[np.unique(index, return_index=True)[1]]
     missing = [k for k, image in enumerate(images) if isinstance(image, str) and not os.path.isfile(image)]  # noqa: PTH113
     if missing:
-        told = [_told(names[k], str(spelt), base) for k in missing[: checks.LISTED] for spelt in [distinct[spelling_of[k]]]]
+        told = [
+            _told(names[k], str(spelt), base) for k in missing[: checks.LISTED] for spelt in [distinct[spelling_of[k]]]
+        ]
         raise DataError(
             "readable images",
-            f"{source}: {len(missing)} of {len(images)} images are missing:"
-            f"{checks.listing(told, len(missing))}",
+            f"{source}: {len(missing)} of {len(images)} images are missing:{checks.listing(told, len(missing))}",
             f"Valid are paths of files, absolute or relative to {base}. Restore the files, or correct or remove their "
             "rows.",
         )

@@ -88,9 +88,13 @@ def _parts(folder: Path, _: Dealing) -> Rows | None:
     files = {path: where for path, where in inside if path.is_file() and not any(p[0] in "._" for p in where.parts)}
     if not files:
         return None
-    given = {path: dict(name.split("=", 1) for name in where.parts[:-1] if "=" in name) for path, where in files.items()}
+    given = {
+        path: dict(name.split("=", 1) for name in where.parts[:-1] if "=" in name) for path, where in files.items()
+    }
     splits = {path: found[1].lower() for path in files if (found := _PART_OF_A_SPLIT.match(path.name))}
-    note = f"of the folder {folder} its {len(files)} parts are read: {', '.join(str(p) for p in list(files.values())[:4])}"
+    note = (
+        f"of the folder {folder} its {len(files)} parts are read: {', '.join(str(p) for p in list(files.values())[:4])}"
+    )
     note += ", …" if len(files) > 4 else ""
     if len(splits) == len(files) and not any("split" in values for values in given.values()):
         given = {path: values | {"split": splits[path]} for path, values in given.items()}

@@ -126,14 +126,14 @@ def examine(options: DoctorOptions, started: float) -> int:
     spec = backbone_spec(options.data, options.model)
     backbone = create_backbone(spec, seed=options.configuration.seed)
     check_blocks(options.configuration.trainable_blocks, block_count(backbone), spec.name)
-    suggested = try_space(space, options.configuration, block_count(backbone))
+    bound = try_space(space, options.configuration, block_count(backbone))
     looked = examine_data(options.data, options.configuration, spec.image_size_px, console)
     parts = {"Data": looked.findings}
     if not options.json:
         print_findings(console, "Data", looked.findings)
     if looked.data is not None and _verdict(looked.findings) != FAIL:
         with console.status("taking the first training steps"):
-            cuts = _tried(suggested.cuts, block_count(backbone))
+            cuts = _tried(bound.cuts, block_count(backbone))
             parts["Model"] = examine_model(options, backbone, cuts, looked.data)
             if backbone.note:
                 parts["Model"].insert(0, Finding("weights", OK, backbone.note))

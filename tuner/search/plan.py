@@ -16,7 +16,7 @@ from trainable.model.backbones import Backbone, BackboneSpec, block_count, creat
 from tuner.cli.run_options import RunOptions
 from tuner.cluster.connection import check_address
 from tuner.inputs.backbone import backbone_spec, check_blocks
-from tuner.inputs.bound_space import Suggested
+from tuner.inputs.bound_space import BoundSpace
 from tuner.inputs.dataset import Dataset, accept, check_validation, load
 from tuner.inputs.space import examine, load_space
 from tuner.results.writer import writable
@@ -28,7 +28,7 @@ class Plan:
 
     run: str
     options: RunOptions
-    suggested: Suggested
+    bound: BoundSpace
     backbone_spec: BackboneSpec
     backbone: Backbone
     dataset: Dataset
@@ -52,7 +52,7 @@ class Plan:
     @property
     def space(self) -> SearchSpace:
         """What is asked."""
-        return self.suggested.space
+        return self.bound.space
 
 
 def prepare(options: RunOptions, console: Console, run: str | None = None) -> Plan:
@@ -65,7 +65,7 @@ def prepare(options: RunOptions, console: Console, run: str | None = None) -> Pl
     if backbone.note:
         console.print(f"note: {backbone.note}", soft_wrap=True, markup=False)
     check_blocks(options.configuration.trainable_blocks, block_count(backbone), spec.name)
-    suggested = examine(space, options.configuration, block_count(backbone))
+    bound = examine(space, options.configuration, block_count(backbone))
     batch_size, views = options.configuration.batch_size, options.data.views
 
     def check_table(table: PairTable, tolerated: list[DataError]) -> None:
@@ -79,7 +79,7 @@ def prepare(options: RunOptions, console: Console, run: str | None = None) -> Pl
     if read.note:
         console.print(f"note: {read.note}", soft_wrap=True, markup=False)
     accept(examine_images(read.table, read.data.pixels, batch_size, views), options.force, console)
-    return Plan(_new_name(space.name) if run is None else run, options, suggested, spec, backbone, read, root)
+    return Plan(_new_name(space.name) if run is None else run, options, bound, spec, backbone, read, root)
 
 
 def _new_name(space: str) -> str:

@@ -21,7 +21,7 @@ from tuner import results
 from tuner.analysis import winner as winner_numbers
 from tuner.cli.console import make_console
 from tuner.cli.run_options import RunOptions
-from tuner.cluster.connection import Cluster, Share, connect, share
+from tuner.cluster.connection import Cluster, TrialResources, connect, trial_resources
 from tuner.cluster.feature_cache import FeatureCache
 from tuner.cluster.shared_features import with_features
 from tuner.inputs.dataset import cache_folder
@@ -73,11 +73,11 @@ class Session:
         self.plan, self.cluster, self.console, self.command, self.started = plan, cluster, console, command, started
         self.attempt = attempt
         options = plan.options
-        self.share: Share = share(cluster, options.hardware)
+        self.resources: TrialResources = trial_resources(cluster, options.hardware)
         self.settings = Settings(
             metric=options.search.metric,
-            threshold_is_searched="threshold" in plan.suggested.searched,
-            device=self.share.device,
+            threshold_is_searched="threshold" in plan.bound.searched,
+            device=self.resources.device,
             precision=self._precision(),
             threads=options.hardware.cpus_per_trial,
             keep_sick=options.search.keep_sick,
@@ -96,12 +96,12 @@ class Session:
             self.plan.options.search.trials,
             self.plan.options.configuration.epochs,
             self.settings.metric,
-            self.plan.suggested.searched,
+            self.plan.bound.searched,
         )
         recorder = Recorder(
             self.tables,
             self.plan.data,
-            self.plan.suggested.blocks,
+            self.plan.bound.blocks,
             self.settings,
             changed=display.changed,
             checkpoint_s=self.plan.options.output.checkpoint_s,
@@ -127,8 +127,8 @@ class Session:
         return with_features(
             plan.data,
             plan.backbone,
-            plan.suggested.cuts,
-            self.share,
+            plan.bound.cuts,
+            self.resources,
             memory_gb=self.cluster.object_store_gb / 2 if memory_gb is None else memory_gb,
             precision=options.hardware.feature_precision,
             cache=FeatureCache(cache_folder(options.data.cache) / "features", options.data.cache_gb),
@@ -139,7 +139,7 @@ class Session:
     def _searcher(self, recorder: Recorder) -> tuple[StudySearch, int]:
         options = self.plan.options
         searcher = StudySearch(
-            self.plan.suggested,
+            self.plan.bound,
             recorder,
             metric=self.settings.metric,
             sampler=make_sampler(options.search.sampler, options.configuration.seed + 1000 * (self.attempt - 1)),
@@ -147,7 +147,7 @@ class Session:
             study_name=self.plan.run,
             run_seed=options.configuration.seed,
             trials=options.search.trials,
-            parallel=self.share.concurrent,
+            parallel=self.resources.concurrent,
             saved=self._saved,
         )
         for record in searcher.ended_before():
@@ -175,7 +175,7 @@ class Session:
             epochs=plan.options.configuration.epochs,
             trials_to_go=to_go,
             max_failures=plan.options.output.max_failures,
-            share=self.share,
+            resources=self.resources,
             storage=(self.store.root, self.store.fs),
             attempt=f"attempt-{self.attempt:02d}",
             stop=stop,
@@ -247,7 +247,7 @@ class Session:
         task = ray.remote(score_test_pairs)
         futures = {
             number: task.options(
-                num_cpus=self.share.cpus, num_gpus=self.share.gpus, name=f"test pairs, trial {number:03d}"
+                num_cpus=self.resources.cpus, num_gpus=self.resources.gpus, name=f"test pairs, trial {number:03d}"
             ).remote(values, backbone, data, settings, state, epoch)
             for number, (values, state, epoch) in work.items()
         }
@@ -279,10 +279,12 @@ class Session:
         started = self.tables.run_row().get("started_at") or _utc(self.started)
         command = self.tables.run_row().get("command") or self.command  # of a resumed run the one that started it
         known = {"started_at": started, "command": command, "precision": self.settings.precision}
-        return known | run_row.of_plan(self.plan) | run_row.of_machine(self.cluster, self.share)
+        return known | run_row.of_plan(self.plan) | run_row.of_machine(self.cluster, self.resources)
 
     def _introduce(self) -> None:
-        for name, text in run_row.introduction(self.plan, self.cluster, self.share, self.settings.precision).items():
+        for name, text in run_row.introduction(
+            self.plan, self.cluster, self.resources, self.settings.precision
+        ).items():
             self.console.print(f"[bold]{name:10}[/bold] {escape(text)}", soft_wrap=True)
         self.console.print()
 
@@ -290,9 +292,9 @@ class Session:
         wanted = self.plan.options.hardware.precision
         if wanted != "auto":
             return wanted
-        if self.share.device == "cpu":
+        if self.resources.device == "cpu":
             return "fp32"
-        return ray.get(gpu_precision.options(num_gpus=self.share.gpus).remote())
+        return ray.get(gpu_precision.options(num_gpus=self.resources.gpus).remote())
 
     def _say_where(self, wall_s: float) -> None:
         root, run = self.plan.results_root, self.plan.run

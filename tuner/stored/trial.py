@@ -24,7 +24,7 @@ from tuner.analysis.text import spans
 from tuner.cli.run_options import DataOptions
 from tuner.cli.stored_options import TrialSource
 from tuner.inputs.dataset import load_again
-from tuner.results import provenance
+from tuner.results import configuration, provenance
 from tuner.results.checkpoints import newest_state
 from tuner.results.store import Store
 from tuner.results.trial_record import COMPLETED, PRUNED, SICK
@@ -104,7 +104,7 @@ def find(source: TrialSource, name: str, number: int | None) -> StoredTrial:
         # Runs that did not write it down: a trial that is not sick was either healthy, or trained on.
         keep_sick=row["state"] != SICK if run["keep_sick"] is None else run["keep_sick"],
     )
-    return StoredTrial(root, name, run, row, _config(row), settings, _spec(run, source))
+    return StoredTrial(root, name, run, row, configuration.of_row(row), settings, _spec(run, source))
 
 
 def _threshold_is_searched(run: dict[str, Any], rows: pd.DataFrame) -> bool:
@@ -125,12 +125,6 @@ def _winner(name: str, run: dict[str, Any], rows: pd.DataFrame) -> int:
         f"the run {name} is {run['state']} and has no winner yet; {best}. Name a trial, or go on with the run: "
         f"python -m tuner.run --resume {name}"
     )
-
-
-def _config(row: dict[str, Any]) -> TrialConfig:
-    values = {name: row[name] for name in TrialConfig.names() if name != "epochs"}
-    values["threshold"] = None if row["threshold_source"] == "solved" else row["threshold"]
-    return TrialConfig.of(values | {"epochs": row["max_epochs"]})
 
 
 def _spec(run: dict[str, Any], source: TrialSource) -> BackboneSpec:

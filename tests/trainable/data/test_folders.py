@@ -38,7 +38,9 @@ def test_what_pillow_reads_in_a_table_is_read_in_a_folder(tmp_path, suffix, kind
 def test_every_format_that_pillow_reads_and_writes_is_read():
     """But pages and drawings, which are no photographs."""
     Image.init()
-    known = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN and kind in Image.SAVE}
+    known = {
+        suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN and kind in Image.SAVE
+    }
     no_photographs = {".eps", ".ps", ".pdf", ".emf", ".wmf", ".bufr", ".grib", ".h5", ".hdf", ".fits", ".fit"}
     assert known - no_photographs <= set(IMAGE_SUFFIXES)
 

@@ -86,9 +86,7 @@ def test_the_same_data_elsewhere_is_what_the_run_saw(tmp_path):
     source = written(tmp_path / "here", pair_frame(48))
     found = dataset.load(DataOptions(data=source, views=2), SIZE_PX, 0, QUIET)
     shutil.move(tmp_path / "here", tmp_path / "there")
-    again = dataset.load_again(
-        row_of(source, found), DataOptions(data=str(tmp_path / "there" / "pairs.csv")), QUIET
-    )
+    again = dataset.load_again(row_of(source, found), DataOptions(data=str(tmp_path / "there" / "pairs.csv")), QUIET)
     assert again.fingerprint == found.fingerprint and 2 * len(again.data.pixels) == len(found.data.pixels)
 
 

@@ -65,7 +65,9 @@ def test_every_number_is_the_same(capsys, run: FinishedRun, trial: int) -> None:
 def test_what_a_trial_was_is_said(capsys, run: FinishedRun) -> None:
     """Why a failed one ends early, and that a replayed one was not trained by the search."""
     assert "it failed (RuntimeError: a cable came loose)" in reproduce(capsys, run.root, RUN, BROKEN)[1]
-    assert f"by the scores of trial {COMPLETE}; here it is trained itself" in reproduce(capsys, run.root, RUN, REPLAYED)[1]
+    assert (
+        f"by the scores of trial {COMPLETE}; here it is trained itself" in reproduce(capsys, run.root, RUN, REPLAYED)[1]
+    )
 
 
 def test_a_number_that_differs_is_named(capsys, copied: Path) -> None:

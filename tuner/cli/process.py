@@ -17,7 +17,14 @@ from typing import Any
 from trainable.errors import InputError
 
 
-def exit_code(work: Callable[[Sequence[str] | None], int]) -> Callable[[Sequence[str] | None], int]:
+class Main(typing.Protocol):
+    """A verb: its arguments, None for those of the command line, into an exit code."""
+
+    def __call__(self, arguments: Sequence[str] | None = None) -> int:
+        """Run it."""
+
+
+def exit_code(work: Callable[[Sequence[str] | None], int]) -> Main:
     """A verb's main: what `work` returns; 2, after a message, for a mistake in the input; 130 when it is interrupted; 141,
     as of other programs, when whoever read its output, such as `head`, has gone."""
 

@@ -221,7 +221,7 @@ def test_fits(turned):
     found = {fit: read_images(table_of([encoded(Image.fromarray(image))]), 24, fit).pixels[0].astype(int) for fit in FITS}
     seen = {fit: np.swapaxes(pixels, 0, 1) if turned else pixels for fit, pixels in found.items()}
     assert (np.abs(seen["squash"][:, [3, 12, 20]] - [[250, 0, 0], [0, 250, 0], [0, 0, 250]]) <= 2).all()
-    assert (np.abs(seen["crop"] - [0, 250, 0])<= 20).all()
+    assert (np.abs(seen["crop"] - [0, 250, 0])[2:22, 2:22] <= 20).all()  # resampling blends the borders
     assert (seen["pad"][:7] == 128).all() and (seen["pad"][17:] == 128).all()
     assert (np.abs(seen["pad"][12, [3, 12, 20]] - [[250, 0, 0], [0, 250, 0], [0, 0, 250]]) <= 2).all()
 

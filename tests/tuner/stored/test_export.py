@@ -17,16 +17,30 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 
 from tests.tools import finished_run
-from tests.tools.finished_run import BROKEN, COMPLETE, CRASHED, DIVERGED, REPLAYED, RUN, SPACE, STOPPED, FinishedRun
+from tests.tools.finished_run import (
+    BROKEN,
+    COMPLETE,
+    CRASHED,
+    DIVERGED,
+    REPLAYED,
+    RUN,
+    SPACE,
+    SPEC,
+    STOPPED,
+    FinishedRun,
+)  # fmt: skip
 from trainable.data.images import FITS, read_images
 from trainable.data.pairs import PairTable
 from trainable.data.read_pairs import read_pairs
 from trainable.model.backbones import BackboneSpec, create_backbone
 from trainable.training.loop import new_encoder
+from tuner.cli.run_options import DataOptions
 from tuner.cli.stored_options import TrialSource
 from tuner.export import main
+from tuner.inputs.dataset import load
 from tuner.results.writer import RunTables
 from tuner.stored import export as export_trial
 from tuner.stored import export_folder, onnx_model
@@ -323,6 +337,33 @@ def test_images_are_prepared_as_in_training(size_px: int, fit: str, top: int, tm
     preprocessing = {"image_size_px": size_px, "fit": fit, "levels": scales}
     for name, expected in zip(read.image_names, images.pixels, strict=True):
         np.testing.assert_array_equal(exported_score.read(tmp_path / name, preprocessing), expected, err_msg=name)
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_the_run_s_fit_and_levels_travel_with_the_model(
+    run: FinishedRun, export, copied: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, fit: str
+) -> None:
+    """In config.json, which score.py reads, and in the README, whose lines by hand do the same and which warns of timm's own
+    transform; the search's square images have the same scores in every fit."""
+    read = load(DataOptions(data=str(run.pairs), fit=fit), SPEC.image_size_px, 0, Console(quiet=True))
+    RunTables(copied, SPACE, RUN).write_run(
+        {"fit": fit, "levels": '{"whole": [0.0, 4095.0]}', "data_fingerprint": read.fingerprint}
+    )
+    code, output, folder = export(RUN, COMPLETE, root=copied)
+    assert code == 0, output
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    assert "timm.data.create_transform" in text and "4095 is white in whole numbers" in text
+    assert {"squash": "squashed", "crop": "cropped to", "pad": "padded with"}[fit] in text
+    (folder / "lines.py").write_text(text.split("```python\n")[1].split("```")[0], encoding="utf-8")
+    files = [folder / "wide.png", folder / "tall.png"]
+    for file, shape in zip(files, ((30, 50, 3), (50, 30, 3)), strict=True):
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)).save(file)
+    run_in(folder, "lines.py", *files, monkeypatch=monkeypatch)
+    by_hand = float(capsys.readouterr().out)
+    assert scorer(folder).score(*files)[0] == pytest.approx(by_hand, abs=1e-5)
+    pixels = scorer(folder).read(files[0], scorer(folder).load()[1]["preprocessing"])
+    table = PairTable("", (files[0],), ("wide",), *[np.empty(0, dtype=np.int64)] * 5, (), np.empty(0, dtype=str))
+    assert (pixels == read_images(table, SPEC.image_size_px, fit).pixels[0]).all()
 
 
 def test_onnx_gives_the_same_embeddings_in_batches_of_any_size(run: FinishedRun, export) -> None:

@@ -23,7 +23,7 @@ class DataOptions:
     """The pairs of images."""
 
     data: str = "turntable"
-    """turntable (the embedded set), or a pair table (.csv, .parquet), or a folder identity/front*.jpg, angle*.jpg."""
+    """turntable (the embedded set), or a pair table (.csv, .parquet, .jsonl), or a folder identity/front*.jpg, angle*.jpg."""
     image_size_px: int | None = None
     """Side of the square that images are resized to; none: 64 for turntable, 128 for other data."""
     fit: str = "squash"

@@ -16,6 +16,7 @@ from trainable.data import turntable
 from trainable.data.augmentation import with_views
 from trainable.data.images import Images, read_images
 from trainable.data.levels import Scale
+from trainable.data.missing import why_missing
 from trainable.data.pairs import PairData, PairTable
 from trainable.data.read_pairs import read_pairs
 from trainable.errors import InputError
@@ -37,7 +38,11 @@ def resolved(data: str) -> str:
 def data_path(options: DataOptions, console: Console) -> Path:
     """The pair table or folder; the embedded set is rendered first if it is not in the cache."""
     if options.data != EMBEDDED:
-        return Path(resolved(options.data))
+        path = Path(resolved(options.data))
+        why = "" if path.exists() else why_missing(options.data, Path())
+        if why:  # as it was given: an absolute path no longer shows that it began as file://
+            raise InputError(f"there is no {options.data!r} ({why}); valid is a pair table or a folder. Correct the path.")
+        return path
     with console.status("rendering the turntable pairs, once"):
         return turntable.ensure(cache_folder(options.cache))
 

@@ -144,7 +144,6 @@ def test_a_room_is_seen_at_a_glance():
 COVERED_BY = {
     "trainable.checks.model_checks": "tests/trainable/checks/test_first_steps.py",
     "trainable.checks.peak_memory": "tests/trainable/checks/test_first_steps.py",
-    "trainable.columns": "tests/whole/test_examples.py",
     "trainable.config": "tests/search_spaces/test_spaces.py",
     "trainable.data.pairs": "tests/trainable/data/test_read_pairs.py",
     "trainable.data.splits": "tests/trainable/data/test_read_pairs.py",

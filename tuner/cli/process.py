@@ -17,7 +17,14 @@ from typing import Any
 from trainable.errors import InputError
 
 
-def exit_code(work: Callable[[Sequence[str] | None], int]) -> Callable[[Sequence[str] | None], int]:
+class Main(typing.Protocol):
+    """A verb: its arguments, None for those of the command line, into an exit code."""
+
+    def __call__(self, arguments: Sequence[str] | None = None) -> int:
+        """Run it."""
+
+
+def exit_code(work: Callable[[Sequence[str] | None], int]) -> Main:
     """Makes a verb's main of `work`, with the exit codes of all verbs.
 
     What `work` returns; 2, after a message, for a mistake in the input; 130 after Ctrl-C; 141, as other programs do, if

@@ -15,6 +15,7 @@ SCHEDULERS = ("asha", "hyperband", "median", "none")
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 FEATURE_PRECISIONS = ("fp32", "fp16", "auto")
+FITS = ("squash", "crop", "pad")
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,11 @@ class DataOptions:
     """The pairs of images."""
 
     data: str = "turntable"
-    """turntable (the embedded set), or a pair table (.csv, .parquet), or a folder identity/front*.jpg, angle*.jpg."""
+    """turntable (the embedded set), or a pair table (.csv, .parquet, .jsonl), or a folder identity/front*.jpg, angle*.jpg."""
     image_size_px: int | None = None
     """Side of the square that images are resized to; none: 64 for turntable, 128 for other data."""
+    fit: str = "squash"
+    """How an image that is no square becomes one: squash, crop (its centre), or pad (with grey)."""
     views: int = 1
     """Augmented views of each training image, the plain one included, drawn once; an epoch shows one of them."""
     cache_gb: float = 20.0
@@ -61,8 +64,8 @@ class SearchOptions:
     sampler_args: tuple[str, ...] = ()
     """Arguments of the sampler's class as name=value, such as n_startup_trials=4 (values in JSON), or one JSON object."""
     start_from: tuple[str, ...] = ()
-    """Runs whose best configurations are tried first (a quarter of the trials at most), by their names; auto: all runs in
-    --results with the same backbone that searched one of these parameters, also on other data."""
+    """Runs whose best configurations are tried first (a quarter of the trials at most), by their names; auto: all runs of the
+    results folder with the same backbone that searched one of these parameters, also on other data."""
     scheduler: str = "asha"
     """Stops weak trials early: asha (after a quarter and three quarters of the epochs the best third goes on), hyperband (so
     in three groups, from a twelfth, a quarter and three quarters on), median (who is behind it stops); none: nobody stops."""
@@ -70,7 +73,7 @@ class SearchOptions:
     """Train trials on that a diagnosis calls hopeless; without it they end at once. NaN ends a trial all the same."""
     rank_by: str = "last"
     """The epoch that a trial is ranked by, and whose model it is: last, or best (which promises more than it keeps)."""
-    metric: str = field(default="val_accuracy", metadata={"help": f"What ranks the trials: {', '.join(METRICS)}."})
+    metric: str = field(default="val_auc", metadata={"help": f"What ranks the trials: {', '.join(METRICS)}."})
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,7 @@ class RunOptions:
             ("--device", self.hardware.device, DEVICES),
             ("--precision", self.hardware.precision, PRECISIONS),
             ("--feature-precision", self.hardware.feature_precision, FEATURE_PRECISIONS),
+            ("--fit", self.data.fit, FITS),
         ):
             check_choice(name, value, valid)
         bounds: tuple[tuple[str, float | None, float, float | None], ...] = (
@@ -234,7 +238,7 @@ def check_choice(name: str, value: str, valid: Iterable[str]) -> None:
 def _held(options: RunOptions) -> dict[str, Any]:
     """What must be the same for all trials of a run; data and space are compared by what is in them."""
     held = dataclasses.asdict(options.model) | dataclasses.asdict(options.configuration)
-    data = {"image_size_px": options.data.image_size_px, "views": options.data.views}
+    data = {"image_size_px": options.data.image_size_px, "fit": options.data.fit, "views": options.data.views}
     return held | {"metric": options.search.metric, "rank_by": options.search.rank_by} | data
 
 

@@ -44,6 +44,10 @@ class RunRow:
     image_size_px: int | None = column("edge of the square images", "px")
     input_mean: list[float] | None = column("mean of red, green and blue to normalise with", "0 to 1")
     input_std: list[float] | None = column("standard deviation of red, green and blue to normalise with", "0 to 1")
+    fit: str | None = column("how an image that is no square became one: `squash`, `crop` or `pad`; null: `squash`")
+    levels: str | None = column(
+        "levels of black and white in images with more than 8 bits, as JSON; null: there were none"
+    )
     views: int | None = column("views of each image that training draws from, the plain one included")
     metric: str | None = column("what the trials are ranked by")
     rank_by: str | None = column(

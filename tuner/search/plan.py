@@ -66,6 +66,8 @@ def prepare(options: RunOptions, console: Console, run: str | None = None) -> Pl
     check_address(options.hardware.address)
     spec = backbone_spec(options.data, options.model)
     backbone = create_backbone(spec, seed=options.configuration.seed)
+    if backbone.note:
+        console.print(f"note: {backbone.note}", soft_wrap=True, markup=False)
     check_blocks(options.configuration.trainable_blocks, block_count(backbone), spec.name)
     bound = examine(space, options.configuration, block_count(backbone))
     check_sampler(options.search.sampler, options.search.sampler_args, bound)
@@ -79,6 +81,8 @@ def prepare(options: RunOptions, console: Console, run: str | None = None) -> Pl
             console.print(f"note: {note}", soft_wrap=True, markup=False)
 
     read = load(options.data, spec.image_size_px, options.configuration.seed, console, check_table)
+    if read.note:
+        console.print(f"note: {read.note}", soft_wrap=True, markup=False)
     accept(examine_images(read.table, read.data.pixels, batch_size, views), options.force, console)
     name = _new_name(space.name) if run is None else run
     plan = Plan(name, options, bound, spec, backbone, read, root, [])

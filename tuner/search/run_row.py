@@ -11,7 +11,7 @@ import numpy as np
 from trainable.data.splits import SPLITS
 from trainable.model.features import fingerprint, stored_as
 from tuner.analysis.text import plural
-from tuner.inputs.dataset import resolved
+from tuner.inputs.dataset import levels_text, resolved
 from tuner.results.provenance import code, versions
 
 if TYPE_CHECKING:
@@ -25,12 +25,13 @@ def introduction(plan: Plan, cluster: Cluster, resources: TrialResources, precis
     counts = " / ".join(f"{len(plan.data.rows(split)):,}" for split in SPLITS)
     views = f" in {plan.data.views} views" if plan.data.views > 1 else ""
     size, blocks = plan.backbone_spec.image_size_px, plan.bound.blocks
+    fit = "" if options.data.fit == "squash" else f", {options.data.fit}"
     return {
         "run": plan.run,
         "question": plan.space.question,
         "searched": ", ".join(plan.bound.searched),
         "data": f"{options.data.data}: {counts} pairs to train / validate / test, {plan.data.images:,} images{views}",
-        "model": f"{options.model.backbone}, {blocks} blocks, weights {options.model.weights}, {size} px",
+        "model": f"{options.model.backbone}, {blocks} blocks, weights {options.model.weights}, {size} px{fit}",
         "search": f"{plural(search.trials, 'trial')} of up to {plural(options.configuration.epochs, 'epoch')}, "
         f"{search.sampler} suggests, "
         f"{search.scheduler} stops early, ranked by {search.metric}",
@@ -56,6 +57,8 @@ def of_plan(plan: Plan) -> dict[str, Any]:
         "image_size_px": plan.backbone_spec.image_size_px,
         "input_mean": list(plan.backbone.mean),
         "input_std": list(plan.backbone.std),
+        "fit": options.data.fit,
+        "levels": levels_text(plan.dataset.scales),
         "views": plan.data.views,
         "metric": options.search.metric,
         "rank_by": options.search.rank_by,

@@ -17,7 +17,7 @@ from rich.markup import escape
 from safetensors.torch import save_file
 
 from trainable.config import TrialConfig
-from trainable.data.images import HOW
+from trainable.data.images import how
 from trainable.data.pairs import PairData
 from trainable.errors import InputError
 from trainable.model.backbones import Backbone, model_arguments
@@ -26,6 +26,7 @@ from trainable.training.loop import new_encoder
 from tuner.analysis import winner as winner_numbers
 from tuner.cli.console import make_console
 from tuner.cli.stored_options import ExportOptions
+from tuner.inputs.dataset import levels_of
 from tuner.results import provenance
 from tuner.stored import export_folder, onnx_model
 from tuner.stored import score as exported_score
@@ -102,6 +103,8 @@ def _encoder(
         return encoder
     how_far = f"{trial.row['ranked_epoch']} of {trial.row['max_epochs']} epochs"
     _say(console, "weights", f"not kept by the run; training again, {how_far}")
+    if data is None:
+        raise ValueError("a model is trained again on the run's data")
     return stored_trial.retrained(trial, backbone, data).encoder
 
 
@@ -156,6 +159,7 @@ def _write_config(folder: Path, config: dict[str, Any]) -> None:
 def _config(trial: StoredTrial, backbone: Backbone, threshold: float) -> dict[str, Any]:
     """What config.json says."""
     run, row, config = trial.run, trial.row, trial.config
+    fit = run["fit"] or "squash"
     metrics = ("val_accuracy", "val_accuracy_low", "val_accuracy_high", "val_auc", "val_eer")
     return {
         "format": export_folder.FORMAT,
@@ -170,10 +174,11 @@ def _config(trial: StoredTrial, backbone: Backbone, threshold: float) -> dict[st
             "image_size_px": trial.spec.image_size_px,
             "mean": list(backbone.mean),
             "std": list(backbone.std),
-            "how": f"{HOW}; then value / 255, less mean, over std, channel by channel",
+            "how": f"{how(fit)}; then value / 255, less mean, over std, channel by channel",
             "exif_orientation": "applied",
             "transparency": "white",
-            "resize": "the whole image to a square, whatever its sides",
+            "fit": fit,
+            "levels": levels_of(run),
             "interpolation": "bicubic with antialiasing (Pillow's resize)",
             "jpeg_draft": "a JPEG is decoded at 1/2, 1/4 or 1/8 where that leaves twice image_size_px or more",
         },

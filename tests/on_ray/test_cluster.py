@@ -89,7 +89,7 @@ class Rough:
         """Lines of the nodes' metrics, as Prometheus reads them, that are of the trial."""
         opener, lines = urllib.request.build_opener(urllib.request.ProxyHandler({})), []
         for node in self.cluster.list_all_nodes():
-            with opener.open(f"http://{node.node_ip_address}:{node.metrics_export_port}/metrics", timeout=10) as answer:
+            with opener.open(f"http://{node.node_ip_address}:{node.metrics_export_port}/metrics", timeout=300) as answer:
                 lines += answer.read().decode().splitlines()
         return [line for line in lines if line.startswith("ray_tuner_") and f'trial="{record.title}"' in line]
 

@@ -17,9 +17,16 @@ from typing import Any
 from trainable.errors import InputError
 
 
+class HaltError(Exception):
+    """What ends a command although nothing in its input is wrong: the message says what happened and what to do."""
+
+    code = 1
+    """The command's exit code: a class of its own for each cause."""
+
+
 def exit_code(work: Callable[[Sequence[str] | None], int]) -> Callable[[Sequence[str] | None], int]:
-    """A verb's main: what `work` returns; 2, after a message, for a mistake in the input; 130 when it is interrupted; 141,
-    as of other programs, when whoever read its output, such as `head`, has gone."""
+    """A verb's main: what `work` returns; 2, after a message, for a mistake in the input; the code of a HaltError, after its
+    message; 130 when it is interrupted; 141, as of other programs, when whoever read its output, such as `head`, has gone."""
 
     @wraps(work)
     def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,6 +42,9 @@ def exit_code(work: Callable[[Sequence[str] | None], int]) -> Callable[[Sequence
         except InputError as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
+        except HaltError as halt:
+            print(f"error: {halt}", file=sys.stderr)
+            return halt.code
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             return 130

@@ -15,7 +15,7 @@ from trainable.data.read_pairs import read_pairs
 from trainable.findings import DataError
 from trainable.model.backbones import Backbone, BackboneSpec, block_count, create_backbone
 from tuner.cli.run_options import RunOptions
-from tuner.cluster.connection import check_address
+from tuner.cluster.address import check_address
 from tuner.inputs.backbone import backbone_spec, check_blocks
 from tuner.inputs.bound_space import Suggested
 from tuner.inputs.dataset import accept, check_memory, check_validation, data_path, decoded, fingerprint_of

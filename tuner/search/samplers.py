@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 
 import optuna
 
@@ -19,9 +18,3 @@ def make_sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
             warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
             return optuna.samplers.QMCSampler(seed=seed, scramble=True, warn_asynchronous_seeding=False)
     return optuna.samplers.TPESampler(seed=seed, constant_liar=True, n_startup_trials=6)
-
-
-def open_storage(path: Path) -> optuna.storages.JournalStorage:
-    """The study's file, which `optuna-dashboard` opens."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))

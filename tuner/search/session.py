@@ -32,33 +32,41 @@ from tuner.reporting.page import page_or_reason
 from tuner.results.checkpoints import Saved, newest_state
 from tuner.results.store import Store
 from tuner.results.trial_record import TrialRecord, best_of
-from tuner.results.writer import RunTables
+from tuner.results.writer import RUN_PATIENCE_S, RunTables
 from tuner.search import experiment, run_row, scheduler
+from tuner.search.full_disk import ResultsUnwritableError, no_room
 from tuner.search.plan import Plan, prepare
 from tuner.search.recorder import Recorder
-from tuner.search.resume import attempts_of, check_same_run, held, local_state, save_options, saved_run
-from tuner.search.samplers import make_sampler, open_storage
+from tuner.search.resume import check_same_run, held, held_again, save_options
+from tuner.search.run_files import STUDY, RunFiles
+from tuner.search.samplers import make_sampler
 from tuner.search.searcher import StudySearch
 from tuner.search.signals import INTERRUPTED, answered_signals
+from tuner.search.study_file import mend_study, open_study
 
 
-def run_session(options: RunOptions, command: Sequence[str], started: float, cluster: Cluster | None = None) -> int:
+def run_session(
+    options: RunOptions, command: Sequence[str], started: float, begun: tuple[Plan, Cluster] | None = None
+) -> int:
     """Run, or go on with, one search; returns the exit code. Raises InputError before anything is written.
 
-    started: Unix time at which the command was given; cluster: where Ray has been started already. It is left in any case.
+    started: Unix time at which the command was given; begun: the plan of a new run, and the Ray that was started for it.
+    Ray is left in any case.
     """
     console = make_console()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        saved = None if options.output.resume is None else saved_run(options)
-        options = options if saved is None else RunOptions.from_dict(saved["options"]).resumed_with(options)
-        plan = prepare(options, console, run=options.output.resume)
-        if saved is not None:
+        if options.output.resume is None:
+            plan, cluster = begun or (prepare(options, console), None)
+            session = Session(plan, cluster or connect(options.hardware), console, shlex.join(command), started)
+            with held(plan.results_root, plan.run, options.data.cache):
+                return session.run()
+        with held_again(options) as saved:
+            options = RunOptions.from_dict(saved["options"]).resumed_with(options)
+            plan = prepare(options, console, run=options.output.resume)
             check_same_run(plan, saved)
-        cluster = cluster or connect(options.hardware)
-        session = Session(plan, cluster, console, shlex.join(command), started, attempt=1 + attempts_of(saved))
-        with held(plan):
-            return session.run()
+            cluster = connect(options.hardware)
+            return Session(plan, cluster, console, shlex.join(command), started, 1 + saved["attempts"]).run()
     finally:
         ray.shutdown()
 
@@ -81,12 +89,24 @@ class Session:
             threads=options.hardware.cpus_per_trial,
             keep_sick=options.search.keep_sick,
         )
-        self.state_dir = local_state(plan.results_root, plan.run, options.data.cache)
-        self.store = Store.at(results.state_dir(plan.results_root, plan.run))
+        self.files = RunFiles(plan.results_root, plan.run, options.data.cache)
+        self.store = Store.at(results.state_dir(plan.results_root, plan.run), RUN_PATIENCE_S)
         self.tables = RunTables(plan.results_root, plan.space.name, plan.run)
 
     def run(self) -> int:
         """Search, then compare; writes the run's row at the start and at the end."""
+        try:
+            return self._run()
+        except Exception as error:  # Tune wraps what it hears in errors of its own
+            if (reason := no_room(error)) is None:
+                raise
+            self._write_interrupted(f"the results could not be written: {reason}")
+            raise ResultsUnwritableError(
+                f"the results in {self.plan.results_root} cannot be written: {reason}. What has ended by now is kept. Make "
+                f"room, then go on with: python -m tuner.run --resume {self.plan.run}{self._results_option()}"
+            ) from error
+
+    def _run(self) -> int:
         self._introduce()
         save_options(self.plan, self.attempt)
         self.tables.write_run(self._row() | {"state": "running", "ended_at": None, "error": None})
@@ -104,6 +124,7 @@ class Session:
             self.settings,
             changed=display.changed,
             checkpoint_s=self.plan.options.output.checkpoint_s,
+            say=lambda text: self.console.print(text, soft_wrap=True, markup=False),
         )
         searcher, to_go = self._searcher(recorder)
         display.show(recorder.records)
@@ -136,13 +157,14 @@ class Session:
         )
 
     def _searcher(self, recorder: Recorder) -> tuple[StudySearch, int]:
-        options = self.plan.options
+        options, path = self.plan.options, self.files.folder / STUDY
+        mend_study(path, self.plan.run, self.tables, lambda number: self._saved(number) is not None, self._keep_study)
         searcher = StudySearch(
             self.plan.suggested,
             recorder,
             metric=self.settings.metric,
             sampler=make_sampler(options.search.sampler, options.configuration.seed + 1000 * (self.attempt - 1)),
-            storage=open_storage(self.state_dir / "study.log"),
+            storage=open_study(path, self._keep_study),
             study_name=self.plan.run,
             run_seed=options.configuration.seed,
             trials=options.search.trials,
@@ -261,6 +283,9 @@ class Session:
         saved = self._saved(number)
         return saved.state if saved else None
 
+    def _keep_study(self) -> None:
+        self.files.keep(STUDY)
+
     def _saved(self, number: int) -> Saved | None:
         return newest_state(self.store, number)
 
@@ -305,7 +330,7 @@ class Session:
             "page": page_or_reason(root, run, images),
             "results": f"{root}   ({wall_s:.0f} s in all)",
             "pandas": f"pandas.read_parquet({trials!r}).query({this_run!r})",
-            "study": f"optuna-dashboard {self.state_dir / 'study.log'}",
+            "study": f"optuna-dashboard {self.files.folder / STUDY}",
         }
         self.console.print()
         for name, text in lines.items():
@@ -318,7 +343,13 @@ class Session:
             + self._results_option(),
             soft_wrap=True,  # a command that is copied must be one line
         )
-        self.tables.write_run({"state": "interrupted", "ended_at": _utc(time.time())})
+        self._write_interrupted()
+
+    def _write_interrupted(self, why: str | None = None) -> None:
+        try:
+            self.tables.write_run({"state": "interrupted", "ended_at": _utc(time.time()), "error": why})
+        except OSError as error:  # then its row says what it last could
+            self.console.print(f"The run's row could not be written: {error}", soft_wrap=True, markup=False)
 
     def _results_option(self) -> str:
         given = self.plan.options.output.results

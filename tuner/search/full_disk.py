@@ -1,0 +1,59 @@
+"""Results that cannot be written: the search waits for room, says so, and ends in order where none comes."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable, Iterator
+
+from tuner.cli.process import HaltError
+
+_CAUSES = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+_WORDS = ("No space left on device", "Disk quota exceeded", "Read-only file system", "Input/output error")
+"""The same, in the text of an error that comes from a worker."""
+_WAIT_S = 60.0
+_RETRY_S = 2.0
+
+
+class ResultsUnwritableError(HaltError):
+    """The results cannot be written any more; what is written is whole, and the run can be gone on with."""
+
+    code = 4
+
+
+def no_room(error: BaseException) -> str | None:
+    """What the system said, where the error, or what it comes from, is a disk that takes nothing; None if it is not."""
+    for cause in _chain(error):
+        if isinstance(cause, OSError) and cause.errno in _CAUSES:
+            return cause.strerror or str(cause)
+        for words in _WORDS:
+            if words in str(cause):
+                return words
+    return None
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = getattr(error, "cause", None) or error.__cause__ or error.__context__
+
+
+def patiently(write: Callable[[], None], say: Callable[[str], None]) -> None:
+    """Write; where there is no room wait for some, a minute at most, and say so. Raises ResultsUnwritableError then."""
+    deadline = time.monotonic() + _WAIT_S
+    said = False
+    while True:
+        try:
+            return write()
+        except OSError as error:
+            reason = no_room(error)
+            if reason is None:
+                raise
+            if time.monotonic() >= deadline:
+                raise ResultsUnwritableError(f"the results cannot be written: {reason}") from error
+        if not said:
+            said = True
+            say(f"The results cannot be written: {reason}. The search pauses; make room within {_WAIT_S:.0f} s.")
+        time.sleep(min(_RETRY_S, max(0.0, deadline - time.monotonic())))

@@ -64,7 +64,12 @@ _METRICS = [
 ]
 
 _RUNS = [
-    ("state!", _TEXT, "", "`running`, `finished`, `interrupted` or `failed`"),
+    (
+        "state!",
+        _TEXT,
+        "",
+        "`running`, `finished`, `interrupted` or `failed`; `results.runs` says `dead` of a killed one that still says `running`",
+    ),
     ("started_at", _TIME, "UTC", "when the run was started first"),
     ("ended_at", _TIME, "UTC", "when the run ended; null while it is running or if it was killed"),
     ("wall_s", _FLOAT, "s", "wall time of the run and its resumptions; of an attempt that was killed nothing is known"),

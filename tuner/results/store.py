@@ -59,6 +59,11 @@ class Store:
         """The path of a file or folder under the root, for the file system."""
         return "/".join([self.root, *parts])
 
+    def below(self, *parts: str) -> Store:
+        """The store whose root is this folder of this one."""
+        folder = self.path(*parts)
+        return Store(self.fs, folder, self.uri_of(folder))
+
     def write(self, folder: str, name: str, content: bytes) -> None:
         """Put a whole file in place; a reader sees the former one or this one, never a part."""
         if self.fs.type_name == "local":

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from trainable.errors import InputError, nearest
+from tuner.results.alive import last_sign
 from tuner.results.reading import read_table
 from tuner.results.schema import PART_FILE, PARTITIONS, SCHEMAS, SCORES_FILE
 from tuner.results.store import Store
@@ -47,8 +48,23 @@ def state_dir(root: str | Path | Store, run: str) -> str:
 def runs(
     root: str | Path | Store = "results", runs: Sequence[str] | None = None, columns: Sequence[str] | None = None
 ) -> pd.DataFrame:
-    """One row a run; `runs` and `columns` limit it to those named. What the columns hold: results/README.md."""
-    return _read("runs", root, runs, columns)
+    """One row a run; `runs` and `columns` limit it to those named. What the columns hold: results/README.md.
+
+    A run that was killed, whose own last word is that it is running, is `dead`.
+    """
+    store = Store.at(root)
+    frame = _read("runs", store, runs, columns)
+    if "state" in frame:
+        frame["state"] = [
+            "dead" if state == "running" and _is_dead(store, run) else state
+            for state, run in zip(frame["state"], frame["run"], strict=True)
+        ]
+    return frame
+
+
+def _is_dead(store: Store, run: str) -> bool:
+    sign = last_sign(store.below("state", quote(run, safe="")))
+    return sign is not None and not sign.lives
 
 
 def trials(

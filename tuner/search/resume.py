@@ -16,8 +16,9 @@ from trainable.errors import InputError
 from tuner import results
 from tuner.cli.run_options import RunOptions
 from tuner.inputs.dataset import resolved
+from tuner.results.alive import Sign, last_sign, signs_of_life
 from tuner.results.reading import SkippedFileWarning
-from tuner.results.store import write_durably
+from tuner.results.store import Store, write_durably
 from tuner.results.writer import writable
 from tuner.search.plan import Plan
 from tuner.search.run_files import OPTIONS, RunFiles
@@ -36,10 +37,22 @@ def held(root: str, run: str, cache: str | None) -> Iterator[None]:
             f"--resume {run}: another process is working on this run; valid is one at a time. Wait for its end, or stop "
             "it with Ctrl-C."
         ) from error
+    state = Store.at(results.state_dir(root, run))
     try:
-        yield
+        _check_no_other_machine(run, last_sign(state))
+        with signs_of_life(state):
+            yield
     finally:
         lock.release()
+
+
+def _check_no_other_machine(run: str, sign: Sign | None) -> None:
+    """A lock holds on this machine only."""
+    if sign is not None and not sign.is_of_this_machine and sign.lives:
+        raise InputError(
+            f"--resume {run}: a process on {sign.host} was working on this run {sign.age_s:.0f} s ago; valid is one at a time. "
+            "Wait for its end, or, if it was killed, a minute and a half."
+        )
 
 
 @contextmanager

@@ -68,7 +68,7 @@ _RUNS = [
         "state!",
         _TEXT,
         "",
-        "`running`, `finished`, `interrupted` or `failed`; `results.runs` says `dead` of a killed one that still says `running`",
+        "`running`, `finished`, `interrupted` or `failed`; `results.runs` says `dead` of one that was killed while running",
     ),
     ("started_at", _TIME, "UTC", "when the run was started first"),
     ("ended_at", _TIME, "UTC", "when the run ended; null while it is running or if it was killed"),

@@ -12,6 +12,7 @@ from xdist.scheduler import LoadScopeScheduling
 # Before anything imports Ray, which reads them then: else whether the cluster below asks for a token depends on whether
 # a Ray of this user's ever made one.
 os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}
+os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true"}
 os.environ |= {"RAY_DASHBOARD_STARTUP_TIMEOUT_S": "600", "RAY_gcs_server_port_wait_time_s": "600"}
 os.environ |= {"RAY_agent_register_timeout_ms": "600000", "RAY_worker_register_timeout_seconds": "600"}
 os.environ["OMP_NUM_THREADS"] = "1"  # the processes share the cores

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -103,7 +105,7 @@ def _complaint(table: PairTable, bad: dict[int, _BadImageError]) -> DataError:
         f"{table.source}: {len(bad)} of {len(table.images)} images cannot be used: "
         f"{', '.join(f'{count} {kind}' for kind, count in kinds.most_common())}:{listing(found)}",
         "Valid are complete images of a format that Pillow reads (JPEG, PNG, WebP, BMP, TIFF, …), of at most "
-        f"{2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels. Restore these files, or remove their rows.",
+        f"{Image.MAX_IMAGE_PIXELS or 0:,} pixels. Restore these files, or remove their rows.",
     )
 
 
@@ -113,10 +115,14 @@ def _decode_one(image: Path | bytes, size_px: int) -> tuple[np.ndarray, bytes]:
     if not content:
         raise _BadImageError(_EMPTY)
     try:
-        with Image.open(BytesIO(content)) as opened:
+        with Image.open(BytesIO(content), formats=_formats()) as opened:
             opened.draft(None, (2 * size_px, 2 * size_px))  # reads a much larger JPEG smaller, several times faster
+            if opened.width * opened.height > (Image.MAX_IMAGE_PIXELS or math.inf):  # Pillow lets through twice as many
+                raise _BadImageError(_TOO_LARGE, f"{opened.width:,} × {opened.height:,} pixels")
             opened.load()
             square = _rgb(_upright(opened)).resize((size_px, size_px), Image.Resampling.BICUBIC)
+    except _BadImageError:
+        raise
     except UnidentifiedImageError:
         raise _BadImageError(_NO_IMAGE) from None
     except Image.DecompressionBombError as error:
@@ -126,6 +132,13 @@ def _decode_one(image: Path | bytes, size_px: int) -> tuple[np.ndarray, bytes]:
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error and others on damaged data
         raise _BadImageError(_DAMAGED, error) from error
     return np.asarray(square), hashlib.sha256(content).digest()
+
+
+@cache
+def _formats() -> list[str]:
+    """All that Pillow reads by itself: for EPS it starts Ghostscript, which runs what is in the file."""
+    Image.init()
+    return [name for name in Image.ID if name not in ("EPS", "WMF")]
 
 
 def _read(path: Path) -> bytes:

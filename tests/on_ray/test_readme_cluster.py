@@ -17,7 +17,7 @@ import pytest
 from tests.tools.real_ray import ROOT, SMALL, until
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-LINES = re.search(r"<!-- a cluster -->\n```bash\n(.*?)```", README, re.DOTALL)[1].splitlines()
+LINES = re.search(r"## A cluster.*?```bash\n(.*?)```", README, re.DOTALL)[1].splitlines()
 
 
 class Shell:
@@ -101,19 +101,20 @@ def test_two_nodes_as_the_readme_says(had_token: bool, folder: Path, pairs: Path
         said = shell.starts(f"{head.partition('#')[0]} --port {port} --include-dashboard false")
         (address,) = set(re.findall(r"--address='(\S+:\d+)'", said))
         shell.starts(node.replace("HEAD:6379", address))
-        more = f" --data {pairs} --trials 2 --epochs 1 --results {folder}/results {' '.join(map(str, SMALL))}"
-        log = shell.begins(run.replace("HEAD:6379", address) + more)
+        run = run.replace("HEAD:6379", address).replace("pairs.csv", str(pairs))
+        run = run.replace("s3://bucket/results", str(folder / "results")) + f" --epochs 1 {' '.join(map(str, SMALL))}"
+        log = shell.begins(f"{run} --trials 2")
         assert shell.processes[-1].wait(600) == 0, log.read_text()
         assert "hardware   2 nodes, 2 CPUs" in log.read_text()
         assert len(list((folder / "results").glob("trials/*/*/*.parquet"))) == 1
         # The first line forgotten: the token that lies there is shown all the same.
         del shell.environment["RAY_AUTH_MODE"]
-        log = shell.begins(run.replace("HEAD:6379", address) + more + " --seed 2")
+        log = shell.begins(f"{run} --trials 1")
         assert shell.processes[-1].wait(600) == 0, log.read_text()
         # No token at all, or another's: within seconds, by name.
         for text, said in (("", "there is none in ~/.ray/auth_token"), ("2" * 64, "the one in ~/.ray/auth_token is not its")):
             (folder / "home" / ".ray" / "auth_token").write_text(text)
-            log = shell.begins(run.replace("HEAD:6379", address))
+            log = shell.begins(run)
             assert shell.processes[-1].wait(600) == 2
             assert said in log.read_text() and "RAY_AUTH_MODE=token" in log.read_text()
     finally:

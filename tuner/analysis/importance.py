@@ -189,7 +189,8 @@ def _explained(y: np.ndarray, weights: np.ndarray, bins: np.ndarray) -> np.ndarr
     between = np.divide(sums**2, counts, out=np.zeros_like(sums), where=counts > 0).sum(1) - centre
     share = np.divide(between, total, out=np.zeros_like(total), where=total > 1e-9)
     free = count - (counts > 0).sum(1)
-    return np.where(free > 0, np.clip(1 - (1 - share) * (count - 1) / np.maximum(free, 1), 0, 1), 0)
+    explained: np.ndarray = np.where(free > 0, np.clip(1 - (1 - share) * (count - 1) / np.maximum(free, 1), 0, 1), 0)
+    return explained
 
 
 def _by_bin(values: np.ndarray, bins: np.ndarray) -> np.ndarray:
@@ -204,9 +205,10 @@ def _halves(groups: np.ndarray | None, size: int, resamples: int, random: np.ran
     coins = random.integers(0, 2, (resamples, size)) / 2
     kept = (place < np.floor(np.repeat(sizes, sizes) / 2 + coins)).astype(float)
     if groups is None:
-        return random.permuted(kept, axis=1)
+        permuted: np.ndarray = random.permuted(kept, axis=1)
+        return permuted
     shuffled = np.argsort(random.random((resamples, size)) + np.unique(groups, return_inverse=True)[1], axis=1)
-    halves = np.empty_like(kept)
+    halves: np.ndarray = np.empty_like(kept)
     np.put_along_axis(halves, shuffled, kept, axis=1)  # within groups, which stay apart
     return halves
 
@@ -233,7 +235,7 @@ def _direction(x: np.ndarray, y: np.ndarray, halves: np.ndarray, bins: np.ndarra
     best = means.argmax(1)
     shares = {LOWER: np.mean(best == 0), HIGHER: np.mean(best == bins.max())}
     shares[BETWEEN] = 1 - sum(shares.values())
-    word = max(shares, key=shares.get)
+    word = max(shares, key=lambda name: shares[name])
     if shares[word] >= 1 - _ERROR:
         return word, ""
     place = pd.Series(x).rank().to_numpy()

@@ -5,14 +5,18 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from trainable.config import METRICS, TrialConfig, sign
+from tuner.analysis.advice import RUN_COLUMNS as ADVICE_COLUMNS
+from tuner.analysis.advice import advise
 from tuner.analysis.importance import Effect, effects
 from tuner.analysis.pareto import prices
 from tuner.results.one_run import searched_in
+from tuner.results.tables import plain_rows
 
 GROUP = ["data", "data_fingerprint", "metric"]
 """Runs that agree in these are ranked against each other, and no others. `data` is where the first of them found the pairs."""
@@ -25,8 +29,20 @@ _TEST = [
 _PARAMETERS = [name for name in TrialConfig.names() if name not in ("seed", "epochs")]
 _FIXED = ["max_epochs", *(name for name in _PARAMETERS if name != "threshold")]
 _ACCURACY = ["val_accuracy", "val_accuracy_low", "val_accuracy_high", "val_accuracy_solved"]
-_TOLD = ["space", "run", "trial", "state", "replay_of", "objective", "train_s", "max_epochs", "threshold_source"]
+_TOLD = [
+    "space",
+    "run",
+    "trial",
+    "state",
+    "is_default",
+    "replay_of",
+    "objective",
+    "train_s",
+    "max_epochs",
+    "threshold_source",
+]
 _NOTED = ["state", "searched", "hostname", "device", "started_at", "wall_s", *_SETTING, *_TEST]
+_NOTED += [name for name in ADVICE_COLUMNS if name not in (*_NOTED, *GROUP)]
 RUN_COLUMNS, TRIAL_COLUMNS = [*GROUP, *_NOTED], [*_TOLD, *_ACCURACY, *_PARAMETERS]
 """What a comparison reads of the tables."""
 
@@ -46,7 +62,7 @@ class Comparison:
         """Each group's name, by GROUP's columns, with its part of the tables."""
         for _, names in self.leaderboard[GROUP].drop_duplicates().iterrows():
             parts = (table[(table[GROUP] == names).all(axis=1)] for table in self.tables().values())
-            yield names.to_dict(), Comparison(*parts)
+            yield {str(name): value for name, value in names.items()}, Comparison(*parts)
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """By name."""
@@ -87,7 +103,9 @@ def _described(runs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
         str([names, setting, {name: value for name, value in values.items() if name not in names}])
         for names, setting, values in zip(searched, runs[_SETTING].to_numpy().tolist(), fixed, strict=True)
     ]
-    return runs.assign(searched=searched, setting=settings, group=runs.groupby(GROUP, sort=False).ngroup())
+    return runs.assign(
+        searched=pd.Series(searched, runs.index), setting=settings, group=runs.groupby(GROUP, sort=False).ngroup()
+    )
 
 
 def _leaderboard(runs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
@@ -100,11 +118,28 @@ def _leaderboard(runs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     shown = [*GROUP, "run", "space", "state", *_SETTING[:1], "hostname", "device", "started_at", "wall_s", *_TEST]
     columns = ["run", "trial", "objective", "objective_low", "objective_high", "configuration"]
     rows = runs[shown].merge(counts, how="left", on="run").merge(winners[columns], how="left", on="run")
+    rows = rows.merge(_advice(runs, trials, winners), on="run")
     rows = rows.fillna({"trials": 0, "sick": 0, "failed": 0}).astype({"trials": int, "sick": int, "failed": int})
     better = sign(metric)
     rows = rows.iloc[np.argsort(-(better * rows.objective).fillna(-np.inf), kind="stable")]
     low, high = _places(rows, better)
-    return rows.assign(rank_low=low, rank_high=high)
+    return rows.assign(
+        rank_low=pd.Series(low, rows.index, dtype=object), rank_high=pd.Series(high, rows.index, dtype=object)
+    )
+
+
+def _advice(runs: pd.DataFrame, trials: pd.DataFrame, leaders: pd.DataFrame) -> pd.DataFrame:
+    """One row a run: `action`, `headline` and `why`, what there is to do after it, as its own page says."""
+    ended = trials[trials.is_default.fillna(False).astype(bool)]
+    by_run = [{row["run"]: row for row in plain_rows(part)} for part in (leaders, ended)]
+    by_number = {(row["run"], row["trial"]): row for row in plain_rows(trials)}
+    found = []
+    for row in plain_rows(runs[["run", "searched", *ADVICE_COLUMNS]]):
+        leader, default = (part.get(row["run"]) for part in by_run)
+        leader = by_number.get((row["run"], row["winner_trial"]), leader)
+        advice = advise(row, leader, default, row["searched"])
+        found.append({"run": row["run"], "action": advice.action, "headline": advice.headline, "why": advice.why})
+    return pd.DataFrame(found, columns=["run", "action", "headline", "why"])
 
 
 def _best_of_each_run(trials: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -140,7 +175,8 @@ def _told_apart(rows: pd.DataFrame, better: int) -> np.ndarray:
     down, up = rows.objective - rows.objective_low, rows.objective_high - rows.objective
     toward_worse, toward_better = (down, up) if better > 0 else (up, down)
     margin = np.hypot(toward_better.to_numpy(float)[:, None], toward_worse.to_numpy(float)[None, :])
-    return value[None, :] - value[:, None] > np.where(np.isnan(margin), np.inf, margin)
+    apart: np.ndarray = value[None, :] - value[:, None] > np.where(np.isnan(margin), np.inf, margin)
+    return apart
 
 
 def _effects(runs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
@@ -190,7 +226,7 @@ def _gains(rows: pd.DataFrame, better: int) -> tuple[list[float], list[bool]]:
     return gains, certain
 
 
-def _configuration(row: dict, searched: list[str]) -> str:
+def _configuration(row: dict[Any, Any], searched: list[str]) -> str:
     """What the trial had of the searched parameters, and its threshold with where it is from.
 
     A threshold that was fixed, not searched, is not what trials rank by and a winner is tested at: that is solved.

@@ -38,14 +38,14 @@ class Symptom:
 def symptoms_of(records: Sequence[TrialRecord]) -> list[Symptom]:
     """Every symptom of the trials, the most frequent first; records that no epoch was checked of count as neither."""
     checked = [record for record in records if record.diagnoses is not None]
-    names = dict.fromkeys(name for record in checked for name in record.diagnoses)
+    names = dict.fromkeys(name for record in checked for name in record.diagnoses or ())
     found = [_symptom(name, checked) for name in names]
     return sorted(found, key=lambda symptom: (-len(symptom.trials), symptom.name))
 
 
 def _symptom(name: str, records: list[TrialRecord]) -> Symptom:
-    having = [record for record in records if name in record.diagnoses]
-    others = [record for record in records if name not in record.diagnoses]
+    having = [record for record in records if name in (record.diagnoses or ())]
+    others = [record for record in records if name not in (record.diagnoses or ())]
     best: tuple[str | None, float | None, float | None, int] = (None, None, None, len(others))
     narrowest = math.inf
     for parameter in dict.fromkeys(p for record in having for p in record.searched):

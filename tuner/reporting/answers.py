@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import Any
 
-from tuner.analysis.dead_ends import dead_ends
+from tuner.analysis import text
+from tuner.analysis.advice import BAD, SURE, UNSURE, above, own_model_won, run_advice
+from tuner.analysis.dead_ends import DeadEnd, dead_ends
 from tuner.analysis.symptoms import Symptom
-from tuner.reporting.figures.svg import number
+from tuner.analysis.text import number
 from tuner.results.one_run import WholeRun
 from tuner.results.trial_record import FAILED, SICK
 
-GOOD, UNSURE, BAD = "good", "unsure", "bad"
+GOOD = SURE
 _LISTED, _FEW, _MANY = 5, 3, 30
 
 
@@ -29,17 +32,6 @@ class Answer:
     tone: str = GOOD
 
 
-@dataclass(frozen=True)
-class _Choice:
-    """What to use: a trial's values, at a threshold."""
-
-    trial: int
-    threshold: float | None
-    headline: str
-    why: str
-    tone: str
-
-
 def answers(run: WholeRun, symptoms: list[Symptom]) -> list[Answer]:
     """The three, for a run of any state."""
     return [_use(run), _sure(run), _avoid(run, symptoms)]
@@ -47,10 +39,9 @@ def answers(run: WholeRun, symptoms: list[Symptom]) -> list[Answer]:
 
 def _use(run: WholeRun) -> Answer:
     question = "Which configuration should I use?"
-    if run.leader is None:
-        reason = run.row["error"] or "no trial finished an epoch that could be ranked"
-        return Answer(question, "None of these.", [f"No trial can win: {reason}."], tone=BAD)
-    choice = _choice(run)
+    choice = run_advice(run)
+    if choice.trial is None:
+        return Answer(question, choice.headline, [choice.why], tone=choice.sureness)
     values = {name: run.value(choice.trial, name) for name in run.searched if name != "threshold"}
     values = {name: value for name, value in values.items() if run.has(choice.trial, name)}
     values["threshold"] = choice.threshold
@@ -64,7 +55,7 @@ def _use(run: WholeRun) -> Answer:
     what = f"The trained model, as a folder that needs nothing of this project{at}"
     commands[what] = export_command(run, choice.trial)
     shown = {name: number(value, 4) for name, value in values.items()}
-    return Answer(question, choice.headline, [choice.why], shown, commands, choice.tone)
+    return Answer(question, choice.headline, [choice.why], shown, commands, choice.sureness)
 
 
 def _exported_threshold(run: WholeRun, trial: int) -> float | None:
@@ -72,50 +63,8 @@ def _exported_threshold(run: WholeRun, trial: int) -> float | None:
     if trial == run.leader:
         return run.threshold
     fixed = run.value(trial, "threshold_source") == "fixed"
-    return run.row["threshold_default_solved"] if fixed else run.value(trial, "threshold")
-
-
-def _choice(run: WholeRun) -> _Choice:
-    """Only what is better beyond noise replaces the default."""
-    row, leader, default = run.row, run.leader, run.default
-    first = _Choice(
-        leader, run.threshold, f"The winner, trial {leader}.", "It is better than the default beyond noise.", GOOD
-    )
-    if not run.tested:
-        why = f"It leads by {run.metric} on validation pairs. The run has not come to its end: no test pair was looked at."
-        return replace(first, headline=f"For now trial {leader}, which leads so far.", why=why, tone=UNSURE)
-    if not run.compared:
-        why = "The default configuration did not get as far as to be compared with."
-        return replace(first, why=why, tone=UNSURE)
-    stay = _Choice(default, row["threshold_default"], "The default configuration.", "", UNSURE)
-    better = _above(row, "test_difference")
-    if leader == default:
-        why = "It was tried first, and no other trial was better on validation pairs."
-        return replace(stay, threshold=run.threshold, why=why, tone=GOOD)
-    if row["test_difference_high"] < 0:
-        return replace(stay, why=f"Trial {leader}, which won on validation pairs, is worse on test pairs.", tone=BAD)
-    if _same_training(run, leader, default):
-        what = f"The default configuration, with the threshold {number(run.threshold)}."
-        why = f"The winner, trial {leader}, differs from the default in nothing but the threshold."
-        return replace(first, headline=what, why=why, tone=GOOD if better else UNSURE)
-    if better and (row["test_difference_solved"] is None or _above(row, "test_difference_solved")):
-        return first
-    return _stay(run, stay, better)
-
-
-def _stay(run: WholeRun, stay: _Choice, better: bool) -> _Choice:
-    """The default, where the winner is not better than it; with a solved threshold where that does no worse."""
-    row, solved = run.row, run.row["threshold_default_solved"]
-    if better:
-        what = "The default configuration, with a solved threshold."
-        why = (
-            f"With the threshold {number(solved)}, solved for it, the default does as well as the winner, trial {run.leader}, "
-            "as far as the test pairs can tell: what was found is the threshold."
-        )
-        return replace(stay, threshold=solved, headline=what, why=why)
-    why = f"Trial {run.leader}, which won on validation pairs, is not better than it beyond noise; its values are further down."
-    use_solved = solved is not None and row["test_accuracy_default_solved"] >= row["test_accuracy_default"]
-    return replace(stay, threshold=solved if use_solved else stay.threshold, why=why)
+    given: float | None = run.row["threshold_default_solved"] if fixed else run.value(trial, "threshold")
+    return given
 
 
 def _sure(run: WholeRun) -> Answer:
@@ -124,15 +73,13 @@ def _sure(run: WholeRun) -> Answer:
         return Answer(question, "There is nothing to be sure of.", tone=BAD)
     if not run.tested:
         value, ends = run.value(run.leader, "val_accuracy"), _ends(run, run.leader)
-        pairs = _count(row["val_pairs"], "validation pair")
-        told = (
-            f"Trial {run.leader} tells {_percent(value)}{_within(*ends)} of {pairs} right (in brackets 95 % interval)."
-        )
+        pairs = text.plural(row["val_pairs"], "validation pair")
+        told = f"Trial {run.leader} tells {text.percent(value)}{_within(*ends)} of {pairs} right (in brackets 95 % interval)."
         wait = "It was chosen on these very pairs, so expect less. Finish the run to have it tested."
         return Answer(question, "Not sure yet.", [told, wait], tone=UNSURE)
     identities = f" of {row['test_identities']} identities" if row["test_identities"] else ""
     lines = [
-        f"The winner, trial {run.leader}, tells {_measured(row, 'winner')} of {_count(row['test_pairs'], 'test pair')}"
+        f"The winner, trial {run.leader}, tells {_measured(row, 'winner')} of {text.plural(row['test_pairs'], 'test pair')}"
         f"{identities} right, which no trial saw (in brackets 95 % intervals)."
     ]
     headline, tone = "There is no default to compare it with.", UNSURE
@@ -154,11 +101,7 @@ def _solved_differs(run: WholeRun) -> bool:
     """Whether the default with a solved threshold is a third thing beside winner and default."""
     row = run.row
     given = row["test_difference_solved"] is not None
-    return (
-        given
-        and not _same_training(run, run.leader, run.default)
-        and row["threshold_default_solved"] != row["threshold_default"]
-    )
+    return given and not own_model_won(run) and row["threshold_default_solved"] != row["threshold_default"]
 
 
 def _compared(run: WholeRun) -> tuple[str, str]:
@@ -168,11 +111,11 @@ def _compared(run: WholeRun) -> tuple[str, str]:
         return "The default itself won" + ("; its threshold is all that changed." if moved else "."), GOOD
     if row["test_difference_high"] < 0:
         return "Sure that the search found nothing better.", BAD
-    if not _above(row, "test_difference"):
+    if not above(row, "test_difference"):
         return "Not sure: the winner is not better than the default beyond noise.", UNSURE
-    if _same_training(run, run.leader, run.default):
+    if own_model_won(run):
         return "Sure that the threshold matters; no other training ranked above the default's.", GOOD
-    if row["test_difference_solved"] is not None and not _above(row, "test_difference_solved"):
+    if row["test_difference_solved"] is not None and not above(row, "test_difference_solved"):
         return "Sure that the threshold matters; not that anything else does.", UNSURE
     return "Sure: better than the default beyond noise.", GOOD
 
@@ -184,7 +127,7 @@ def _avoid(run: WholeRun, symptoms: list[Symptom]) -> Answer:
     lines += _single_trials(run, symptoms, ruled_out)
     if not lines:
         why = "No trial fell sick or failed, and no end of a range was worse than the rest beyond noise."
-        few = [f"{_count(len(run.trials), 'trial')} can hardly rule anything out."] * (len(run.trials) < _MANY)
+        few = [f"{text.plural(len(run.trials), 'trial')} can hardly rule anything out."] * (len(run.trials) < _MANY)
         return Answer(question, "Nothing was ruled out.", [" ".join([why, *few])])
     if not ruled_out:
         return Answer(question, "Nothing but single trials was ruled out.", lines, tone=UNSURE)
@@ -198,16 +141,28 @@ def _dead_ends(run: WholeRun, symptoms: list[Symptom]) -> dict[str, str]:
     found: dict[str, str] = {}
     for end in dead_ends(run):
         reached = "none could be ranked" if end.best is None else f"the best reached {end.best:.3f}"
-        winner = f"the winner has {run.value(run.leader, 'objective'):.3f} {run.metric}"
-        there = ", ".join(symptom.name for symptom in always if end.holds(symptom.parameter, symptom.low, symptom.high))
+        winner = f"the winner has {run.value(run.leading, 'objective'):.3f} {run.metric}"
+        there = ", ".join(symptom.name for symptom in always if _within_end(symptom, end))
         where = f"{end.parameter} {number(end.edge)} and {'below' if end.is_low else 'above'}"
-        found[where] = f"of {_count(end.trainings, 'training')} {reached}, {winner}" + (f" ({there})" if there else "")
-        always = [s for s in always if not end.holds(s.parameter, s.low, s.high)]
+        found[where] = f"of {text.plural(end.trainings, 'training')} {reached}, {winner}" + (
+            f" ({there})" if there else ""
+        )
+        always = [s for s in always if not _within_end(s, end)]
     for where in dict.fromkeys(symptom.where for symptom in always):
         those = [symptom for symptom in always if symptom.where == where]
         trials = {trial for symptom in those for trial in symptom.trials}
-        found[where] = f"{', '.join(s.name for s in those)} in all of {_count(len(trials), 'trial')}"
+        found[where] = f"{', '.join(s.name for s in those)} in all of {text.plural(len(trials), 'trial')}"
     return found
+
+
+def _within_end(symptom: Symptom, end: DeadEnd) -> bool:
+    """Whether all that has the symptom lies in the dead end."""
+    return (
+        symptom.parameter is not None
+        and symptom.low is not None
+        and symptom.high is not None
+        and end.holds(symptom.parameter, symptom.low, symptom.high)
+    )
 
 
 def _single_trials(run: WholeRun, symptoms: list[Symptom], ruled_out: dict[str, str]) -> list[str]:
@@ -216,7 +171,7 @@ def _single_trials(run: WholeRun, symptoms: list[Symptom], ruled_out: dict[str, 
     known = {symptom.name: symptom for symptom in symptoms}
     lines = []
     for (state, reason), group in ended.groupby(["state", ended.error.fillna("unknown")], sort=False):
-        name = reason.partition(":")[0]
+        name = str(reason).partition(":")[0]
         symptom = known.get(name) if state == SICK else None
         if symptom is not None and any(where == symptom.where or name in why for where, why in ruled_out.items()):
             continue
@@ -228,48 +183,26 @@ def _single_trials(run: WholeRun, symptoms: list[Symptom], ruled_out: dict[str, 
     return lines[:_LISTED]
 
 
-def _same_training(run: WholeRun, one: int, other: int) -> bool:
-    names = [name for name in run.searched if name != "threshold"]
-    return all(run.value(one, name) == run.value(other, name) for name in names if run.has(one, name))
-
-
-def _above(row: dict, name: str) -> bool:
-    return row[name] is not None and row[f"{name}_low"] > 0
-
-
 def _ends(run: WholeRun, trial: int) -> tuple[float | None, float | None]:
     return run.value(trial, "val_accuracy_low"), run.value(trial, "val_accuracy_high")
 
 
-def _measured(row: dict, which: str) -> str:
+def _measured(row: dict[str, Any], which: str) -> str:
     name = f"test_accuracy_{which}"
-    return _percent(row[name]) + _within(row[f"{name}_low"], row[f"{name}_high"])
+    return text.percent(row[name]) + _within(row[f"{name}_low"], row[f"{name}_high"])
 
 
 def _within(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f" ({100 * low:.1f} to {100 * high:.1f})"
 
 
-def _difference(row: dict, name: str) -> str:
+def _difference(row: dict[str, Any], name: str) -> str:
     ends = f"{100 * row[f'{name}_low']:+.1f} to {100 * row[f'{name}_high']:+.1f}"
-    if row[f"{name}_low"] > 0:
-        meaning = "better beyond noise"
-    else:
-        meaning = "worse beyond noise" if row[f"{name}_high"] < 0 else "not told apart"
-    return f"Difference {100 * row[name]:+.1f} points ({ends}): {meaning}."
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f} %"
-
-
-def _count(count: int | None, noun: str) -> str:
-    return f"{count:,} {noun}{'s' * (count != 1)}" if count is not None else f"{noun}s"
+    return f"Difference {100 * row[name]:+.1f} points ({ends}): {text.judged(row[f'{name}_low'], row[f'{name}_high'])}."
 
 
 def _numbers(trials: list[int]) -> str:
-    listed = ", ".join(map(str, trials[:_LISTED])) + (" …" if len(trials) > _LISTED else "")
-    return f"Trial {listed}" if len(trials) == 1 else f"Trials {listed}"
+    return f"Trial{'s' * (len(trials) > 1)} {text.listed(trials, _LISTED)}"
 
 
 def resume_command(run: WholeRun) -> str:

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from rich.text import Text
 
 from trainable.errors import InputError
 from tuner import results
+from tuner.analysis.importance import MIN_TRIALS
 from tuner.analysis.leaderboard import RUN_COLUMNS, TRIAL_COLUMNS, Comparison, compare
+from tuner.analysis.text import plural
 from tuner.cli.compare_options import TABLES, CompareOptions
 from tuner.results.store import Store
 
@@ -76,8 +79,9 @@ def as_json(comparison: Comparison, root: str) -> str:
     return json.dumps({"results": root, "groups": groups}, indent=2, ensure_ascii=False) + "\n"
 
 
-def _records(table: pd.DataFrame) -> list[dict]:
-    return json.loads(table.to_json(orient="records", date_format="iso", double_precision=15))
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(table.to_json(orient="records", date_format="iso", double_precision=15))
+    return rows
 
 
 def _write(content: bytes, to: str | None) -> None:
@@ -99,7 +103,7 @@ def print_comparison(console: Console, comparison: Comparison, root: str, top: i
     """Group by group: the leaderboard, what each parameter does, what accuracy costs."""
     groups = list(comparison.groups())
     board = comparison.leaderboard
-    console.print(f"{_count(len(board), 'run')}, {_count(int(board.trials.sum()), 'trial')} in {root}", soft_wrap=True)
+    console.print(f"{plural(len(board), 'run')}, {plural(int(board.trials.sum()), 'trial')} in {root}", soft_wrap=True)
     if len(groups) > 1:
         console.print(
             f"{len(groups)} groups: runs on other data or splits, or ranked by another metric, are not compared."
@@ -111,11 +115,12 @@ def print_comparison(console: Console, comparison: Comparison, root: str, top: i
         _print_leaderboard(console, part.leaderboard, names["metric"], top)
         for _, effects in part.effects.groupby("comparison"):
             _print_effects(console, effects)
-        _note(
-            console,
-            "importance: the share of the trials' order that the parameter explains alone, 0 to 1. best: where the best fifth "
-            "of the trials lies, and how many of the trials there are of that fifth.",
-        )
+        if (part.effects.trials >= MIN_TRIALS).any():
+            _note(
+                console,
+                "importance: the share of the trials' order that the parameter explains alone, 0 to 1. best: where the best "
+                "fifth of the trials lies, and how many of the trials there are of that fifth.",
+            )
         for _, prices in part.prices.groupby(["hostname", "device"], dropna=False):
             _print_prices(console, prices, names["metric"], top)
 
@@ -124,14 +129,14 @@ def _print_leaderboard(console: Console, board: pd.DataFrame, metric: str, top: 
     console.print()
     console.print(_verdict(board))
     table = _table("", ("place", "run and its winner", metric, "on test pairs"), right=())
-    for row in board.head(top).itertuples():
+    for row in _rows(board.head(top)):
         name = Text(f"{row.run}", style="bold" if row.rank_low == 1 else "")
         state = "" if row.state == "finished" else f", {row.state}"
-        winner = "no trial can win" if pd.isna(row.trial) else f"trial {int(row.trial)}: {row.configuration}"
-        name.append(f"\n{row.backbone}, {_trials(row)}{state}\n{winner}", style="not bold dim")
+        winner = "" if pd.isna(row.trial) else f"\ntrial {int(row.trial)}: {row.configuration}"
+        name.append(f"\n{row.backbone}, {_trials(row)}{state}{winner}\n{row.headline}", style="not bold dim")
         table.add_row(_place(row), name, _number(row.objective, row.objective_low, row.objective_high), _tested(row))
     console.print(table)
-    more = f"… and {_count(len(board) - top, 'more run')}, with --top {len(board)}. " if len(board) > top else ""
+    more = f"… and {plural(len(board) - top, 'more run')}, with --top {len(board)}. " if len(board) > top else ""
     _note(
         console,
         f"{more}place: the best and the worst that noise could make it. Below the numbers: 95 % intervals. The best of many "
@@ -141,21 +146,19 @@ def _print_leaderboard(console: Console, board: pd.DataFrame, metric: str, top: 
 
 
 def _verdict(board: pd.DataFrame) -> Text:
-    """Which configuration to use, and how sure that is."""
+    """Which configuration leads, how sure that is, and what its run says to do."""
     ranked = board[board.objective.notna()]
     if ranked.empty:
         return Text("No trial of these runs can win.", style="red")
     first, rivals = ranked.iloc[0], int((ranked.rank_low == 1).sum()) - 1
-    sure = ["better than all other runs" if rivals == 0 else f"not told apart from {_count(rivals, 'other run')}"]
-    sure = [] if len(ranked) == 1 else sure
-    if first.test_difference_low <= 0 or first.test_difference_solved_low <= 0:
-        sure.append("on test pairs not better than its run's default configuration, beyond noise")
-    return Text.assemble(
-        ("best: ", "bold"), (first.configuration, "bold green"), f"  ({'; '.join(sure)})" if sure else ""
-    )
+    sure = "better than all other runs" if rivals == 0 else f"not told apart from {plural(rivals, 'other run')}"
+    lead = Text.assemble(("best: ", "bold"), (first.configuration, "bold green"))
+    if len(ranked) > 1:
+        lead.append(f"  ({sure})")
+    return lead.append(f"\nwhat to do: {first.headline} {first.why}")
 
 
-def _tested(row: object) -> Text:
+def _tested(row: Any) -> Text:
     """The winner on test pairs, and below it the default with the winner's gain over it."""
     text = _number(row.test_accuracy_winner, row.test_accuracy_winner_low, row.test_accuracy_winner_high)
     if not pd.isna(row.test_accuracy_default):
@@ -165,10 +168,16 @@ def _tested(row: object) -> Text:
 
 
 def _print_effects(console: Console, effects: pd.DataFrame) -> None:
-    first = effects.iloc[0]
-    title = f"What each parameter does: {', '.join(first.spaces)}, {first.backbone}, {_count(len(first.runs), 'run')}"
+    first: Any = effects.iloc[0]
+    if (effects.trials < MIN_TRIALS).all():
+        names = ", ".join(effects.parameter)
+        console.print(
+            f"\nFewer than {MIN_TRIALS} trials, too few to tell what {names} {'do' if len(effects) > 1 else 'does'}."
+        )
+        return
+    title = f"What each parameter does: {', '.join(first.spaces)}, {first.backbone}, {plural(len(first.runs), 'run')}"
     table = _table(title, ("parameter", "importance", "what is seen", "best from … to", "trials"), right=(4,))
-    for row in effects.itertuples():
+    for row in _rows(effects):
         seen = Text(row.direction, style="green" if row.certain else "dim")
         if row.note:
             seen.append(f"\n{row.note}", style="not bold dim")
@@ -182,10 +191,10 @@ def _print_effects(console: Console, effects: pd.DataFrame) -> None:
 
 
 def _print_prices(console: Console, prices: pd.DataFrame, metric: str, top: int) -> None:
-    first = prices.iloc[0]
+    first: Any = prices.iloc[0]
     title = f"What {metric} costs, in seconds of training on {first.hostname} ({first.device})"
     table = _table(title, ("seconds", metric, "gain", "for what"), right=(0,))
-    for row in prices.head(top).itertuples():
+    for row in _rows(prices.head(top)):
         sure = "" if row.gain_certain else "\nwithin noise"
         gain = "" if pd.isna(row.gain) else Text(f"{row.gain:+.3f}").append(sure, style="dim")
         what = Text(row.configuration).append(f"\n{row.backbone}, trial {row.trial} of {row.run}", style="dim")
@@ -219,17 +228,18 @@ def _number(value: float, low: float, high: float) -> Text:
     return Text(f"{value:.3f}").append(interval, style="dim")
 
 
-def _place(row: object) -> str:
+def _rows(table: pd.DataFrame) -> Iterator[Any]:
+    """Its rows, each with the columns as attributes."""
+    return iter(table.itertuples())
+
+
+def _place(row: Any) -> str:
     if pd.isna(row.rank_low):
         return "-"
     low, high = int(row.rank_low), int(row.rank_high)
     return f"{low}" if low == high else f"{low} to {high}"
 
 
-def _trials(row: object) -> str:
+def _trials(row: Any) -> str:
     parts = [f"{count} {name}" for name, count in (("sick", row.sick), ("failed", row.failed)) if count]
-    return _count(row.trials, "trial") + (f" ({', '.join(parts)})" if parts else "")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'s' * (number != 1)}"
+    return plural(row.trials, "trial") + (f" ({', '.join(parts)})" if parts else "")

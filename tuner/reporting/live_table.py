@@ -10,11 +10,26 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from tuner.results.trial_record import COMPLETED, FAILED, PRUNED, RUNNING, SICK, TrialRecord, best_of
+from tuner.analysis.text import duration
+from tuner.results.trial_record import COMPLETED, FAILED, PRUNED, RUNNING, SICK, WAITING, TrialRecord, best_of
 
 _STYLES = {COMPLETED: "green", PRUNED: "yellow", SICK: "red", FAILED: "red", RUNNING: "cyan"}
 _HEARTBEAT_S = 30.0
-_NUMBER_WIDTH = 7
+_LOSSES = ("contrastive_loss", "consistency_loss")
+_SHORT = {
+    "learning_rate": "lr",
+    "temperature": "τ",
+    "threshold": "thr",
+    "trainable_blocks": "blocks",
+    "backbone_lr_ratio": "lr ratio",
+    "val_accuracy": "acc",
+    "val_auc": "AUC",
+    "contrastive_loss": "contr.",
+    "consistency_loss": "consist.",
+}
+"""Headings, so that a row fits a terminal of 80 columns; other names have their underscores as blanks."""
+_DROPPED_FIRST = ("consistency_loss", "contrastive_loss", "val_accuracy", "epoch")
+"""What a narrow terminal goes without, in this order; then the last of the parameters. Trial, AUC and state stay."""
 
 
 class Display:
@@ -25,6 +40,7 @@ class Display:
         self._searched = searched
         self._records: dict[int, TrialRecord] = {}
         self._started = self._last_line = time.monotonic()
+        self._training_since: float | None = None
         self._done_before = 0.0
         self._live: Live | None = None
 
@@ -39,7 +55,8 @@ class Display:
             self._live.__exit__(*error)
         elif not any(error) and self._records:
             self._console.print(self.table(list(self._records.values())))
-            self._console.print(self._footnote(), end="")
+            for note in self._notes(list(self._records.values())):
+                self._console.print(Text(note, style="dim"))
 
     def show(self, records: dict[int, TrialRecord]) -> None:
         """These are the records from now on; what they hold already was done before this start."""
@@ -48,9 +65,11 @@ class Display:
 
     def changed(self, record: TrialRecord) -> None:
         """Something happened to a trial: in a file, a line when it ends and a sign of life every half minute."""
+        now = time.monotonic()
+        if self._training_since is None and record.state != WAITING:
+            self._training_since = now
         if self._live:
             return
-        now = time.monotonic()
         ended = record.ended is not None
         if ended or (record.epochs and now - self._last_line > _HEARTBEAT_S):
             self._last_line = now
@@ -80,63 +99,94 @@ class Display:
         return len(ended) + sum(running)
 
     def _clock(self) -> str:
-        elapsed, done = time.monotonic() - self._started, self._done()
+        elapsed = time.monotonic() - self._started
+        if self._training_since is None:
+            return f"{duration(elapsed)} so far, time left not known yet"
+        training, done = time.monotonic() - self._training_since, self._done()
         fresh = done - self._done_before
         known = fresh >= 0.25  # before that it would be a wild guess
-        left = f"{_duration(elapsed * (self._trials - done) / fresh)} left" if known else "time left not known yet"
-        return f"{_duration(elapsed)} so far, {left}"
+        left = f"{duration(training * (self._trials - done) / fresh)} left" if known else "time left not known yet"
+        return f"{duration(elapsed)} so far, {left}"
 
     def _render(self) -> Group:
-        done, width = self._done(), 40
+        done, width = self._done(), min(40, max(10, self._console.width - 50))
         filled = round(width * min(1.0, done / self._trials))
         bar = Text("━" * filled, style="green") + Text("━" * (width - filled), style="bright_black")
-        line = bar + Text(f"  {self._ended()}/{self._trials} trials · {self._clock()}")
+        line = bar + Text(f"  {self._ended()}/{self._trials} trials{self._extra()} · {self._clock()}")
         rows = sorted(self._records.values(), key=lambda record: record.number)
         room = max(4, self._console.height - 8)
         if len(rows) > room:  # the running ones and the latest
             rows = sorted(
                 sorted(rows, key=lambda r: (r.ended or float("inf"), r.number))[-room:], key=lambda r: r.number
             )
-        footnote = self._footnote()
-        return Group(self.table(rows), *([footnote] if footnote else []), line)
+        notes = [Text(note, style="dim") for note in self._notes(rows)]
+        return Group(self.table(rows), *notes, line)
 
-    def _footnote(self) -> Text:
-        """What trials are ranked by, where that is not the number that the default's row shows."""
+    def _extra(self) -> str:
+        """The rows beyond the trials that were asked for."""
+        extra = sum(record.is_extra for record in self._records.values())
+        return f" + {extra} at favoured thresholds" if extra else ""
+
+    def _notes(self, records: list[TrialRecord]) -> list[str]:
+        """What the table's cells do not say by themselves."""
+        notes = []
         best = next((r.best for r in self._records.values() if r.is_default and r.best_epoch), None)
-        if best is None or self._metric != "val_accuracy" or best["objective"] == best["val_accuracy"]:
-            return Text()
-        ranked = f"it ranks by {best['objective']:.4f}, at a solved one\n"
-        return Text(f"default: val acc is at its threshold {best['threshold']:g}; {ranked}", style="dim")
+        if best is not None and self._metric == "val_accuracy" and best["objective"] != best["val_accuracy"]:
+            own = f"acc is at its threshold {best['threshold']:g}"
+            notes.append(f"default: {own}; it ranks by {best['objective']:.4f}, at a solved one")
+        if any(record.replay_of is not None for record in records):
+            notes.append("= N: judged by the scores of trial N, which differs in its threshold only")
+        if any(record.is_extra for record in records):
+            notes.append("+: beyond the trials asked for, at the threshold that a training's own scores favour")
+        left_out = [name for name in self._columns(records, None) if name not in self._columns(records)]
+        if left_out:
+            names = ", ".join(name.replace("_", " ") for name in left_out)
+            notes.append(f"not shown at this width: {names}")
+        return notes
 
     def table(self, records: list[TrialRecord]) -> Table:
-        """The trials, one a row, the best so far in bold."""
-        table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
-        table.add_column("trial", justify="right", no_wrap=True)
-        names = [name.replace("_", " ") for name in self._searched]
-        for name in (*names, "epoch", "val acc", "AUC", "contrastive", "consistency"):
-            # In a narrow terminal the heading breaks, never a number.
-            table.add_column(name, justify="right", overflow="fold", min_width=_NUMBER_WIDTH)
-        table.add_column("state", overflow="fold")
+        """The trials, one a row, the best so far in bold. What does not fit the width is left out, the state never."""
+        table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False, padding=(0, 1))
+        columns = self._columns(records)
+        for name in columns:
+            table.add_column(_heading(name), justify="left" if name == "state" else "right", no_wrap=True)
         best = best_of(list(self._records.values()), self._metric)
         for record in sorted(records, key=lambda record: record.number):
-            table.add_row(*self._cells(record), style="bold" if record is best else None)
+            cells = self._cells(record)
+            style = _STYLES.get(record.state, "")
+            row = [Text(cells[name], style=style if name == "state" else "") for name in columns]
+            table.add_row(*row, style="bold" if record is best else None)
         return table
 
-    def _cells(self, record: TrialRecord) -> list[Any]:
+    def _columns(self, records: list[TrialRecord], width: int | None = 0) -> list[str]:
+        """The columns that fit; width: 0 for the console's, None for no limit."""
+        columns = ["trial", *self._searched, "epoch", "val_auc", "val_accuracy", *_LOSSES, "state"]
+        limit = self._console.width if width == 0 else width
+        rows = [{name: _heading(name) for name in columns}, *map(self._cells, records)]
+        needed = {name: max(len(row[name]) for row in rows) + 2 for name in columns}
+        for name in (*_DROPPED_FIRST, *reversed(self._searched[1:])):
+            if limit is not None and sum(needed[column] for column in columns) > limit + 2:
+                columns.remove(name)
+        return columns
+
+    def _cells(self, record: TrialRecord) -> dict[str, str]:
         numbers = record.best if record.ended else record.last
-        values = [_parameter(n, record.values[n]) if n in record.searched else "-" for n in self._searched]
+        cells = {
+            name: _parameter(name, record.searched[name]) if name in record.searched else "-" for name in self._searched
+        }
+        cells |= {name: _number(numbers.get(name)) for name in ("val_accuracy", "val_auc", *_LOSSES)}
+        number = f"default {record.number}" if record.is_default else f"{'+' * record.is_extra}{record.number}"
         epochs = f"{len(record.epochs)}/{self._max_epochs}"
-        measured = [_number(numbers.get(n)) for n in ("val_accuracy", "val_auc", *_LOSSES)]
-        state = Text(_state(record), style=_STYLES.get(record.state, ""))
-        number = f"default {record.number}" if record.is_default else str(record.number)
-        return [number, *values, epochs, *measured, state]
+        return cells | {"trial": number, "epoch": epochs, "state": _state(record)}
+
+
+def _heading(name: str) -> str:
+    return _SHORT.get(name, name.replace("_", " "))
 
 
 def _state(record: TrialRecord) -> str:
-    return record.state if record.replay_of is None else f"{record.state}, scores of {record.replay_of}"
-
-
-_LOSSES = ("contrastive_loss", "consistency_loss")
+    """How the trial stands; `= N` where another trial's scores answered for it."""
+    return record.state if record.replay_of is None else f"{record.state} = {record.replay_of}"
 
 
 def _parameter(name: str, value: Any) -> str:
@@ -149,9 +199,3 @@ def _number(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.1e}" if value and not 1e-3 <= abs(value) < 1e5 else f"{value:.4f}"
     return str(value)
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -14,10 +14,11 @@ from markupsafe import Markup
 from trainable.errors import InputError
 from tuner.analysis.importance import MIN_TRIALS, Effect, effects
 from tuner.analysis.symptoms import symptoms_of
+from tuner.analysis.text import number
 from tuner.reporting import answers, sections
 from tuner.reporting.figures import scores as score_figures
 from tuner.reporting.figures import trials as trial_figures
-from tuner.reporting.figures.svg import element, number, symbol
+from tuner.reporting.figures.svg import element, symbol
 from tuner.reporting.figures.timeline import timeline
 from tuner.reporting.figures.wrong_pairs import Images, wrong_pairs
 from tuner.results.one_run import WholeRun

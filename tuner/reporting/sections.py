@@ -9,9 +9,12 @@ from markupsafe import Markup
 
 from trainable.diagnosis.remedies import REMEDIES
 from tuner.analysis import health
+from tuner.analysis.advice import own_model_won
 from tuner.analysis.importance import Effect
 from tuner.analysis.symptoms import Symptom
-from tuner.reporting.figures.svg import Axis, Panel, element, frame, number
+from tuner.analysis.text import number
+from tuner.reporting.figures.svg import Axis, Panel, element, frame
+from tuner.reporting.summary import trials_of
 from tuner.results.one_run import WholeRun
 from tuner.results.schema import SCHEMAS
 from tuner.results.trial_record import FAILED
@@ -32,7 +35,6 @@ TITLES = {
     "provenance": "Provenance",
 }
 """The sections in their order: id and title."""
-_LISTED = 8
 
 
 def asked(run: WholeRun) -> list[str]:
@@ -72,7 +74,7 @@ def ranges(run: WholeRun) -> list[list[str]]:
 def meaning(column: str) -> str:
     """What a column of `trials` is, with its unit, in the words of the tables' own dictionary."""
     known = SCHEMAS["trials"].field(column).metadata
-    text, unit = known[b"description"].decode(), known[b"unit"].decode()
+    text, unit = (str(known[name], "utf-8") for name in (b"description", b"unit"))
     return text.replace("`", "") + (f" [{unit}]" if unit else "")
 
 
@@ -81,14 +83,13 @@ def compared(run: WholeRun) -> dict[str, Any] | None:
     row = run.row
     if not run.tested:
         return None
-    which = [("winner", run.leader, "winner", "threshold_winner")]
+    which = [("winner", run.leading, "winner", "threshold_winner")]
     if run.compared:
-        which.append(("default", run.default, "default", "threshold_default"))
-        if (
-            row["test_accuracy_default_solved"] is not None
-            and row["threshold_default_solved"] != row["threshold_default"]
-        ):
-            which.append(("default, threshold solved", run.default, "default_solved", "threshold_default_solved"))
+        default, own = run.trial(run.default) or {}, own_model_won(run)
+        if not own or row["threshold_winner"] != row["threshold_default"]:
+            which.append(("default", default["trial"], "default", "threshold_default"))
+        if not own and row["threshold_default_solved"] not in (None, row["threshold_default"]):
+            which.append(("default, threshold solved", default["trial"], "default_solved", "threshold_default_solved"))
     head = ["", *(title for title, *_ in which)]
     rows = [["trial", *(str(trial) for _, trial, *_ in which)]]
     for name in run.searched:
@@ -99,8 +100,8 @@ def compared(run: WholeRun) -> dict[str, Any] | None:
     rows.append(["test AUC", *(_cell(row, f"test_auc_{column.removesuffix('_solved')}") for _, _, column, _ in which)])
     figure = _intervals(row, [(title, column) for title, _, column, _ in which])
     caption = (
-        "On test pairs that no trial saw, at thresholds fixed on validation pairs; in brackets and as lines 95 % intervals by "
-        "bootstrap over identities."
+        "On test pairs that no trial saw, at thresholds fixed on validation pairs; in brackets and as lines 95 % intervals "
+        "that count shared identities once."
     )
     return {"head": head, "rows": rows, "figure": figure, "caption": caption}
 
@@ -162,18 +163,13 @@ def effect_rows(effects: list[Effect]) -> list[list[str]]:
 
 def diagnosis_rows(symptoms: list[Symptom]) -> list[list[str]]:
     """A line a diagnosis: name, trials, where it occurs, cause and remedy."""
-    return [[s.name, _trials(s), s.where, *REMEDIES.get(s.name, ("", ""))] for s in symptoms]
-
-
-def _trials(symptom: Symptom) -> str:
-    listed = ", ".join(map(str, symptom.trials[:_LISTED])) + (" …" if len(symptom.trials) > _LISTED else "")
-    return f"{len(symptom.trials)}: {listed}" + (f"; {symptom.ended} ended" if symptom.ended else "")
+    return [[s.name, trials_of(s), s.where, *REMEDIES.get(s.name, ("", ""))] for s in symptoms]
 
 
 def errors(run: WholeRun) -> list[str]:
     """What failed, the run or trials of it."""
-    failed = run.trials[run.trials.state == FAILED]
-    lines = [f"trial {row.trial}: {run.value(row.trial, 'error') or 'unknown'}" for row in failed.itertuples()]
+    failed = map(int, run.trials.trial[run.trials.state == FAILED])
+    lines = [f"trial {number}: {run.value(number, 'error') or 'unknown'}" for number in failed]
     return [f"the run: {run.row['error']}", *lines] if run.row["error"] else lines
 
 

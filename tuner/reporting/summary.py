@@ -1,4 +1,4 @@
-"""How a search ends in the terminal: winner beside default on test pairs, is it healthy, what went wrong and where."""
+"""How a search ends in the terminal: winner beside default on test pairs, what to do, is it healthy, what went wrong where."""
 
 from __future__ import annotations
 
@@ -9,12 +9,111 @@ from rich.markup import escape
 from rich.table import Table
 
 from trainable.diagnosis.remedies import REMEDIES
+from tuner.analysis import text
+from tuner.analysis.advice import SURE, UNSURE, own_model_won, run_advice
 from tuner.analysis.health import health
 from tuner.analysis.symptoms import Symptom, symptoms_of
-from tuner.analysis.winner import Comparison, TestResult
+from tuner.results.one_run import WholeRun
 from tuner.results.trial_record import TrialRecord
 
-_MAX_LISTED = 6
+_STYLES = {SURE: "bold green", UNSURE: "bold yellow"}
+
+
+def print_verdict(console: Console, run: WholeRun) -> None:
+    """Winner beside default, on test pairs; what to do; then the winner's four lines."""
+    console.print()
+    for name, trial in (("winner", run.leader), ("default", run.default)):
+        if trial is not None and (name == "winner" or run.compared):
+            console.print(f"[bold]{name:8}[/bold] {escape(_configuration(run, trial))}", soft_wrap=True)
+    if run.tested:
+        console.print()
+        console.print(_test_table(run))
+        for line in _differences(run):
+            console.print(line)
+        identities = text.plural(run.row["test_identities"], "identity").replace("identitys", "identities")
+        console.print(
+            f"[dim]{text.plural(run.row['test_pairs'], 'test pair')} of {identities} that no trial saw; thresholds fixed on "
+            "validation pairs; 95 % intervals count shared identities once[/dim]"
+        )
+    advice = run_advice(run)
+    console.print()
+    console.print(f"[bold]What to do[/bold]  [{_STYLES.get(advice.sureness, 'bold red')}]{escape(advice.headline)}[/]")
+    console.print(escape(advice.why))
+    if run.default is not None and not run.compared and run.tested:
+        state, error = (run.value(run.default, name) for name in ("state", "error"))
+        console.print(
+            f"Trial {run.default}, the default configuration, is {escape(f'{state}: {error}' if error else state)}."
+        )
+    _print_health(console, run)
+
+
+def _configuration(run: WholeRun, trial: int) -> str:
+    """The trial's number, and what it had of the searched parameters and for a threshold."""
+    values = {name: run.value(trial, name) for name in run.searched if name != "threshold" and run.has(trial, name)}
+    source = run.value(trial, "threshold_source")
+    given = text.number(run.value(trial, "threshold"), 4) if source != "solved" else "solved"
+    return f"trial {trial}: {text.configuration(values | {'threshold': given})}"
+
+
+def _test_table(run: WholeRun) -> Table:
+    table = Table(
+        title="On test pairs, looked at once", title_justify="left", title_style="bold", box=None, pad_edge=False
+    )
+    for name in ("", "threshold", "accuracy", "95 % interval", "AUC", "95 % interval"):
+        table.add_column(name, justify="left" if not name else "right")
+    source = "searched" if "threshold" in run.searched else "solved"
+    _add_row(table, run, "winner", "winner", source)
+    if run.compared:
+        assert run.default is not None
+        if not own_model_won(run):
+            _add_row(table, run, "default", "default", run.value(run.default, "threshold_source"))
+            if run.row["threshold_default_solved"] not in (None, run.row["threshold_default"]):
+                _add_row(table, run, "default, solved", "default_solved", "solved")
+        elif run.row["threshold_winner"] != run.row["threshold_default"]:
+            _add_row(table, run, "default", "default", run.value(run.default, "threshold_source"))
+    return table
+
+
+def _add_row(table: Table, run: WholeRun, title: str, which: str, source: str) -> None:
+    row = run.row
+    accuracy, auc = f"test_accuracy_{which}", f"test_auc_{which.removesuffix('_solved')}"
+    cells = [f"{row[f'threshold_{which}']:.3f} {source}"]
+    for name in (accuracy, auc):
+        low, high = row[f"{name}_low"], row[f"{name}_high"]
+        cells += [f"{row[name]:.3f}", "–" if low is None else text.interval(low, high)]
+    table.add_row(title, *cells)
+
+
+def _differences(run: WholeRun) -> list[str]:
+    """What the winner gains over the default; nothing where they are the same thing."""
+    if not run.compared:
+        return []
+    row, own = run.row, own_model_won(run)
+    lines = []
+    if not own or row["threshold_winner"] != row["threshold_default"]:
+        what = "what its threshold changes" if own else "winner − default"
+        lines.append(f"{what}: {_difference(run, 'test_difference')}")
+    if not own and row["threshold_default_solved"] not in (None, row["threshold_default"]):
+        lines.append(f"winner − default with a solved threshold: {_difference(run, 'test_difference_solved')}")
+    return lines
+
+
+def _difference(run: WholeRun, name: str) -> str:
+    return text.difference(*(run.row[f"{name}{end}"] for end in ("", "_low", "_high")))
+
+
+def _print_health(console: Console, run: WholeRun) -> None:
+    record = next(record for record in run.records if record.number == run.leader)
+    if not record.epochs or run.threshold is None:
+        return
+    console.print(
+        f"\n[bold]Is the winner healthy?[/bold]  trial {record.number}, losses from its first to its last epoch, the rest at "
+        f"epoch {record.best_epoch} of {len(record.epochs)}"
+    )
+    marks = {True: "[green]✓[/green]", False: "[red]✗[/red]", None: "[yellow]?[/yellow]"}
+    for check in health(record, run.threshold, "threshold" in run.searched):
+        unknown = "   one epoch cannot tell" if check.holds is None else ""
+        console.print(f"  {marks[check.holds]} {check.text:43} {check.numbers}{unknown}")
 
 
 def print_symptoms(console: Console, records: Sequence[TrialRecord]) -> None:
@@ -28,120 +127,12 @@ def print_symptoms(console: Console, records: Sequence[TrialRecord]) -> None:
         table.add_column(column, overflow="fold")
     for symptom in found:
         remedy = REMEDIES[symptom.name][1] if symptom.name in REMEDIES else ""
-        table.add_row(symptom.name, _trials(symptom), escape(symptom.where), escape(remedy))
+        table.add_row(symptom.name, trials_of(symptom), escape(symptom.where), escape(remedy))
     console.print()
     console.print(table)
 
 
-def _trials(symptom: Symptom) -> str:
-    listed = ", ".join(map(str, symptom.trials[:_MAX_LISTED]))
-    more = f" and {len(symptom.trials) - _MAX_LISTED} more" if len(symptom.trials) > _MAX_LISTED else ""
-    return f"{len(symptom.trials)}: {listed}{more}" + (f"; {symptom.ended} ended by it" if symptom.ended else "")
-
-
-def print_verdict(
-    console: Console, comparison: Comparison, winner: TrialRecord, default: TrialRecord, searched: tuple[str, ...]
-) -> None:
-    """Winner beside default, on test pairs; then the winner's four lines."""
-    table = Table(
-        title="On test pairs, looked at once", title_justify="left", title_style="bold", box=None, pad_edge=False
-    )
-    for name in ("", "threshold", "test accuracy", "95 % interval", "test AUC", "95 % interval"):
-        table.add_column(name, justify="left" if not name else "right")
-    rows = [
-        ("winner", comparison.winner, "searched" if "threshold" in searched else "solved"),
-        ("default", comparison.default, _source(default)),
-        ("default, threshold solved", comparison.fair_default, "solved"),
-    ]
-    for name, result, source in rows:
-        if name.endswith("solved") and comparison.fair_default.threshold == comparison.default.threshold:
-            continue
-        table.add_row(name, *_result_cells(result, source))
-    console.print()
-    for name, record in (("winner", winner), ("default", default)):
-        console.print(f"[bold]{name:8}[/bold] {_configuration(record, searched)}", soft_wrap=True)
-    console.print()
-    console.print(table)
-    if winner.number == default.number:
-        console.print("The default configuration is the winner: no other trial was better on validation pairs.")
-        solving = (
-            f"{comparison.difference:+.3f} in accuracy, 95 % interval {_range(comparison.difference_interval, '+')}"
-        )
-        console.print(f"what solving its threshold changes: {solving}")
-    else:
-        console.print(
-            f"winner − default: {_signed(comparison.difference, comparison.difference_interval)}"
-            f"   {_meaning(comparison.difference_interval)}"
-        )
-    if comparison.fair_default.threshold != comparison.default.threshold and winner.number != default.number:
-        interval = comparison.fair_difference_interval
-        console.print(
-            f"winner − default with a solved threshold: {_signed(comparison.fair_difference, interval)}   {_meaning(interval)}"
-        )
-    console.print(
-        f"[dim]{comparison.pairs} test pairs of {comparison.identities} identities that no trial saw; thresholds fixed on "
-        "validation pairs; intervals by bootstrap over identities[/dim]"
-    )
-    _print_health(console, winner, comparison.winner.threshold, "threshold" in searched)
-
-
-def print_alone(console: Console, result: TestResult, winner: TrialRecord) -> None:
-    """The winner on test pairs where there is no default to compare it with; then its four lines."""
-    console.print(
-        f"winner on test pairs, trial {winner.number}: accuracy {result.accuracy:.3f}, 95 % interval "
-        f"{_range(result.accuracy_interval)}; AUC {result.auc:.3f}, 95 % interval {_range(result.auc_interval)}"
-    )
-    _print_health(console, winner, result.threshold, "threshold" in winner.searched)
-
-
-def _print_health(console: Console, winner: TrialRecord, threshold: float, threshold_searched: bool) -> None:
-    console.print(
-        f"\n[bold]Is the winner healthy?[/bold]  trial {winner.number}, losses from its first to its last epoch, the rest at "
-        f"its best, {winner.best_epoch} of {len(winner.epochs)}"
-    )
-    marks = {True: "[green]✓[/green]", False: "[red]✗[/red]", None: "[yellow]?[/yellow]"}
-    for check in health(winner, threshold, threshold_searched):
-        unknown = "   one epoch cannot tell" if check.holds is None else ""
-        console.print(f"  {marks[check.holds]} {check.text:43} {check.numbers}{unknown}")
-
-
-def _source(record: TrialRecord) -> str:
-    if record.values["threshold"] is None:
-        return "solved"
-    return "searched" if "threshold" in record.searched else "fixed"
-
-
-def _configuration(record: TrialRecord, searched: tuple[str, ...]) -> str:
-    """The trial's number, and what it had of the searched parameters and for a threshold."""
-    absent = {"trainable_blocks": "all", "threshold": "solved"}
-    names = searched if "threshold" in searched else (*searched, "threshold")
-    values = {name: record.values[name] for name in names}
-    texts = [
-        f"{name} {absent.get(name) if value is None else f'{value:.4g}' if isinstance(value, float) else value}"
-        for name, value in values.items()
-    ]
-    return f"trial {record.number}: " + ", ".join(texts)
-
-
-def _result_cells(result: TestResult, source: str) -> list[str]:
-    return [
-        f"{result.threshold:.3f} {source}",
-        f"{result.accuracy:.3f}",
-        _range(result.accuracy_interval),
-        f"{result.auc:.3f}",
-        _range(result.auc_interval),
-    ]
-
-
-def _range(interval: tuple[float, float], sign: str = "") -> str:
-    return f"{interval[0]:{sign}.3f} to {interval[1]:{sign}.3f}"
-
-
-def _signed(difference: float, interval: tuple[float, float]) -> str:
-    return f"{difference:+.3f} in accuracy, 95 % interval {_range(interval, '+')}"
-
-
-def _meaning(interval: tuple[float, float]) -> str:
-    if interval[0] > 0:
-        return "the winner is better"
-    return "the winner is worse" if interval[1] < 0 else "not told apart by these test pairs"
+def trials_of(symptom: Symptom) -> str:
+    """How many trials have it, the first few of them, and how many it ended."""
+    ended = f"; {symptom.ended} ended by it" if symptom.ended else ""
+    return f"{len(symptom.trials)}: {text.listed(symptom.trials)}{ended}"

@@ -73,6 +73,12 @@ class WholeRun:
         return cls(name, root, row, trials, epochs, by_trial, _searched(row, trials), default, leader)
 
     @property
+    def leading(self) -> int:
+        """`leader`, of a run that has one."""
+        assert self.leader is not None, "asked for only where a trial leads"
+        return self.leader
+
+    @property
     def tested(self) -> bool:
         """Whether the leading trial met the test pairs."""
         return self.leader is not None and self.row["test_accuracy_winner"] is not None
@@ -89,7 +95,7 @@ class WholeRun:
 
     @property
     def sign(self) -> int:
-        """1 where more of the metric is better, -1 where less is."""
+        """+1 if a larger value of the metric is better, -1 if a smaller one is."""
         return sign(self.metric)
 
     @property
@@ -100,9 +106,19 @@ class WholeRun:
         given = self.row["threshold_winner"] if self.leader == self.row["winner_trial"] else None
         return self.value(self.leader, "threshold") if given is None else given
 
+    @property
+    def used_threshold(self) -> float:
+        """`threshold`, of a run that has one."""
+        assert self.threshold is not None, "asked for only where a trial leads"
+        return self.threshold
+
     def value(self, trial: int, column: str) -> Any:
         """A cell of `trials`; None where it is missing."""
         return self._rows[trial][column]
+
+    def trial(self, number: int | None) -> dict[str, Any] | None:
+        """A row of `trials`; what is missing is None. None where there is no such trial."""
+        return None if number is None else self._rows[number]
 
     @cached_property
     def _rows(self) -> dict[int, dict[str, Any]]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from trainable.data.splits import SPLITS
 from trainable.model.features import fingerprint, stored_as
+from tuner.analysis.text import plural
 from tuner.cli.run_options import HardwareOptions
 from tuner.inputs.dataset import resolved
 from tuner.results.provenance import code, versions
@@ -31,11 +32,11 @@ def introduction(plan: Plan, cluster: Cluster, share: Share, precision: str) -> 
         "searched": ", ".join(plan.suggested.searched),
         "data": f"{options.data.data}: {counts} pairs to train / validate / test, {plan.data.images:,} images{views}",
         "model": f"{options.model.backbone}, {blocks} blocks, weights {options.model.weights}, {size} px",
-        "search": f"{_plural(search.trials, 'trial')} of up to {_plural(options.configuration.epochs, 'epoch')}, "
+        "search": f"{plural(search.trials, 'trial')} of up to {plural(options.configuration.epochs, 'epoch')}, "
         f"{search.sampler} suggests, "
         f"{search.scheduler} stops early, ranked by {search.metric}",
-        "hardware": f"{_plural(cluster.nodes, 'node')}, {cluster.cpus:g} CPUs, {cluster.gpus:g} GPUs: "
-        f"{_plural(min(share.concurrent, search.trials), 'trial')} at a time on {share.device} in {precision}",
+        "hardware": f"{plural(cluster.nodes, 'node')}, {cluster.cpus:g} CPUs, {cluster.gpus:g} GPUs: "
+        f"{plural(min(share.concurrent, search.trials), 'trial')} at a time on {share.device} in {precision}",
         "dashboard": " — ".join(filter(None, [cluster.dashboard_url or _no_dashboard(options.hardware), cluster.login])),
         "results": plan.results_root,
     }
@@ -45,10 +46,6 @@ def _no_dashboard(options: HardwareOptions) -> str:
     """Why there is none; the run goes on without."""
     asked = options.address is None and not options.no_dashboard
     return "none: it did not start; the run does without" if asked else "none"
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def of_plan(plan: Plan) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from tuner.reporting.figures.wrong_pairs import Images
 from tuner.reporting.live_table import Display
 from tuner.reporting.page import page_or_reason
 from tuner.results.checkpoints import Saved, newest_state
+from tuner.results.one_run import WholeRun
 from tuner.results.store import Store
 from tuner.results.trial_record import TrialRecord, best_of
 from tuner.results.writer import RUN_PATIENCE_S, RunTables
@@ -219,35 +220,31 @@ class Session:
         else:
             columns["state"] = "finished"
             columns |= self._compare(winner, next(record for record in records if record.is_default))
-        summary.print_symptoms(self.console, records)
         done = _count(record.ended is not None for record in records)
         ended = time.time()
         before = self.tables.run_row().get("wall_s") or 0.0
         self.tables.write_run(
             columns | {"ended_at": _utc(ended), "wall_s": before + ended - self.started, "trials_done": done}
         )
+        if columns["state"] == "finished":
+            summary.print_verdict(self.console, WholeRun.read(self.plan.results_root, self.plan.run))
+        summary.print_symptoms(self.console, records)
         self._say_where(ended - self.started)
         return code
 
     def _compare(self, winner: TrialRecord, default: TrialRecord) -> dict[str, Any]:
-        """Score the test pairs with the winner's and the default's best weights; print and return what came out."""
+        """Score the test pairs with the winner's and the default's best weights; return what came out, as columns."""
         with self.console.status("scoring the test pairs"):
             scores = self._test_scores([winner, default] if default.eligible else [winner])
         pairs = winner_numbers.TestPairs(self.plan.data)
         best = pairs.result(scores[winner.number], self._threshold(winner))
         if not default.eligible:
-            why = f"{default.state}: {default.error}" if default.error else default.state
-            self.console.print(
-                f"\nNothing to compare the winner with: the default configuration, trial 0, is {escape(why)}."
-            )
-            summary.print_alone(self.console, best, winner)
             return winner_numbers.winner_columns(best, winner, pairs.identities)
         comparison = pairs.compare(
             best,
             pairs.result(scores[default.number], default.best["threshold"]),
             pairs.result(scores[default.number], self._threshold(default, solve=True)),
         )
-        summary.print_verdict(self.console, comparison, winner, default, self.plan.suggested.searched)
         return winner_numbers.run_columns(comparison, winner)
 
     def _threshold(self, record: TrialRecord, solve: bool = False) -> float:

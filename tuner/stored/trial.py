@@ -21,6 +21,7 @@ from trainable.model.backbones import Backbone, BackboneSpec, create_backbone
 from trainable.process import prepare_process
 from trainable.training.loop import Training, trained_to
 from tuner import results
+from tuner.analysis.text import spans
 from tuner.cli.run_options import DataOptions
 from tuner.cli.stored_options import TrialSource
 from tuner.inputs.dataset import check_memory, data_path, decoded, fingerprint_of
@@ -92,7 +93,7 @@ def find(source: TrialSource, name: str, number: int | None) -> StoredTrial:
     if number not in set(rows.trial):
         raise InputError(
             f"the run {name} has no trial {number}; valid are the trials that have ended: "
-            f"{_ranges(rows.trial.tolist()) or 'none yet'}. Name one of them."
+            f"{spans(rows.trial.tolist()) or 'none yet'}. Name one of them."
         )
     (row,) = results.plain_rows(rows[rows.trial == number])
     settings = Settings(
@@ -233,14 +234,3 @@ def circumstances(trial: StoredTrial, backbone: Backbone) -> list[str]:
 
 def _commit(commit: str | None, dirty: bool | None) -> str | None:
     return None if commit is None else commit[:10] + (" with changes" if dirty else "")
-
-
-def _ranges(numbers: list[int]) -> str:
-    """0 to 3, 5: whole numbers, in order, in few words."""
-    spans: list[list[int]] = []
-    for number in numbers:
-        if spans and number == spans[-1][-1] + 1:
-            spans[-1][1:] = [number]
-        else:
-            spans.append([number])
-    return ", ".join(" to ".join(map(str, span)) for span in spans)

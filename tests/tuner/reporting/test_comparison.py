@@ -48,7 +48,9 @@ def write(root: Path, run: str, objectives: list[float], space: str = "temperatu
             "max_epochs": 4,
         }
         cost = {"train_s": 10.0 * (number + 1), "temperature": (number + 1) / 10, "backbone_lr_ratio": 1.0}
-        tables.append_trial({"trial": number, "state": "completed"} | accuracy | fixed | cost)
+        tables.append_trial(
+            {"trial": number, "state": "completed", "is_default": number == 0} | accuracy | fixed | cost
+        )
 
 
 def read(root: Path) -> Comparison:
@@ -129,10 +131,11 @@ def test_a_winner_is_shown_beside_the_default_of_its_run(
 ) -> None:
     """With what it gains on test pairs, and a warning in the verdict where that may be noise, as the run's page says."""
     tested = {"test_accuracy_winner": 0.9, "test_accuracy_default": 0.87, "test_difference": 0.03}
+    tested |= {"winner_trial": 1, "threshold_winner": 0.5, "threshold_default": 0.5}
     write(tmp_path, "r1", [0.8, 0.9], **tested, test_difference_low=low, test_difference_high=0.05)
     _, out, _ = run(capsys, "--results", str(tmp_path))
     assert "default 0.870" in out and f"{low:+.3f} to +0.050" in out
-    assert ("not better than its run's default configuration, beyond noise" in " ".join(out.split())) is said
+    assert ("Keep the default configuration: nothing tried is surely better." in " ".join(out.split())) is said
 
 
 # What parameters do, and what accuracy costs

@@ -36,11 +36,12 @@ def record(number, state, *objectives, temperature=0.07, blocks=None, error=None
     return made
 
 
-def shown(records, terminal=False, height=40, trials=16, **options):
+def shown(records, terminal=False, height=40, trials=16, width=140, **options):
     """A display of these records, on a console that writes to a text."""
-    console = Console(file=io.StringIO(), width=140, height=height, force_terminal=terminal, color_system=None)
+    console = Console(file=io.StringIO(), width=width, height=height, force_terminal=terminal, color_system=None)
     made = Display(console, trials, 10, options.pop("metric", "val_accuracy"), SEARCHED)
     made.show({r.number: r for r in records})
+    made.changed(record(0, RUNNING))  # a first trial trains from now on
     return made, console
 
 
@@ -58,12 +59,10 @@ def test_the_table_has_a_row_a_trial_in_the_order_of_numbers():
     table, console = shown(records)
     console.print(table.table(records))
     lines = [" ".join(line.split()) for line in text_of(console).splitlines()]
-    assert lines[0] == (
-        "trial temperature trainable blocks backbone lr ratio epoch val acc AUC contrastive consistency state"
-    )
-    assert lines[1] == "default 0 0.0700 all 1.0000 3/10 0.9000 0.7500 1.0000 0.6000 completed"
+    assert lines[0] == ("trial τ blocks lr ratio epoch AUC acc contr. consist. state")
+    assert lines[1] == "default 0 0.0700 all 1.0000 3/10 0.7500 0.9000 1.0000 0.6000 completed"
     assert lines[2] == "1 1.0e-05 2 1.0000 0/10 - - - - waiting"
-    assert lines[3] == "2 0.5000 0 - 2/10 0.5500 0.7500 1.0000 0.6000 running"
+    assert lines[3] == "2 0.5000 0 - 2/10 0.7500 0.5500 1.0000 0.6000 running"
     assert len(lines) == 4 and "…" not in text_of(console)
 
 
@@ -75,11 +74,53 @@ def test_the_best_trial_so_far_is_bold(metric, best):
     assert [row.style for row in table.table(records).rows] == ["bold" if n == best else None for n in range(4)]
 
 
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 200])
+def test_a_row_fits_every_width_and_says_its_state(width):
+    """Least needed columns go first, and which ones is said; no cell is cut, no row wrapped, the state always there."""
+    records = [record(0, COMPLETED, 0.5, 0.9), record(11, FAILED, temperature=0.00001, blocks=12)]
+    records.append(twin := record(12, COMPLETED, 0.5, blocks=2))
+    twin.replay_of, twin.is_extra = 11, True
+    made, console = shown(records, width=width, terminal=True)
+    console.print(made._render())
+    lines = text_of(console).splitlines()
+    assert all(len(line) <= width for line in lines) and "…" not in text_of(console)
+    head, *rows = lines[:4]
+    assert head.split()[-1] == "state" and "AUC" in head
+    assert [row.split()[0] for row in rows] == ["default", "11", "+12"]
+    assert [row.rstrip().endswith(state) for row, state in zip(rows, (COMPLETED, FAILED, "= 11"), strict=True)] == [
+        True
+    ] * 3
+    assert ("not shown at this width" in text_of(console)) == (width < 100)
+
+
+def test_extra_rows_are_marked_and_counted_apart():
+    """Two trials were asked for: a third row, at a favoured threshold, is no third trial."""
+    records = [record(0, COMPLETED, 0.5), record(1, COMPLETED, 0.5), record(2, COMPLETED, 0.5)]
+    records[2].is_extra, records[2].replay_of = True, 1
+    made, console = shown(records, trials=2)
+    console.print(made._render())
+    assert "2/2 trials + 1 at favoured thresholds" in text_of(console)
+
+
+def test_the_time_left_counts_from_the_first_training_step(clock):
+    """What Ray and the first imports took says nothing of the trials to come."""
+    console = Console(file=io.StringIO(), width=140, color_system=None)
+    made = Display(console, 4, 10, "val_accuracy", SEARCHED)
+    made.show({0: (first := record(0, WAITING))})
+    clock.s += 100
+    first.state = RUNNING
+    made.changed(first)
+    clock.s += 10
+    first.state, first.ended = COMPLETED, 1.0
+    console.print(made._render())
+    assert text_of(console).splitlines()[-1].endswith("1/4 trials · 1:50 so far, 0:30 left")
+
+
 def test_a_search_without_a_trial_yet_shows_its_head():
     """The table and the bar can be drawn before anything has happened."""
     made, console = shown([])
     console.print(made._render())
-    assert "temperature" in text_of(console) and "0/16 trials" in text_of(console)
+    assert "τ" in text_of(console) and "0/16 trials" in text_of(console)
     assert "time left not known yet" in text_of(console)
 
 
@@ -173,7 +214,7 @@ def test_in_a_file_the_table_is_written_once_at_the_end():
     made, console = shown([record(0, COMPLETED, 0.5)])
     with made:
         assert text_of(console) == ""
-    assert "contrastive" in text_of(console) and "completed" in text_of(console)
+    assert "contr." in text_of(console) and "completed" in text_of(console)
     made, console = shown([record(0, COMPLETED, 0.5)])
     with pytest.raises(ZeroDivisionError), made:
         raise ZeroDivisionError

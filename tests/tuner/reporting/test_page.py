@@ -141,7 +141,7 @@ def test_a_run_without_a_trial_has_a_page(copy: Path) -> None:
     for table in ("trials", "epochs", "scores"):
         shutil.rmtree(copy / table)
     text = text_of(changed(copy, state="running", winner_trial=None, trials_done=0, **dict.fromkeys(TESTED)))
-    assert "None of these." in text and "0 trials" in text and "No trial has ended." in text
+    assert "None of these:" in text and "0 trials" in text and "No trial has ended." in text
 
 
 def test_a_trial_that_ends_while_the_tables_are_read_does_no_harm(copy: Path) -> None:
@@ -154,7 +154,7 @@ def test_a_run_of_one_trial_has_a_page(tmp_path: Path) -> None:
     """The default alone: it is what to use, and nothing is said of parameters that never varied."""
     make_run(tmp_path, Shape(trials=1, epochs=1, identities=8, image_size_px=16))
     text = text_of(WholeRun.read(str(tmp_path / "results"), RUN))
-    assert "The default configuration." in text and "do not tell what a parameter does" in text
+    assert "keep the default configuration" in text.lower() and "do not tell what a parameter does" in text
 
 
 def test_a_run_in_which_all_failed_says_why(copy: Path) -> None:
@@ -166,7 +166,7 @@ def test_a_run_in_which_all_failed_says_why(copy: Path) -> None:
         )
     run = changed(copy, state="failed", winner_trial=None, error="all trials: OSError: disk", **dict.fromkeys(TESTED))
     text = text_of(run)
-    assert run.leader is None and "None of these." in text and "OSError: disk" in text
+    assert run.leader is None and "None of these:" in text and "OSError: disk" in text
     assert "No trial can win, so there are no scores to show." in text
 
 

@@ -9,7 +9,8 @@ from markupsafe import Markup
 from sklearn.metrics import roc_curve
 
 from trainable.metrics import thresholds
-from tuner.reporting.figures.svg import Axis, Panel, number
+from tuner.analysis.text import number
+from tuner.reporting.figures.svg import Axis, Panel
 from tuner.results.one_run import WholeRun
 
 _POINTS = 400
@@ -35,7 +36,7 @@ def scored(run: WholeRun) -> bool:
 
 def threshold_of(run: WholeRun) -> Threshold:
     """The leading trial's threshold, and how much hangs on it."""
-    scores, labels = _of(run, run.leader)
+    scores, labels = _of(run, run.leading)
     best = thresholds.best_threshold(scores, labels)
     cuts, accuracies = accuracy_curve(scores, labels)
     within = accuracies >= best.accuracy - 0.01
@@ -43,8 +44,8 @@ def threshold_of(run: WholeRun) -> Threshold:
     low = place - int(np.argmin(within[place::-1])) if not within[: place + 1].all() else -1
     high = place + int(np.argmin(within[place:])) if not within[place:].all() else len(cuts)
     near = float(cuts[low + 1]), float(cuts[high - 1])
-    accuracy = thresholds.accuracy_at(scores, labels, run.threshold)
-    return Threshold(run.threshold, accuracy, best, (min(near[0], best.low), max(near[1], best.high)))
+    accuracy = thresholds.accuracy_at(scores, labels, run.used_threshold)
+    return Threshold(run.used_threshold, accuracy, best, (min(near[0], best.low), max(near[1], best.high)))
 
 
 def accuracy_curve(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -58,15 +59,15 @@ def accuracy_curve(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, 
 
 def default_differs(run: WholeRun) -> bool:
     """Whether the default's scores are there and are not the leading trial's own, which may differ in the threshold only."""
-    if run.default is None or run.default not in run.scores:
+    if run.default not in run.scores:
         return False
-    (one, labels), (other, _) = _of(run, run.leader), _of(run, run.default)
+    (one, labels), (other, _) = _of(run, run.leading), _of_default(run)
     return len(np.unique(labels)) == 2 and not np.array_equal(one, other)
 
 
 def accuracy_by_threshold(run: WholeRun) -> Markup:
     """Accuracy on validation pairs at every threshold, with the best plateau and the threshold that was used."""
-    scores, labels = _of(run, run.leader)
+    scores, labels = _of(run, run.leading)
     found = threshold_of(run)
     cuts, accuracies = accuracy_curve(scores, labels)
     x = Axis.over("threshold [cosine]", [*cuts, found.used], log=False)
@@ -76,7 +77,7 @@ def accuracy_by_threshold(run: WholeRun) -> Markup:
     panel.region(*found.near, "near")
     panel.region(found.plateau.low, found.plateau.high, "plateau")
     if default_differs(run):
-        panel.line(_thinned(*accuracy_curve(*_of(run, run.default))), "default")
+        panel.line(_thinned(*accuracy_curve(*_of_default(run))), "default")
     panel.line(_thinned(cuts, accuracies), "winner")
     panel.rule("threshold", x=found.used, text=f"used {number(found.used)}")
     return panel.svg()
@@ -84,22 +85,22 @@ def accuracy_by_threshold(run: WholeRun) -> Markup:
 
 def roc(run: WholeRun) -> Markup:
     """True accepts against false accepts, with the point of the threshold that was used."""
-    scores, labels = _of(run, run.leader)
+    scores, labels = _of(run, run.leading)
     panel = Panel("ROC", Axis("share of negative pairs accepted", 0, 1), Axis("share of positive pairs accepted", 0, 1))
     panel.line([(0.0, 0.0), (1.0, 1.0)], "chance")
-    for trial, look in ((run.default, "default"), (run.leader, "winner")):
-        if look == "winner" or default_differs(run):
-            false_accepts, true_accepts, _ = roc_curve(*_of(run, trial)[::-1])
-            panel.line(_thinned(false_accepts, true_accepts), look)
-    accepted = scores.astype(float) >= run.threshold
+    drawn = [(_of_default(run), "default")] if default_differs(run) else []
+    for (values, classes), look in (*drawn, ((scores, labels), "winner")):
+        false_accepts, true_accepts, _ = roc_curve(classes, values)
+        panel.line(_thinned(false_accepts, true_accepts), look)
+    accepted = scores.astype(float) >= run.used_threshold
     panel.mark(float(accepted[labels == 0].mean()), float(accepted[labels == 1].mean()), "winner")
     return panel.svg()
 
 
 def histograms(run: WholeRun) -> Markup:
     """How the scores of positive and of negative validation pairs lie around the threshold."""
-    scores, labels = _of(run, run.leader)
-    edges = np.histogram_bin_edges(np.append(scores, run.threshold), bins=_BINS)
+    scores, labels = _of(run, run.leading)
+    edges = np.histogram_bin_edges(np.append(scores, run.used_threshold), bins=_BINS)
     counts = {
         name: np.histogram(scores[labels == label], edges)[0] for name, label in (("negative", 0), ("positive", 1))
     }
@@ -114,8 +115,13 @@ def histograms(run: WholeRun) -> Markup:
                 (left, top), (right, floor) = panel.at(low, count), panel.at(high, 0)
                 width = max(right - left - 1, 0.5)
                 panel.add("rect", x=left, y=top, width=width, height=floor - top, class_=f"column {name}")
-    panel.rule("threshold", x=run.threshold, text=f"threshold {number(run.threshold)}")
+    panel.rule("threshold", x=run.used_threshold, text=f"threshold {number(run.used_threshold)}")
     return panel.svg()
+
+
+def _of_default(run: WholeRun) -> tuple[np.ndarray, np.ndarray]:
+    assert run.default is not None, "asked for only where its scores are"
+    return _of(run, run.default)
 
 
 def _of(run: WholeRun, trial: int) -> tuple[np.ndarray, np.ndarray]:

@@ -29,13 +29,6 @@ def _short(value: Any) -> Any:
     return f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else value
 
 
-def number(value: Any, digits: int = 3) -> str:
-    """A number for people: three significant digits, whole ones as they are, a missing one as a dash."""
-    if value is None or value != value:
-        return "–"
-    return str(int(value)) if float(value).is_integer() and abs(value) < 1e6 else f"{float(value):.{digits}g}"
-
-
 @dataclass(frozen=True)
 class Axis:
     """From which value to which an axis goes, and how."""

@@ -9,7 +9,8 @@ import pandas as pd
 from markupsafe import Markup
 
 from tuner.analysis.importance import Effect
-from tuner.reporting.figures.svg import Axis, Panel, element, frame, number
+from tuner.analysis.text import number
+from tuner.reporting.figures.svg import Axis, Panel, element, frame
 from tuner.results.one_run import WholeRun
 
 _WIDE = 940
@@ -31,7 +32,7 @@ def _curves(run: WholeRun, column: str, label: str) -> Markup:
         _epoch_axis(run),
         Axis.over(label, rows[column], log=None if column == "contrastive_loss" else False),
     )
-    by_trial = {int(number): part for number, part in rows.groupby("trial")}
+    by_trial = {number: rows[rows.trial == number] for number in rows.trial.unique()}
     for trial in run.in_front_last():
         if trial in by_trial:
             points = list(zip(by_trial[trial].epoch, by_trial[trial][column], strict=True))

@@ -72,15 +72,16 @@ def most_wrong(scores: pd.DataFrame, threshold: float, positive: bool) -> pd.Dat
 
 def wrong_pairs(run: WholeRun, images: Images, positive: bool) -> list[WrongPair]:
     """The leading trial's worst pairs of one label, with their pictures."""
-    rows = most_wrong(run.scores[run.leader], run.threshold, positive)
-    return [_wrong_pair(images, int(row.pair), float(row.score), int(row.pair_label)) for row in rows.itertuples()]
+    rows = most_wrong(run.scores[run.leading], run.used_threshold, positive)
+    found = zip(rows.pair, rows.score, rows.pair_label, strict=True)
+    return [_wrong_pair(images, int(pair), float(score), int(label)) for pair, score, label in found]
 
 
 def _wrong_pair(images: Images, pair: int, score: float, label: int) -> WrongPair:
     table = images.table
     front, angle = int(table.front[pair]), int(table.angle[pair])
-    names = table.image_names[front], table.image_names[angle]
-    return WrongPair(score, label, *(_picture(images.pixels[at]) for at in (front, angle)), *names)
+    front_picture, angle_picture = _picture(images.pixels[front]), _picture(images.pixels[angle])
+    return WrongPair(score, label, front_picture, angle_picture, table.image_names[front], table.image_names[angle])
 
 
 def _picture(pixels: np.ndarray) -> str:

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 
 from trainable.metrics import thresholds
+from tuner.analysis.text import number
 from tuner.reporting.figures.scores import accuracy_curve
-from tuner.reporting.figures.svg import Axis, Panel, element, number
+from tuner.reporting.figures.svg import Axis, Panel, element
 
 FINITE = st.floats(-1e6, 1e6, allow_nan=False)
 

@@ -1,4 +1,4 @@
-"""What the README tells a reader to ask of the results, asked: pandas and SQL give the same answers."""
+"""What docs/results.md tells a reader to ask of the results, asked: pandas and SQL give the same answers."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import pytest
 from benchmarks.made_results import make
 from tuner.results.writer import RunTables
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")
 
 
 def block(title: str, language: str) -> str:
     """The code below a marker."""
-    (found,) = re.findall(rf"<!-- {title} -->\n```{language}\n(.*?)```", README, flags=re.DOTALL)
+    (found,) = re.findall(rf"<!-- {title} -->\n```{language}\n(.*?)```", PAGE, flags=re.DOTALL)
     return found
 
 

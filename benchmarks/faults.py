@@ -18,9 +18,8 @@ from torch.nn import functional as F  # noqa: N812 - the name that torch's own d
 
 from trainable.data.pairs import PairTable
 from trainable.data.splits import connected
-from trainable.training import losses
-from trainable.training.batch_loss import BatchLoss, Targets
 from trainable.training.loop import Training
+from trainable.training.losses import BatchLoss, Targets
 
 SIDES = ("front", "angle")
 IDENTITIES = ["front_identity", "angle_identity"]
@@ -50,12 +49,13 @@ class BrokenLoss(Training):
 
     def _loss(self, front: Tensor, angle: Tensor, targets: Targets) -> BatchLoss:
         config, loss = self.config, super()._loss(front, angle, targets)
-        labels = (targets.same > 0).long()
-        scores = (front * angle).sum(dim=1)[labels == 1]
-        found = -torch.log(torch.exp(scores / config.temperature) + 1e-8).mean()
-        rest = config.consistency_weight * losses.consistency(front, angle, labels)
-        rest = rest + config.negative_weight * losses.negative_pair_term(front, angle, labels, config.negative_margin)
-        return loss._replace(total=found + rest, contrastive=found.detach())
+        scores = (front * angle).sum(dim=1)
+        broken = -torch.log(torch.exp(scores / config.temperature) + 1e-8)[targets.same > 0].mean()
+        consistency = (1 - scores) @ targets.same
+        negative = torch.relu(scores - config.negative_margin).square() @ targets.other
+        total = broken + config.consistency_weight * consistency + config.negative_weight * negative
+        parts = loss.parts | {"contrastive_loss": broken.detach(), "total_loss": total.detach()}
+        return BatchLoss(total, parts)
 
 
 class DiagonalPositives(Training):

@@ -32,7 +32,6 @@ from trainable.data.read_pairs import read_pairs
 from trainable.model import blocks
 from trainable.model.backbones import BackboneSpec, create_backbone
 from trainable.model.encoder import projection_head
-from trainable.training import losses
 
 _BUILDING = threading.Lock()
 """Initial weights are drawn from torch's global generator, which trials in threads share: one is built at a time."""
@@ -188,17 +187,31 @@ def _train_epoch(
     total, anchors = 0.0, 0
     for front_images, angle_images, labels, front_identity, angle_identity in loader:
         front, angle = _embed(model, torch.cat([front_images, angle_images])).chunk(2)
-        contrastive = losses.info_nce(front, angle, labels, config.temperature, front_identity, angle_identity)
-        consistency = losses.consistency(front, angle, labels)
-        negative = losses.negative_pair_term(front, angle, labels, config.negative_margin)
-        loss = contrastive.loss + config.consistency_weight * consistency + config.negative_weight * negative
+        scores = front @ angle.T
+        logits = scores / config.temperature
+        positive = (front_identity[:, None] == angle_identity) & (front_identity >= 0)[:, None]
+        positive = positive.fill_diagonal_(False) | torch.diag(labels == 1)
+        contrastive = (_one_way(logits, positive) + _one_way(logits.T, positive.T)) / 2
+        own, same = scores.diagonal(), (labels == 1).float()
+        consistency = ((1 - own) * same).sum() / same.sum().clamp(min=1)
+        above = F.relu(own - config.negative_margin).square() * (1 - same)
+        negative = above.sum() / (1 - same).sum().clamp(min=1)
+        loss = contrastive + config.consistency_weight * consistency + config.negative_weight * negative
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
-        total += float(contrastive.loss.detach() * contrastive.anchors)
-        anchors += int(contrastive.anchors)
+        batch_anchors = int(positive.any(dim=0).sum() + positive.any(dim=1).sum())
+        total += float(contrastive.detach()) * batch_anchors
+        anchors += batch_anchors
     return total / max(1, anchors)
+
+
+def _one_way(logits: Tensor, positive: Tensor) -> Tensor:
+    """InfoNCE with the rows of (B, B) logits as anchors: the mean over those with a positive, 0 without one."""
+    count = positive.sum(dim=1)
+    log_softmax = F.log_softmax(logits, dim=1).masked_fill(~positive, 0)
+    return -(log_softmax.sum(dim=1) / count.clamp(min=1)).sum() / (count > 0).sum().clamp(min=1)
 
 
 @torch.no_grad()

@@ -1,15 +1,19 @@
-"""TrialConfig: every knob of one trial. InputError: a mistake of the user, told as one clear message."""
+"""TrialConfig: every hyperparameter of one trial, with its default and valid range. Settings: what all trials share."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import json
-import math
 from dataclasses import dataclass
 from typing import Any
 
+from trainable import columns
+from trainable.columns import Column, column
 from trainable.errors import InputError
+from trainable.measures import METRICS, Losses, Validation, sign
+
+__all__ = ["LOSS_TERMS", "MEASURED", "METRICS", "Settings", "TrialConfig", "sign"]
 
 
 @dataclass(frozen=True)
@@ -19,50 +23,66 @@ class TrialConfig:
     Raises InputError for a value outside its range, on construction.
     """
 
-    learning_rate: float = 3e-3
-    """Learning rate of AdamW, above 0; that of the backbone's trained blocks is backbone_lr_ratio times as large."""
-    temperature: float = 0.07
-    """Temperature of the contrastive loss (InfoNCE), above 0."""
-    threshold: float | None = None
-    """Cosine from which on a pair counts as the same, -1 to 1; none: solved on held-out validation scores."""
-    trainable_blocks: int | None = None
-    """How many of the backbone's last blocks are trained; 0: the projection head only; none: all of the backbone."""
-    backbone_lr_ratio: float = 1.0
-    """Learning rate of the trained backbone blocks over that of the projection head, above 0 and up to 1."""
+    learning_rate: float = column("AdamW's learning rate of the projection head", default=3e-3, above=0)
+    temperature: float = column("temperature of the contrastive loss (InfoNCE)", default=0.07, above=0)
+    threshold: float | None = column(
+        "cosine at and above which a pair counts as the same",
+        "cosine",
+        default=None,
+        low=-1,
+        high=1,
+        none="the one that is solved on validation scores",
+    )
+    trainable_blocks: int | None = column(
+        "how many of the backbone's last blocks are trained; 0: the projection head only",
+        "blocks",
+        default=None,
+        low=0,
+        whole=True,
+        none="all of them",
+    )
+    backbone_lr_ratio: float = column(
+        "learning rate of the trained backbone blocks over that of the projection head", default=1.0, above=0, high=1
+    )
 
-    epochs: int = 6
-    """How often a trial passes over the training pairs, at least 1."""
-    batch_size: int = 32
-    """Pairs in a batch, at least 2; the contrastive loss is ln(batch_size) at chance."""
-    weight_decay: float = 0.05
-    """Decoupled weight decay of AdamW; biases and norms are not decayed."""
-    warmup_epochs: float = 1.0
-    """Epochs of linear warm-up before the cosine decay of the learning rate."""
-    consistency_weight: float = 0.1
-    """Weight of the consistency loss, the mean of 1 - cosine over positive pairs."""
-    negative_weight: float = 1.0
-    """Weight of the negative-pair loss, the mean of relu(cosine - negative_margin)² over negative pairs."""
-    negative_margin: float = 0.0
-    """Cosine below which a negative pair costs nothing, -1 to 1."""
-    embedding_size: int = 128
-    """Width of the embeddings that the cosine compares, at least 2."""
-    hidden_size: int = 256
-    """Width of the projection head's hidden layer; 0: the head is linear."""
-    seed: int = 0
-    """Seed of the run's splits, sampler and initial weights; that of each trial follows from it."""
+    epochs: int = column(
+        "how often a trial may pass over the training pairs", "epochs", default=6, low=1, stored_as="max_epochs"
+    )
+    batch_size: int = column(
+        "pairs in a batch; at chance the contrastive loss is its logarithm", "pairs", default=32, low=2
+    )
+    weight_decay: float = column(
+        "AdamW's decoupled weight decay; biases and norms are not decayed", default=0.05, low=0
+    )
+    warmup_epochs: float = column(
+        "linear warm-up of the learning rate, before its cosine decay", "epochs", default=1.0, low=0
+    )
+    consistency_weight: float = column(
+        "weight of the consistency loss in the total loss",
+        default=0.1,
+        low=0,
+        weighs=Column("mean of 1 - cosine over positive training pairs, 0 to 2"),
+    )
+    negative_weight: float = column(
+        "weight of the negative-pair loss in the total loss",
+        default=1.0,
+        low=0,
+        weighs=Column("mean of relu(cosine - negative_margin)² over negative training pairs"),
+    )
+    negative_margin: float = column(
+        "cosine below which a negative pair costs nothing", "cosine", default=0.0, low=-1, high=1
+    )
+    embedding_size: int = column("width of the embeddings that the cosine compares", default=128, low=2)
+    hidden_size: int = column("width of the projection head's hidden layer; 0: the head is linear", default=256, low=0)
+    seed: int = column(
+        "seed of the run's splits, sampler and trials; a trial's own one is that of its first weights and batches",
+        default=0,
+        low=0,
+    )
 
     def __post_init__(self) -> None:
-        for name, valid, holds in _RANGES:
-            value = getattr(self, name)
-            if value is None and name in ("threshold", "trainable_blocks"):
-                continue
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not (number and math.isfinite(value) and holds(value)):
-                raise InputError(
-                    f"{name} is {value!r}; valid is {valid}. Change it in the space or on the command line."
-                )
-            if valid.startswith("a whole number"):
-                object.__setattr__(self, name, int(value))  # a space may suggest 64.0, which is no layer's width
+        for name, said in columns.of(TrialConfig).items():
+            object.__setattr__(self, name, said.checked(getattr(self, name)))
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> TrialConfig:
@@ -81,25 +101,38 @@ class TrialConfig:
         return [field.name for field in dataclasses.fields(cls)]
 
     def training_key(self) -> str:
-        """Hash of all that training depends on: everything except the threshold. Equal keys train identical models."""
+        """Hash of all that training depends on: everything except the threshold. Equal keys train identical models.
+
+        A parameter that came after the first release counts only where it is not at its default: what an older program
+        trained keeps its key, and so its seed.
+        """
         values = {**dataclasses.asdict(self), "threshold": None}
+        values = {name: v for name, v in values.items() if name in _FIRST or v != _DEFAULTS[name]}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
-METRICS = {
-    "val_accuracy": "max",
-    "val_balanced_accuracy": "max",
-    "val_auc": "max",
-    "val_average_precision": "max",
-    "val_eer": "min",
-    "val_d_prime": "max",
+_FIRST = frozenset(
+    (
+        *("learning_rate", "temperature", "threshold", "trainable_blocks", "backbone_lr_ratio", "epochs", "batch_size"),
+        *("weight_decay", "warmup_epochs", "consistency_weight", "negative_weight", "negative_margin"),
+        *("embedding_size", "hidden_size", "seed"),
+    )
+)
+"""The parameters of the first release; no later one is to be added here."""
+_DEFAULTS = {field.name: field.default for field in dataclasses.fields(TrialConfig)}
+
+LOSS_TERMS = {
+    name.replace("_weight", "_loss"): dataclasses.replace(
+        said.weighs, name=name.replace("_weight", "_loss"), kind=float
+    )
+    for name, said in columns.of(TrialConfig).items()
+    if said.weighs is not None
 }
-"""What trials can be ranked by, and the direction that is better. No loss: its floor moves with the temperature."""
-
-
-def sign(metric: str | None) -> int:
-    """1 where more of the metric is better, as of one that is unknown; -1 where less is."""
-    return -1 if METRICS.get(metric or "") == "min" else 1
+"""The loss terms that the configuration weighs, and what is said of their columns, means over an epoch's batches."""
+LOSSES = (*columns.of(Losses), *LOSS_TERMS)
+"""The names of all losses that a batch has and an epoch reports."""
+MEASURED = columns.of(Validation) | columns.of(Losses) | LOSS_TERMS
+"""What is said of the numbers that a trial is judged by: those that both `trials` and `epochs` hold."""
 
 
 @dataclass(frozen=True)
@@ -124,22 +157,3 @@ class Settings:
         if self.metric not in METRICS:
             why = " A loss is not among them: its floor moves with the temperature." if "loss" in self.metric else ""
             raise InputError(f"metric is {self.metric!r}; valid are: {', '.join(METRICS)}.{why} Choose one of them.")
-
-
-_RANGES = [
-    ("learning_rate", "a number above 0", lambda v: v > 0),
-    ("temperature", "a number above 0", lambda v: v > 0),
-    ("threshold", "a cosine from -1 to 1", lambda v: -1 <= v <= 1),
-    ("trainable_blocks", "a whole number from 0, or none for all", lambda v: v == int(v) and v >= 0),
-    ("backbone_lr_ratio", "a number above 0 and up to 1", lambda v: 0 < v <= 1),
-    ("epochs", "a whole number from 1", lambda v: v == int(v) and v >= 1),
-    ("batch_size", "a whole number from 2", lambda v: v == int(v) and v >= 2),
-    ("weight_decay", "a number from 0", lambda v: v >= 0),
-    ("warmup_epochs", "a number from 0", lambda v: v >= 0),
-    ("consistency_weight", "a number from 0", lambda v: v >= 0),
-    ("negative_weight", "a number from 0", lambda v: v >= 0),
-    ("negative_margin", "a cosine from -1 to 1", lambda v: -1 <= v <= 1),
-    ("embedding_size", "a whole number from 2", lambda v: v == int(v) and v >= 2),
-    ("hidden_size", "a whole number from 0", lambda v: v == int(v) and v >= 0),
-    ("seed", "a whole number from 0", lambda v: v == int(v) and v >= 0),
-]

@@ -37,6 +37,9 @@ class Finding:
 class DataError(InputError):
     """A mistake in what the pairs say or show. The table can be read: the doctor lists the mistake and looks on."""
 
+    before: tuple[DataError, ...] = ()
+    """Mistakes that were tolerated before this one ended the reading."""
+
     def __init__(self, check: str, found: str, advice: str) -> None:
         self.finding = Finding(check, FAIL, found, advice)
         super().__init__(str(self.finding))

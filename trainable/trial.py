@@ -15,7 +15,7 @@ import torch
 from ray import tune
 from ray.util.metrics import Gauge
 
-from trainable.config import Settings, TrialConfig
+from trainable.config import MEASURED, Settings, TrialConfig
 from trainable.data.pairs import PairData
 from trainable.model.backbones import Backbone
 from trainable.process import prepare_process
@@ -26,13 +26,8 @@ from trainable.training.loop import Training, test_scores
 REPORT_S = 1.0
 """A report costs about as much as a short epoch: epochs are reported together until so many seconds have passed."""
 
-_GAUGES = {
-    "val_accuracy": "Validation accuracy of a trial, at its threshold",
-    "val_auc": "Validation ROC-AUC of a trial",
-    "contrastive_loss": "Contrastive loss of a trial, mean over the epoch",
-    "consistency_loss": "Consistency loss of a trial, mean over the epoch",
-    "total_loss": "Sum that the trial minimises, mean over the epoch",
-}
+_GAUGES = ("val_accuracy", "val_auc", "contrastive_loss", "consistency_loss", "total_loss")
+"""What the Ray dashboard shows of a running trial."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -72,7 +67,8 @@ class PairTrial(tune.Trainable):
         prepare_process(settings.threads)
         self._inputs = Inputs(torch.device(settings.device), data)
         self._gauges = {
-            name: Gauge(f"tuner_{name}", description=text, tag_keys=("run", "trial")) for name, text in _GAUGES.items()
+            name: Gauge(f"tuner_{name}", description=MEASURED[name].meaning, tag_keys=("run", "trial"))
+            for name in _GAUGES
         }
         self._begin(config)
 
@@ -97,10 +93,10 @@ class PairTrial(tune.Trainable):
         ):
             reports.append(training.epoch())
         report = reports[-1]
-        tags = {"run": self._run, "trial": self._title}
+        tags, numbers = {"run": self._run, "trial": self._title}, report.numbers()
         for name, gauge in self._gauges.items():
-            gauge.set(getattr(report, name), tags=tags)
-        return report.numbers() | {
+            gauge.set(numbers[name], tags=tags)
+        return numbers | {
             "carried": self._carried(reports[0].epoch, [earlier.numbers() for earlier in reports[:-1]]),
             "best_epoch": training.best_epoch,
             "node": node_name(),

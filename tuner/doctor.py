@@ -6,7 +6,8 @@ import sys
 import time
 from collections.abc import Sequence
 
-from tuner.cli.doctor_options import DoctorOptions, LogOptions
+from tuner import explain
+from tuner.cli.doctor_options import DoctorOptions
 from tuner.cli.parsing import parse
 from tuner.cli.process import exit_code, leave, quick_imports
 
@@ -17,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     started = time.perf_counter()
     words = sys.argv[1:] if arguments is None else list(arguments)
     if any(word.partition("=")[0] == "--log" for word in words):
-        return _explain_log(parse(LogOptions, words, prog="python -m tuner.doctor"), started)
+        return explain.main(_explained(words))
     options = parse(DoctorOptions, words, prog="python -m tuner.doctor")
     options.check()
     if sys.stderr.isatty():
@@ -28,11 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return examine(options, started)
 
 
-def _explain_log(options: LogOptions, started: float) -> int:
-    options.check()
-    from tuner.examination.log import examine_log
-
-    return examine_log(options, started)
+def _explained(words: Sequence[str]) -> list[str]:
+    """The same request for python -m tuner.explain, which this command answered before it was a verb: FILE for --log FILE."""
+    return [word.removeprefix("--log=") for word in words if word != "--log"]
 
 
 if __name__ == "__main__":

@@ -19,11 +19,11 @@ from trainable.data.augmentation import with_views
 from trainable.model import features
 from trainable.model.backbones import BackboneSpec, block_count, create_backbone
 from tuner.cluster import shared_features
-from tuner.cluster.connection import Share
+from tuner.cluster.connection import TrialResources
 from tuner.cluster.feature_cache import FeatureCache
 
 SIZE_PX = 32
-SHARE = Share(cpus=1, gpus=0, concurrent=2, device="cpu")
+RESOURCES = TrialResources(cpus=1, gpus=0, concurrent=2, device="cpu")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -44,7 +44,7 @@ def share(
         data,
         backbone,
         [None, *range(block_count(backbone) + 1)],
-        SHARE,
+        RESOURCES,
         memory_gb=memory_gb,
         cache=FeatureCache(folder, limit_gb=1),
         console=output,
@@ -150,7 +150,7 @@ def test_a_cut_with_numbers_beyond_halves_is_not_stored(tmp_path: Path, monkeypa
     monkeypatch.setattr(features, "harmless_halves", lambda *_: {0, 1})
     output = Console(file=io.StringIO(), width=200)
     options = {"memory_gb": 1.0, "cache": FeatureCache(tmp_path, limit_gb=1), "console": output}
-    found = shared_features.with_features(data, backbone, [0, 1], SHARE, precision="fp16", **options).features
+    found = shared_features.with_features(data, backbone, [0, 1], RESOURCES, precision="fp16", **options).features
     assert list(found) == [1] and np.isfinite(found[1]).all()
     assert "[0] have numbers that fp16 cannot hold" in output.file.getvalue()
 
@@ -163,5 +163,5 @@ def test_views_are_extracted_like_images_and_cached_apart(tmp_path: Path) -> Non
     quiet = Console(file=io.StringIO())
     for source in (plain, data):
         options = {"memory_gb": 1.0, "cache": FeatureCache(tmp_path, limit_gb=1), "console": quiet}
-        found = shared_features.with_features(source, backbone, [0], SHARE, **options).features[0]
+        found = shared_features.with_features(source, backbone, [0], RESOURCES, **options).features[0]
         assert np.array_equal(found, features.extract(backbone, source.pixels, [0])[0])

@@ -103,17 +103,17 @@ class Search:
     ) -> None:
         self.study_file = folder / "study.log"
         self._tables = RunTables(folder / "results", space.name, "run-a")
-        self.suggested = examine(space, fixed, BLOCKS)
+        self.bound = examine(space, fixed, BLOCKS)
         self.changes: list[tuple[int, str]] = []
         self.recorder = Recorder(
             self._tables,
             DATA,
             BLOCKS,
-            Settings(metric=metric, threshold_is_searched="threshold" in self.suggested.searched),
+            Settings(metric=metric, threshold_is_searched="threshold" in self.bound.searched),
             changed=lambda record: self.changes.append((record.number, record.state)),
         )
         self.searcher = StudySearch(
-            self.suggested,
+            self.bound,
             self.recorder,
             metric=metric,
             sampler=make_sampler(sampler, seed + 1000 * (attempt - 1)),
@@ -169,7 +169,7 @@ class Search:
             "node": "host/12345678",
             "carried": Carried(
                 arrays=arrays(epoch) if epoch == trial.best_epoch else None,
-                epoch_scores={epoch: arrays(epoch)["scores"]} if "threshold" in self.suggested.searched else {},
+                epoch_scores={epoch: arrays(epoch)["scores"]} if "threshold" in self.bound.searched else {},
             ),
             **more,
         }

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 
-def info_nce(front, angle, labels, temperature, front_identity=None, angle_identity=None, identity_positives=True):
+def info_nce(front, angle, labels, temperature, front_identity=None, angle_identity=None):
     """(loss, anchors, chance) as objective.md writes them: one cell, one anchor, one direction at a time."""
     size = len(labels)
 
@@ -22,7 +22,7 @@ def info_nce(front, angle, labels, temperature, front_identity=None, angle_ident
             return "positive" if labels[i] == 1 else "negative"
         if front_identity is None or front_identity[i] < 0 or front_identity[i] != angle_identity[j]:
             return "negative"
-        return "positive" if identity_positives else "left out"
+        return "positive"
 
     losses, chances, anchors = [], [], 0
     for transposed in (False, True):
@@ -32,11 +32,10 @@ def info_nce(front, angle, labels, temperature, front_identity=None, angle_ident
             couples = [(front[j], angle[i]) if transposed else (front[i], angle[j]) for j in range(size)]
             scores = [f @ a / temperature for f, a in couples]
             positives = [j for j, kind in cells if kind == "positive"]
-            denominator = [scores[j] for j, kind in cells if kind != "left out"]
             if positives:
-                log_total = torch.logsumexp(torch.stack(denominator), dim=0)
+                log_total = torch.logsumexp(torch.stack(scores), dim=0)
                 per_anchor.append(-sum(scores[p] - log_total for p in positives) / len(positives))
-                per_chance.append(math.log(len(denominator)))
+                per_chance.append(math.log(size))
         anchors += len(per_anchor)
         if per_anchor:
             losses.append(sum(per_anchor) / len(per_anchor))

@@ -76,7 +76,9 @@ ROOMS = {
     "trainable": {
         "errors": "",
         "process": "",
-        "config": "errors",
+        "columns": "errors",
+        "measures": "columns",
+        "config": "columns errors measures",
         "findings": "errors",
         "data": "errors findings",
         "model": "config errors process",
@@ -99,7 +101,7 @@ ROOMS = {
     },
 }
 """Which rooms each room may import, from the lowest floor up. A door, a file in `tuner/`, may import any room."""
-EVERYWHERE = {"errors", "config", "findings"}
+EVERYWHERE = {"errors", "columns", "measures", "config", "findings"}
 
 
 def room_of(module: str) -> str:

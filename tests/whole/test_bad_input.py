@@ -229,7 +229,7 @@ def test_weights_that_cannot_be_had(refused, monkeypatch, tmp_path):
 
 def test_a_missing_table(refused, sound):
     """Names like it; or what a table and a folder of identities are."""
-    says(refused(data=sound.with_name("pair.csv")), "there is no", "pair table (.csv or .parquet)", "pairs.csv")
+    says(refused(data=sound.with_name("pair.csv")), "there is no", "pair table (.csv, .parquet or .jsonl)", "pairs.csv")
     says(refused(data=sound.with_name("a_empty")), "there is no")
 
 
@@ -246,7 +246,7 @@ def test_an_empty_folder(refused, tmp_path):
         ("pairs.csv", b"front,angle,pair_label\na,b,1\nc,d,0,5,6\n", ["not a well-formed CSV", "line 3"]),
         ("pairs.csv", b"front,angle,label\na,b,1\n", ["no column 'pair_label'", "rename label to pair_label"]),
         ("pairs.parquet", b"PAR1 and no more", ["not a Parquet file", "Write the table again"]),
-        ("pairs.xlsx", b"", ["'.xlsx'", ".csv or .parquet"]),
+        ("pairs.xlsx", b"", ["'.xlsx'", ".csv, .parquet or .jsonl"]),
     ],
 )
 def test_a_malformed_table(refused, tmp_path, name, content, parts):

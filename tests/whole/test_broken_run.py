@@ -10,8 +10,9 @@ import torch.nn.functional as F  # noqa: N812  the name that torch's own documen
 from torch import Tensor, nn
 
 from tests.tools import reference
+from trainable.config import TrialConfig
 from trainable.metrics import spread, thresholds, verification
-from trainable.training import losses
+from trainable.training.losses import BatchLoss, Targets, batch_loss
 
 TEMPERATURE = 0.07
 
@@ -45,6 +46,13 @@ def views(pairs: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
     return traits @ mixing + noise[0], others @ mixing + noise[1], labels
 
 
+def repaired_loss(front: Tensor, angle: Tensor, labels: Tensor, **weights: float) -> BatchLoss:
+    """The losses that training minimises, of pairs whose identities are not known."""
+    unknown = torch.full(labels.shape, -1)
+    targets = Targets.of(labels, unknown, unknown, dtype=front.dtype)
+    return batch_loss(front, angle, targets, TrialConfig(temperature=TEMPERATURE, **weights))
+
+
 def trained(broken: bool, steps: int = 250) -> Outcome:
     """The same encoder, data and optimiser, under the broken or the repaired losses."""
     with torch.random.fork_rng():
@@ -59,16 +67,17 @@ def trained(broken: bool, steps: int = 250) -> Outcome:
     for step in range(steps):
         *images, labels = views(32, seed=step)
         front, angle = embedded(*images)
+        alignment = reference.consistency(front, angle, labels)
         if broken:
-            loss, negative = reference.broken_contrastive(front, angle, TEMPERATURE), 0
+            first = reference.broken_contrastive(front, angle, TEMPERATURE)
+            loss = first + 0.1 * alignment
         else:
-            loss = losses.info_nce(front, angle, labels, TEMPERATURE).loss
-            negative = losses.negative_pair_term(front, angle, labels)
-        alignment = losses.consistency(front, angle, labels)
+            found = repaired_loss(front, angle, labels)
+            loss, first = found.total, found.parts["contrastive_loss"]
         optimizer.zero_grad()
-        (loss + 0.1 * alignment + negative).backward()
+        loss.backward()
         optimizer.step()
-        contrastive.append(loss.item())
+        contrastive.append(first.item())
         consistency.append(alignment.item())
     *images, labels = views(256, seed=12345)
     with torch.no_grad():
@@ -112,21 +121,23 @@ def test_a_constant_encoder_is_the_broken_loss_s_global_minimum():
 
 def test_the_repaired_loss_puts_a_constant_encoder_at_chance():
     """ln 16, far above what an embedding that separates has: collapse is no longer a minimum."""
-    ones = torch.ones(16)
-    collapsed = losses.info_nce(constant(), constant(), ones, TEMPERATURE)
-    perfect = torch.eye(16, dtype=torch.float64)
-    assert float(collapsed.loss) == pytest.approx(2.7726, abs=1e-4)
-    assert 0 <= losses.info_nce(perfect, perfect, ones, TEMPERATURE).loss < 0.001
+    collapsed, perfect = (
+        float(repaired_loss(views, views, torch.ones(16)).parts["contrastive_loss"])
+        for views in (constant(), torch.eye(16, dtype=torch.float64))
+    )
+    assert collapsed == pytest.approx(2.7726, abs=1e-4)
+    assert 0 <= perfect < 0.001
 
 
 def test_consistency_0_and_similarity_1_say_constant_not_consistent():
     """Under a constant encoder both are perfect, for strangers too; the spread measures and the accuracy tell."""
-    assert losses.consistency(constant(), constant(), torch.ones(16)) == pytest.approx(0, abs=1e-12)
-    assert losses.consistency(torch.eye(16), torch.eye(16), torch.ones(16)) == 0, "as a perfect encoder has"
+    for views in (constant(), torch.eye(16, dtype=torch.float64)):  # a perfect encoder has it too
+        found = repaired_loss(views, views, torch.ones(16)).parts["consistency_loss"]
+        assert float(found) == pytest.approx(0, abs=1e-12)
     scores = (constant().float() * constant().float()).sum(dim=1).numpy()
     assert scores == pytest.approx(1.0, abs=1e-6)
     assert spread.feature_std(constant().numpy()) < 0.01
-    assert spread.mean_off_diagonal_cosine(constant().numpy()) > 0.99
+    assert reference.mean_off_diagonal_cosine(constant().numpy(), range(16)) > 0.99
     labels = torch.arange(16).numpy() < 8
     assert thresholds.best_threshold(scores, labels).accuracy == 0.5, "positives first does not help"
     assert verification.verify(scores, labels).auc == 0.5
@@ -177,8 +188,7 @@ def free_embeddings(diagonal: bool, negative_weight: float, steps: int = 120) ->
     for _ in range(steps):
         front, angle = F.normalize(start, dim=2)
         targets = torch.ones(32) if diagonal else labels
-        loss = losses.info_nce(front, angle, targets, TEMPERATURE).loss
-        loss = loss + negative_weight * losses.negative_pair_term(front, angle, labels)
+        loss = repaired_loss(front, angle, targets, consistency_weight=0.0, negative_weight=negative_weight).total
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

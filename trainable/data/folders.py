@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +15,14 @@ from trainable.errors import InputError
 
 POSITIVES_PER_IDENTITY = 4
 IMAGE_SUFFIXES = (
-    ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".jp2",
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".avif", ".avifs", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx",
+    ".tga", ".icb", ".vda", ".vst", ".sgi", ".rgb", ".rgba", ".bw", ".pcx", ".psd", ".qoi", ".dds", ".ico", ".icns",
+    ".im", ".msp", ".xbm", ".xpm", ".blp",
 )  # fmt: skip
+"""What Pillow reads: a table may name any file, a folder is searched for these."""
 _LAYOUTS = (
-    "valid is a pair table (.csv or .parquet), or a folder with one folder for each identity, holding images in "
+    "valid is a pair table (.csv, .parquet or .jsonl), or a folder with one folder for each identity, holding images in "
     "front*/ and angle*/ or named front* and angle*"
 )
 
@@ -29,17 +34,22 @@ class _Views:
     identity: str
     front: list[str]
     angle: list[str]
+    unread: list[str]
+    """Files that are named as a view and end in a suffix that is not read."""
 
 
-def read_folder(root: Path, seed: int, fractions: tuple[float, ...]) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """The rows of a folder `identity/{front,angle}*/…` or `identity/front*.jpg`, `identity/angle*.jpg`, and notes.
+def read_folder(root: Path, seed: int, fractions: tuple[float, ...]) -> tuple[pd.DataFrame, tuple[str, ...]] | None:
+    """The rows of a folder `identity/{front,angle}*/…` or `identity/front*.jpg`, `identity/angle*.jpg`, and notes; None
+    for a folder in which no identity has both.
 
     Positive pairs: each front with each angle of an identity, POSITIVES_PER_IDENTITY at most. Identities are dealt to
     splits by seed; then as many negative pairs as positive ones are drawn by seed within each split. The rows have the
-    columns of `pair_file.read_file`, identities and split included.
+    columns of the readers in `tables`, identities and split included.
     """
-    found = [_views(root, folder) for folder in _entries(root) if folder.is_dir()]
+    found = _identities(root)
     complete = [views for views in found if views.front and views.angle]
+    if not complete:
+        return None
     _check_count(root, found, complete)
     positives = [(i, f, a) for i, views in enumerate(complete) for f, a in _combinations(views)]
     identity = np.array([i for i, _, _ in positives])
@@ -60,35 +70,56 @@ def read_folder(root: Path, seed: int, fractions: tuple[float, ...]) -> tuple[pd
     return frame.rename_axis("row"), _notes(found, complete, frame)
 
 
-def _entries(folder: Path) -> list[os.DirEntry]:
+def _identities(root: Path) -> list[_Views]:
+    return [_views(root, folder) for folder in _entries(root) if folder.is_dir()]
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
     with os.scandir(folder) as entries:
         return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
 
 
-def _views(root: Path, folder: os.DirEntry) -> _Views:
+def _views(root: Path, folder: os.DirEntry[str]) -> _Views:
     sides: dict[str, list[str]] = {"front": [], "angle": []}
+    unread: list[str] = []
     for entry in _entries(Path(folder.path)):
         side = next((side for side in sides if entry.name.lower().startswith(side)), None)
         if side is not None:
             files = _entries(Path(entry.path)) if entry.is_dir() else [entry]
-            images = [file for file in files if file.name.lower().endswith(IMAGE_SUFFIXES) and file.is_file()]
-            sides[side] += [os.path.relpath(file.path, root) for file in images]
-    return _Views(folder.name, **sides)
+            for file in (file for file in files if file.is_file()):
+                read = file.name.lower().endswith(IMAGE_SUFFIXES)
+                (sides[side] if read else unread).append(os.path.relpath(file.path, root))
+    return _Views(folder.name, **sides, unread=unread)
+
+
+def no_identities(root: Path) -> InputError:
+    """What to say of a folder in which no identity has both views."""
+    found = _identities(root)
+    names = ", ".join(views.identity for views in found[:5]) or "none"
+    return InputError(
+        f"{root} has no identity with both a front and an angle image (folders in it: {names}"
+        f"{', …' if len(found) > 5 else ''}){_unread(found)}; {_LAYOUTS}. Rearrange the folder, or write a pair table."
+    )
 
 
 def _check_count(root: Path, found: list[_Views], complete: list[_Views]) -> None:
     needed = 2 * len(SPLITS)
-    if not complete:
-        names = ", ".join(views.identity for views in found[:5]) or "none"
-        raise InputError(
-            f"{root} has no identity with both a front and an angle image (folders in it: {names}"
-            f"{', …' if len(found) > 5 else ''}); {_LAYOUTS}. Rearrange the folder, or write a pair table."
-        )
     if len(complete) < needed:
         raise InputError(
-            f"{root} has {len(complete)} identities with both a front and an angle image; valid is at least {needed}: "
-            f"a negative pair in each of {', '.join(SPLITS)} takes two. Add identities."
+            f"{root} has {len(complete)} identities with both a front and an angle image{_unread(found)}; valid is at least "
+            f"{needed}: a negative pair in each of {', '.join(SPLITS)} takes two. Add identities."
         )
+
+
+def _unread(found: list[_Views]) -> str:
+    """What was passed over, by suffix, with an example of each."""
+    files = [file for views in found for file in views.unread]
+    if not files:
+        return ""
+    suffixes = Counter(Path(file).suffix.lower() or "no suffix" for file in files)
+    example = {Path(file).suffix.lower() or "no suffix": file for file in reversed(files)}
+    listed = ", ".join(f"{count} {suffix} ({example[suffix]})" for suffix, count in suffixes.most_common(5))
+    return f"; not read were: {listed}, of formats that Pillow does not read: convert them, to JPEG or PNG"
 
 
 def _combinations(views: _Views) -> list[tuple[str, str]]:
@@ -127,7 +158,14 @@ def _draw_negatives(
     return first, second
 
 
-def _frame(front, angle, pair_label: int, front_identity, angle_identity, split) -> pd.DataFrame:
+def _frame(
+    front: np.ndarray,
+    angle: np.ndarray,
+    pair_label: int,
+    front_identity: np.ndarray,
+    angle_identity: np.ndarray,
+    split: np.ndarray,
+) -> pd.DataFrame:
     """Rows of one class; the arguments are (p,) arrays, `split` of codes."""
     columns = {
         "front": front, "front_name": front, "angle": angle, "angle_name": angle,
@@ -149,6 +187,8 @@ def _notes(found: list[_Views], complete: list[_Views], frame: pd.DataFrame) -> 
         notes.append(
             f"{len(partial)} folders lack a front or an angle image and were left out: {', '.join(partial[:5])}{more}"
         )
+    if unread := _unread(found):
+        notes.append(unread.removeprefix("; "))
     unused = sum(len(v.front) + len(v.angle) for v in complete) - frame["front"].nunique() - frame["angle"].nunique()
     if unused:
         notes.append(f"{unused} images are in no pair; write a pair table to choose the pairs yourself")

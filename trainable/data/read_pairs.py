@@ -10,14 +10,13 @@ import numpy as np
 import pandas as pd
 
 from trainable.data import rules as checks
-from trainable.data.folders import read_folder
+from trainable.data import sources
+from trainable.data.missing import why_missing
 from trainable.data.pairs import PairTable
 from trainable.data.splits import SPLITS, connected, make_splits
-from trainable.data.tables import SIDES, SUFFIXES, read_file
-from trainable.errors import InputError, nearest
+from trainable.data.tables import SIDES
+from trainable.errors import InputError
 from trainable.findings import DataError
-
-_TABLES_IN_A_FOLDER = ("pairs.csv", "pairs.parquet", "metadata.csv", "metadata.parquet")
 
 
 def read_pairs(
@@ -26,7 +25,7 @@ def read_pairs(
     fractions: tuple[float, float, float] = (0.6, 0.2, 0.2),
     tolerated: list[DataError] | None = None,
 ) -> PairTable:
-    """The pair table in a CSV or Parquet file, or of a folder of identities; every mistake in it is an InputError.
+    """The pair table of a file or folder that `sources` can read; every mistake in it is an InputError.
 
     tolerated: a list that takes the mistakes that a training could run with (labels that contradict each other or the
     identities, identities in two splits), in place of raising them.
@@ -43,7 +42,7 @@ def read_pairs(
             f"fractions are {fractions!r}; valid are three numbers above 0 that sum to 1, for {', '.join(SPLITS)}. "
             "Change them."
         )
-    source, (rows, base, notes) = str(path), _rows(Path(path), seed, fractions)
+    source, (rows, base, notes) = str(path), sources.read(Path(path), sources.Dealing(seed, fractions))
     checks.check_cells(source, rows)
     pair_label = checks.labels_of(source, rows)
     images, names, front, angle = _images(source, rows, base)
@@ -64,29 +63,6 @@ def read_pairs(
     return _without(table, split < 0)
 
 
-def _rows(path: Path, seed: int, fractions: tuple[float, float, float]) -> tuple[pd.DataFrame, Path, tuple[str, ...]]:
-    """The rows of a table or a folder, the folder that their paths are relative to, and notes."""
-    if path.is_dir():
-        tables = [path / name for name in _TABLES_IN_A_FOLDER if (path / name).is_file()]
-        if not tables:
-            rows, notes = read_folder(path, seed, fractions)
-            return rows, path.absolute(), notes
-        return read_file(tables[0]), path.absolute(), (f"of the folder {path} the table {tables[0].name} is read",)
-    if not path.exists():
-        raise InputError(_no_such_file(path))
-    return read_file(path), path.absolute().parent, ()
-
-
-def _no_such_file(path: Path) -> str:
-    folder = path.absolute().parent
-    valid = f"valid is a pair table ({' or '.join(SUFFIXES)}) or a folder of identities"
-    if not folder.is_dir():
-        return f"there is no {path}, nor the folder {folder}; {valid}. Correct the path."
-    there = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() or entry.suffix.lower() in SUFFIXES)
-    near = nearest(path.name, there) or ", ".join(there[:5]) or "no table and no folder"
-    return f"there is no {path}; {valid}. In {folder} there is: {near}. Correct the path."
-
-
 def _images(
     source: str, rows: pd.DataFrame, base: Path
 ) -> tuple[tuple[Path | bytes, ...], tuple[str, ...], np.ndarray, np.ndarray]:
@@ -98,20 +74,29 @@ def _images(
     keys = np.empty(len(distinct), dtype=object)
     keys[:] = [v if isinstance(v, bytes) else os.path.normpath(os.path.join(folder, v)) for v in distinct]  # noqa: PTH118
     of_key, images = pd.factorize(keys)
+    spelling_of = np.unique(of_key, return_index=True)[1]
     index = of_key[spelt]
     names = names[np.unique(index, return_index=True)[1]]
     missing = [k for k, image in enumerate(images) if isinstance(image, str) and not os.path.isfile(image)]  # noqa: PTH113
     if missing:
+        told = [
+            _told(names[k], str(spelt), base) for k in missing[: checks.LISTED] for spelt in [distinct[spelling_of[k]]]
+        ]
         raise DataError(
             "readable images",
-            f"{source}: {len(missing)} of {len(images)} images are missing:"
-            f"{checks.listing([names[k] for k in missing])}",
+            f"{source}: {len(missing)} of {len(images)} images are missing:{checks.listing(told, len(missing))}",
             f"Valid are paths of files, absolute or relative to {base}. Restore the files, or correct or remove their "
             "rows.",
         )
     paths = tuple(image if isinstance(image, bytes) else Path(image) for image in images)
     front, angle = np.split(index.astype(np.int64), 2)
     return paths, tuple(map(str, names)), front, angle
+
+
+def _told(name: str, spelt: str, base: Path) -> str:
+    """An image that is missing, and why, where that shows."""
+    why = why_missing(spelt, base)
+    return f"{name} ({why})" if why else name
 
 
 def _identities(

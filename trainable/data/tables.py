@@ -1,8 +1,13 @@
-"""A pair table on disk, CSV or Parquet, read into one frame of rows whose values are still unchecked."""
+"""A pair table on disk, CSV, Parquet or JSON lines, read into one frame of rows whose values are still unchecked."""
 
 from __future__ import annotations
 
+import csv
+import json
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,43 +20,31 @@ from trainable.errors import InputError, nearest
 SIDES = ("front", "angle")
 NEEDED = (*SIDES, "pair_label")
 OPTIONAL = ("front_identity", "angle_identity", "identity", "split")
-SUFFIXES = (".csv", ".parquet")
 _ALIASES = {"front_file_name": "front", "angle_file_name": "angle"}  # the spelling of Hugging Face's metadata files
 _COLUMNS = (
     "Needed are front and angle (or front_file_name and angle_file_name) and pair_label; "
     "optional are front_identity with angle_identity, or identity, and split"
 )
+_NONE_GIVEN: Mapping[str, str] = {}
+
+# Each reader returns the rows of one file as they stand in it. Columns: `front`, `angle` (object: a path as text, or encoded
+# image bytes), `front_name`, `angle_name` (what messages call the image), `pair_label`, and those of OPTIONAL that there
+# are. The index is what messages call a row. `given`: values that hold for every row, from the names of folders.
 
 
-def read_file(path: Path) -> pd.DataFrame:
-    """The rows of a pair table, as they stand in the file.
-
-    Columns: `front`, `angle` (object: a path as text, or encoded image bytes), `front_name`, `angle_name` (what
-    messages call the image), `pair_label`, and those of OPTIONAL that there are. The index is what messages call a row:
-    the line of a CSV (the header is line 1), the row of a Parquet file (the first is 0). Raises InputError.
-    """
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise InputError(
-            f"{path} ends in {path.suffix or 'nothing'!r}; valid is a pair table that ends in {' or '.join(SUFFIXES)}, "
-            "or a folder of identities. Save the table as one of these."
-        )
-    frame = _read_csv(path) if suffix == ".csv" else _read_parquet(path)
-    if frame.empty:
-        raise InputError(f"{path} holds no pairs, only a header; valid is a row for each pair. Add rows to it.")
-    return frame
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
+def read_csv(path: Path, given: Mapping[str, str] = _NONE_GIVEN) -> pd.DataFrame:
+    """The rows of a CSV; the index is the line, the header's being 1. Raises InputError."""
     try:
         # Blank lines are kept until the index counts them: it numbers the lines as an editor does.
         frame = pd.read_csv(
             path, dtype=str, keep_default_na=False, na_values=[""], skip_blank_lines=False, skipinitialspace=True,
             encoding="utf-8-sig",
         )  # fmt: skip
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            header = next(csv.reader(file, skipinitialspace=True), [])  # pandas renames a column that comes twice
     except pd.errors.EmptyDataError:
         raise InputError(f"{path} is empty; valid is a CSV with a header. {_COLUMNS}.") from None
-    except (pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
+    except (pd.errors.ParserError, UnicodeDecodeError, OSError, csv.Error) as error:
         raise InputError(
             f"{path} is not a well-formed CSV: {str(error).strip()}. Valid is UTF-8 text, commas between the cells and "
             "as many cells in every line as in the header. Mend that line, or save the table again."
@@ -61,31 +54,73 @@ def _read_csv(path: Path) -> pd.DataFrame:
             f"{path} is not a well-formed CSV: its lines have more cells than its header, which has {frame.shape[1]}: "
             f"{', '.join(map(str, frame.columns))}. Valid is a name for every column. Complete the header."
         )
+    _check_once(path, header)
     frame.index = pd.RangeIndex(2, 2 + len(frame), name="line")
-    frame = _named(path, frame)
+    return _with_names(_named(path, frame, given)).dropna(how="all")
+
+
+def read_json_lines(path: Path, given: Mapping[str, str] = _NONE_GIVEN) -> pd.DataFrame:
+    """The rows of a file with a JSON object a line, as Hugging Face's metadata.jsonl; the index is the line. Raises
+    InputError."""
+    rows: dict[int, dict[str, Any]] = {}
+    number = 0
+    try:
+        for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+            if line.strip():
+                rows[number] = dict(json.loads(line))
+    except (ValueError, TypeError, OSError) as error:
+        raise InputError(
+            f"{path}, line {number}, is not JSON lines: {error}. Valid is UTF-8 text with one JSON object in every line, "
+            'such as {"front": "a.jpg", "angle": "b.jpg", "pair_label": 1}. Mend that line, or save the table again.'
+        ) from error
+    index = pd.Index(list(rows), name="line", dtype=int)
+    frame = pd.DataFrame(list(rows.values()), index=index, dtype=object)
+    return _with_names(_named(path, frame, given))
+
+
+def _with_names(frame: pd.DataFrame) -> pd.DataFrame:
+    """Images are called by their paths."""
     for side in SIDES:
         frame[side] = frame[f"{side}_name"] = frame[side].astype(object)
-    return frame.dropna(how="all")
+    return frame
 
 
-def _named(path: Path, frame: pd.DataFrame) -> pd.DataFrame:
-    names = _known_columns(path, list(map(str, frame.columns)))
-    columns = {name: frame.iloc[:, position] for name, position in names.items()}
-    return pd.DataFrame(columns, index=frame.index)
+def _check_once(path: Path, found: list[str]) -> None:
+    """InputError for a column of a pair table that a file has more than once: which one is meant cannot be told."""
+    times = Counter(name.strip() for name in found)
+    twice = [name for name in (*NEEDED, *OPTIONAL, *_ALIASES) if times[name] > 1]
+    if twice:
+        listed = ", ".join(f"{name!r} {times[name]} times" for name in twice)
+        raise InputError(
+            f"{path} has the column {listed}; valid is once. Its columns are: {', '.join(found)}. Remove or rename the others."
+        )
 
 
-def _known_columns(path: Path, found: list[str]) -> dict[str, int]:
-    """The position in the file of each column that a pair table can have; InputError when a needed one is missing."""
+def _named(path: Path, frame: pd.DataFrame, given: Mapping[str, str]) -> pd.DataFrame:
+    names = _known_columns(path, list(map(str, frame.columns)), given)
+    columns: dict[str, Any] = {name: frame.iloc[:, position] for name, position in names.items()}
+    return pd.DataFrame(_missing(given, columns) | columns, index=frame.index)
+
+
+def _missing(given: Mapping[str, str], columns: Mapping[str, Any]) -> dict[str, str]:
+    """What is given for every row and that the file does not say itself."""
+    return {name: value for name, value in given.items() if name in (*NEEDED, *OPTIONAL) and name not in columns}
+
+
+def _known_columns(path: Path, found: list[str], given: Mapping[str, str]) -> dict[str, int]:
+    """The position in the file of each column that a pair table can have; InputError when a needed one is missing, or one
+    comes twice."""
+    _check_once(path, found)
     stripped = [name.strip() for name in found]
     position = {_ALIASES[name]: at for at, name in enumerate(stripped) if name in _ALIASES}
     position |= {name: at for at, name in enumerate(stripped) if name in (*NEEDED, *OPTIONAL)}
-    missing = [name for name in NEEDED if name not in position]
+    missing = [name for name in NEEDED if name not in position and name not in given]
     if missing:
         raise InputError(
             f"{path} has no column {', '.join(map(repr, missing))}; it has: {', '.join(stripped)}. {_COLUMNS}. "
             + _column_advice(missing, stripped)
         )
-    one_sided = {"front_identity", "angle_identity"} & set(position)
+    one_sided = {"front_identity", "angle_identity"} & {*position, *given}
     if len(one_sided) == 1:
         raise InputError(
             f"{path} has the column {one_sided.pop()!r} without its counterpart; it has: {', '.join(stripped)}. "
@@ -101,26 +136,26 @@ def _column_advice(missing: list[str], found: list[str]) -> str:
     return f"Perhaps rename {'; '.join(near)}." if near else "Add what is missing, or rename a column."
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
+def read_parquet(path: Path, given: Mapping[str, str] = _NONE_GIVEN) -> pd.DataFrame:
+    """The rows of a Parquet file; the index is the row, the first being 0. Raises InputError."""
     try:
         with pq.ParquetFile(path) as file:
             found = file.schema_arrow.names
-            names = _known_columns(path, found)
+            names = _known_columns(path, found, given)
             table = file.read(columns=[found[at] for at in names.values()])
     except (pa.ArrowException, OSError) as error:
         raise InputError(
             f"{path} is not a Parquet file that can be read: {str(error).strip()}. Valid is a complete Parquet file, "
             "or a CSV that ends in .csv. Write the table again."
         ) from error
-    index = pd.RangeIndex(len(table), name="row")
-    columns: dict[str, object] = {}
+    columns: dict[str, Any] = {}
     for name, at in names.items():
         column = table.column(found[at])
         if name in SIDES:
             columns[name], columns[f"{name}_name"] = _images(path, found[at], name, column)
         else:
             columns[name] = column.to_pandas().astype(object).to_numpy()
-    return pd.DataFrame(columns, index=index)
+    return pd.DataFrame(_missing(given, columns) | columns, index=pd.RangeIndex(len(table), name="row"))
 
 
 def _images(path: Path, column_name: str, side: str, column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
@@ -149,6 +184,5 @@ def _images(path: Path, column_name: str, side: str, column: pa.ChunkedArray) ->
 
 
 def _objects(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
-    if isinstance(column, pa.Array):
-        return column.to_numpy(zero_copy_only=False).astype(object)
-    return column.to_numpy().astype(object)
+    whole = column.to_numpy(zero_copy_only=False) if isinstance(column, pa.Array) else column.to_numpy()
+    return np.asarray(whole, dtype=object)

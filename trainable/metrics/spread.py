@@ -1,7 +1,6 @@
 """How far embeddings are spread: what tells a consistent encoder from a collapsed one.
 
-Everywhere: embeddings (N, D), L2-normalised; computed in float64, `feature_std` of float32 in float32. ValueError for
-another shape, fewer than two rows, or values that are not finite.
+Embeddings are (N, D), L2-normalised. The loop forms of all measures are in tests/tools/reference.py.
 """
 
 from __future__ import annotations
@@ -15,93 +14,30 @@ from torch import Tensor, nn
 
 from trainable.data.pairs import PairData
 
-_BLOCK_ROWS = 512
+ROWS = 32
+"""Embeddings that the spread is measured on; enough for a rank up to 32, and a fifth of a millisecond of work."""
 
 
 def feature_std(embeddings: np.ndarray) -> float:
     """mean_d std(z_d) · sqrt(D): 1 when the unit vectors are spread evenly, 0 when all are the same.
 
-    The standard deviation is the population's, so 1 is never exceeded. Source: Chen and He 2021 (SimSiam).
+    embeddings: (N, D), N at least 2; float32 is computed in float32, all else in float64. The standard deviation is the
+    population's, so 1 is never exceeded. ValueError for another shape or values that are not finite. Source: Chen and He
+    2021 (SimSiam).
+
+    >>> feature_std(np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]))
+    1.0
     """
     given = np.asarray(embeddings)
-    rows = _shaped(given, given.dtype if given.dtype == np.float32 else np.float64)
+    rows = given.astype(given.dtype if given.dtype == np.float32 else np.float64, copy=False)
+    if rows.ndim != 2 or len(rows) < 2:
+        raise ValueError(f"embeddings have shape {rows.shape}; valid is (N, D) with N at least 2.")
     of_each = np.full(len(rows), 1 / len(rows), dtype=rows.dtype)
     with np.errstate(invalid="ignore", over="ignore"):  # told below
         variance = of_each @ np.square(rows - of_each @ rows)  # products of matrices: a third of the time of std()
-    _check_finite(variance)
-    return float(np.sqrt(variance).mean() * np.sqrt(rows.shape[1]))
-
-
-def mean_off_diagonal_cosine(embeddings: np.ndarray, identities: np.ndarray | None = None) -> float:
-    """Mean cosine of two embeddings of different identities: about 0 when healthy, 1 when collapsed.
-
-    identities: (N,) codes of any kind, or None when every row is another identity. ValueError when there are not two.
-    O(N·D): the sum over all pairs less those within an identity.
-    """
-    rows = _checked(embeddings)
-    identities = np.arange(len(rows)) if identities is None else np.asarray(identities)
-    _, codes, counts = np.unique(identities, return_inverse=True, return_counts=True)
-    if len(counts) < 2:
-        raise ValueError("the mean cosine of different identities needs at least two of them; got one.")
-    sums = np.zeros((len(counts), rows.shape[1]))
-    np.add.at(sums, codes, rows)
-    total = np.square(sums.sum(axis=0)).sum() - np.square(sums).sum()
-    return float(total / (len(rows) ** 2 - np.square(counts).sum()))
-
-
-def uniformity(embeddings: np.ndarray) -> float:
-    """log mean exp(-2 ‖x - x'‖²) over all pairs of different rows: about -4 + 8/D when even, 0 when collapsed.
-
-    Source: Wang and Isola 2020, with t = 2.
-    """
-    rows = _checked(embeddings)
-    squares = np.square(rows).sum(axis=1)
-    total = -float(len(rows))  # a row's distance to itself is 0, and contributes exp(0) below
-    for start in range(0, len(rows), _BLOCK_ROWS):  # in blocks: N² distances of a large split need not fit in memory
-        block = slice(start, start + _BLOCK_ROWS)
-        distances = squares[block, None] + squares - 2 * rows[block] @ rows.T
-        total += np.exp(-2 * np.maximum(distances, 0)).sum()
-    return float(np.log(total / (len(rows) * (len(rows) - 1))))
-
-
-def rank_me(embeddings: np.ndarray, centred: bool = False) -> float:
-    """exp(entropy of the normalised singular values), up to min(N, D): how many dimensions are in use.
-
-    Raw it sees the cone into which all vectors fell; centred it sees lost dimensions, and is 0 when all rows are the
-    same. Singular values within the input's rounding error count as 0. Source: Garrido 2023 (RankMe).
-    """
-    rows = _checked(embeddings)
-    # Else the rounding errors of a centred constant would look like a matrix of full rank.
-    noise = max(rows.shape) * np.finfo(np.asarray(embeddings).dtype).eps * np.linalg.norm(rows)
-    values = np.linalg.svd(rows - rows.mean(axis=0) if centred else rows, compute_uv=False)
-    values = values[values > noise]
-    if not len(values):
-        return 0.0
-    shares = values / values.sum()
-    return float(np.exp(-(shares * np.log(shares)).sum()))
-
-
-def _checked(embeddings: np.ndarray) -> np.ndarray:
-    """The embeddings in float64."""
-    rows = _shaped(embeddings)
-    _check_finite(rows)
-    return rows
-
-
-def _shaped(embeddings: np.ndarray, dtype: type = np.float64) -> np.ndarray:
-    rows = np.asarray(embeddings, dtype=dtype)
-    if rows.ndim != 2 or len(rows) < 2:
-        raise ValueError(f"embeddings have shape {rows.shape}; valid is (N, D) with N at least 2.")
-    return rows
-
-
-def _check_finite(numbers: np.ndarray) -> None:
-    if not np.isfinite(numbers).all():
+    if not np.isfinite(variance).all():
         raise ValueError("embeddings hold NaN or infinite values; valid are finite numbers.")
-
-
-ROWS = 32
-"""Embeddings that the spread is measured on; enough for a rank up to 32, and a fifth of a millisecond of work."""
+    return float(np.sqrt(variance).mean() * np.sqrt(rows.shape[1]))
 
 
 class Sample:
@@ -155,7 +91,10 @@ def _tied(scores: np.ndarray) -> np.ndarray:
 
 
 def _spread(rows: Tensor, weights: np.ndarray) -> dict[str, Any]:
-    """mean_cosine, uniformity and both ranks of (k, E) embeddings; weights: (k, k), of strangers, in sum 1."""
+    """The measures of (k, E) embeddings that `Vitals` reports; weights: (k, k), of couples of strangers, in sum 1.
+
+    Sources: Wang and Isola 2020 (uniformity, with t = 2), Garrido 2023 (RankMe).
+    """
     wide, count = rows.double(), len(rows)
     products = wide @ wide.T  # its eigenvalues are the squares of the singular values
     cosines = products.numpy()

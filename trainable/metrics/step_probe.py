@@ -1,13 +1,11 @@
-"""Vital signs of an epoch: what diagnoses look at beside its losses and metrics, cheap enough for every epoch.
+"""A look at one training step an epoch, for the diagnoses: gradients, updates, and whether what is frozen stays as it was.
 
-Each number is measured once an epoch, on a sample of fixed size, and draws nothing from any random state that training
-uses. The slow and exact forms of the spread measures are in `trainable.metrics.spread`.
+It draws nothing from any random state that training uses. What each number means is said in `trainable.measures.Step`.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,48 +14,6 @@ from torch import Tensor
 _WATCHED = 16  # numbers of every frozen tensor that are compared: whatever moves a tensor moves all of it
 _PARTS = ("head", "backbone")
 _OF_A_PART = ("grad_norm", "update_ratio", "growth")
-PROBED = (*(f"{part}_{what}" for part in _PARTS for what in _OF_A_PART), "negative_pull", "frozen_moved")
-"""The fields of Vitals that come from a training step, not from validation."""
-
-
-@dataclass(frozen=True)
-class Vitals:
-    """What an epoch's report holds for the diagnoses. None: there is no such part, or its step was skipped."""
-
-    mean_cosine: float
-    """Mean cosine of validation embeddings of different identities: about 0 when healthy, 1 when collapsed."""
-    uniformity: float
-    """log mean exp(-2 ‖x - x'‖²): about -3.9 when even, 0 when collapsed."""
-    rank_raw: float
-    """RankMe of the embeddings: how many dimensions are in use; 1 when all point one way."""
-    rank_centred: float
-    """RankMe of the embeddings less their mean."""
-    rank_limit: int
-    """The most that either can be: the smaller of the sample and the embedding's width."""
-    score_low: float
-    """The lowest validation score."""
-    score_high: float
-    """The highest validation score."""
-    scores_tied: float
-    """Share of the validation scores that another one equals exactly."""
-    scores_tied_exact: float
-    """The same share when those scores are computed anew from the embeddings, to five digits: further than fp32 errs."""
-    head_grad_norm: float | None
-    """Norm of the head's gradient at the epoch's middle step."""
-    backbone_grad_norm: float | None
-    """The same of the trained blocks."""
-    head_update_ratio: float | None
-    """Norm of that step over the norm of the head's weights; 0 when no weight moved."""
-    backbone_update_ratio: float | None
-    """The same of the trained blocks."""
-    head_growth: float | None
-    """Norm of the head's weights before that step over what it was when the trial began."""
-    backbone_growth: float | None
-    """The same of the trained blocks."""
-    negative_pull: float | None
-    """How much that step's loss pulls the views of label 0 pairs together, over the same of label 1: below 0 is healthy."""
-    frozen_moved: int
-    """Frozen tensors, buffers included, that are no longer what they were when the trial began; healthy is 0."""
 
 
 class StepProbe:

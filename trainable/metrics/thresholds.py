@@ -54,12 +54,6 @@ def accuracy_at(scores: np.ndarray, labels: np.ndarray, threshold: float) -> flo
     return float(correct_at(scores, labels, threshold).mean())
 
 
-def balanced_accuracy_at(scores: np.ndarray, labels: np.ndarray, threshold: float) -> float:
-    """Mean of the shares of positive and of negative pairs that are classified correctly at the threshold."""
-    correct, positive = correct_at(scores, labels, threshold), np.asarray(labels) == 1
-    return float((correct[positive].mean() + correct[~positive].mean()) / 2)
-
-
 def correct_at(scores: np.ndarray, labels: np.ndarray, threshold: float) -> np.ndarray:
     """(n,) bool: is the pair classified correctly at the threshold."""
     scores, positive = checked_pairs(scores, labels)

@@ -66,6 +66,12 @@ def verify(scores: np.ndarray, labels: np.ndarray) -> Verification:
     )
 
 
+def of_decisions(correct: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Measures of decisions at some threshold. correct, labels: (n,), whether each pair was told right, and its label."""
+    sides = [float(correct[labels == label].mean()) for label in (1, 0)]
+    return {"accuracy": float(correct.mean()), "balanced_accuracy": sum(sides) / 2}
+
+
 def _equal_error_rate(false_accepts: np.ndarray, false_rejects: np.ndarray) -> float:
     """Where the two rates cross, going from reject-all (0 and 1) to accept-all (1 and 0)."""
     gap = false_rejects - false_accepts

@@ -10,64 +10,46 @@ from typing import Any
 
 import numpy as np
 
-from trainable.config import Settings, TrialConfig
+from trainable.config import LOSS_TERMS, Settings, TrialConfig
 from trainable.diagnosis.diagnose import as_plain, diagnose, rediagnosed
 from trainable.diagnosis.history import FAIL
+from trainable.measures import Losses, Progress, Spread, Step, Validation
 from trainable.metrics import spread, thresholds, verification
-from trainable.metrics.step_probe import PROBED, Vitals
 
 _CROSS_FIT_SEED = 0  # the folds are the same for every trial, so that trials are compared on equal terms
 
 
-@dataclass(frozen=True)
-class EpochReport(Vitals):
-    """What one epoch of one trial came to. Losses are means over its batches; val_* come from validation pairs."""
+@dataclass(frozen=True, kw_only=True)
+class EpochReport(Validation, Losses, Spread, Step, Progress):
+    """What one epoch of one trial came to: the numbers that `trainable.measures` declares, and what the tables do not hold."""
 
     epoch: int
-    contrastive_loss: float
-    chance_loss: float
-    consistency_loss: float
-    negative_loss: float
-    total_loss: float
-    grad_norm: float
-    threshold: float
-    val_accuracy: float
-    val_accuracy_solved: float
-    val_balanced_accuracy: float
-    val_auc: float
-    val_average_precision: float
-    val_eer: float
-    val_d_prime: float | None
-    val_tar_at_far_1e1: float | None
-    val_tar_at_far_1e2: float | None
-    val_tar_at_far_1e3: float | None
-    positive_similarity: float
-    negative_similarity: float
-    similarity_gap: float
-    feature_std: float
-    objective: float
-    """What this epoch is ranked by: `Settings.metric`, accuracies at the solved threshold unless it is searched. NaN
-    where that is undefined: such an epoch is never the best."""
+    """Counted from 1."""
+    terms: dict[str, float]
+    """The loss terms that the configuration weighs, by name: those of `trainable.config.LOSS_TERMS`."""
     training_objective: float
-    """The same with accuracies at the solved threshold in any case: how good the training is, whatever the threshold."""
+    """The objective with accuracies at the solved threshold in any case: how good the training is, whatever the threshold."""
     sick: str | None
     """Why training cannot go on, or None."""
     scores: np.ndarray
     """(n_val,) float32 cosines of the validation pairs."""
     correct: np.ndarray
     """(n_val,) bool: the decision behind `val_accuracy`."""
-    epoch_s: float
-    validation_s: float
-    learning_rate: float
-    """The head's learning rate at the end of the epoch."""
-    diagnoses: list[str] = field(default_factory=list)
-    """Names of what is wrong with the trial, as far as this epoch and those before it tell; what is fatal first."""
     findings: list[dict[str, str]] = field(default_factory=list)
-    """The same diagnoses with severity, evidence, cause and remedy, as plain text that can go anywhere."""
+    """The diagnoses with severity, evidence, cause and remedy, as plain text that can go anywhere."""
+
+    @classmethod
+    def of(cls, **numbers: Any) -> EpochReport:
+        """The report of these numbers and arrays, loss terms among them by their own names, as `numbers` gives them."""
+        terms = {name: numbers.pop(name) for name in LOSS_TERMS}
+        return cls(terms=terms, **numbers)
 
     def numbers(self) -> dict[str, Any]:
-        """Every field but the arrays, in order."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("scores", "correct")}
+        """Every field but the arrays, in order; loss terms stand by their own names."""
+        skipped = ("scores", "correct", "terms")
+        return {"epoch": self.epoch, **self.terms} | {
+            item.name: getattr(self, item.name) for item in fields(self) if item.name not in skipped
+        }
 
     def same_as(self, other: EpochReport) -> bool:
         """Equal to the bit in everything but the clock."""
@@ -92,19 +74,9 @@ def measure(
     threshold: the configuration's, None to solve it.
     """
     fitted = thresholds.cross_fitted(scores, labels, *identities, seed=_CROSS_FIT_SEED)
-    found = verification.verify(scores, labels)
-    measures = {
+    measures = _named(dataclasses.asdict(verification.verify(scores, labels)))
+    measures |= {
         "val_accuracy_solved": fitted.accuracy,
-        "val_auc": found.auc,
-        "val_average_precision": found.average_precision,
-        "val_eer": found.eer,
-        "val_d_prime": found.d_prime,
-        "val_tar_at_far_1e1": found.tar_at_far_1e1,
-        "val_tar_at_far_1e2": found.tar_at_far_1e2,
-        "val_tar_at_far_1e3": found.tar_at_far_1e3,
-        "positive_similarity": found.positive_similarity,
-        "negative_similarity": found.negative_similarity,
-        "similarity_gap": found.similarity_gap,
         "feature_std": spread.feature_std(embeddings),
         "scores": scores,
     }
@@ -149,10 +121,8 @@ def _judged(
         used, correct = thresholds.best_threshold(scores, labels).value, solved_correct
     else:
         used, correct = threshold, thresholds.correct_at(scores, labels, threshold)
-    return {
+    return _named(verification.of_decisions(correct, labels)) | {
         "threshold": used,
-        "val_accuracy": float(correct.mean()),
-        "val_balanced_accuracy": _balanced(correct, labels),
         "correct": correct,
         "objective": _ranked(measures, correct, labels, settings.metric)
         if settings.threshold_is_searched
@@ -160,12 +130,16 @@ def _judged(
     }
 
 
+def _named(found: dict[str, Any]) -> dict[str, Any]:
+    """Measures under the names that the report has for them: most of them say that they are of validation pairs."""
+    reported = {item.name for item in fields(Validation)}
+    return {f"val_{name}" if f"val_{name}" in reported else name: value for name, value in found.items()}
+
+
 def _ranked(measures: dict[str, Any], correct: np.ndarray, labels: np.ndarray, metric: str) -> float:
-    """The metric; accuracies from these decisions. NaN where it is undefined."""
-    if metric == "val_accuracy":
-        return float(correct.mean())
-    value = _balanced(correct, labels) if metric == "val_balanced_accuracy" else measures[metric]
-    return math.nan if value is None else value
+    """The metric; what depends on decisions is of these. NaN where it is undefined."""
+    value = (measures | _named(verification.of_decisions(correct, labels)))[metric]
+    return math.nan if value is None else float(value)
 
 
 def diagnosed(
@@ -184,20 +158,5 @@ def diagnosed(
 
 def unmeasured(scores: np.ndarray) -> dict[str, Any]:
     """The same fields, NaN, for scores (n_val,) that are not all finite."""
-    given = {"epoch", "sick", "scores", "correct", "epoch_s", "validation_s", "learning_rate", "grad_norm"}
-    given |= {
-        "contrastive_loss",
-        "chance_loss",
-        "consistency_loss",
-        "negative_loss",
-        "total_loss",
-        "diagnoses",
-        "findings",
-    }
-    given |= set(PROBED)
-    empty = {f.name: math.nan for f in fields(EpochReport) if f.name not in given}
-    return empty | {"scores": scores, "correct": np.zeros(len(scores), dtype=bool)}
-
-
-def _balanced(correct: np.ndarray, labels: np.ndarray) -> float:
-    return float((correct[labels == 1].mean() + correct[labels == 0].mean()) / 2)
+    names = [item.name for item in (*fields(Validation), *fields(Spread))] + ["training_objective"]
+    return dict.fromkeys(names, math.nan) | {"scores": scores, "correct": np.zeros(len(scores), dtype=bool)}

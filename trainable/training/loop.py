@@ -13,24 +13,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainable.config import Settings, TrialConfig, sign
+from trainable.config import LOSSES, Settings, TrialConfig, sign
 from trainable.data.pairs import PairData
 from trainable.metrics import spread, step_probe
 from trainable.model import features
 from trainable.model.backbones import Backbone
 from trainable.model.encoder import PairEncoder, projection_head
-from trainable.training.batch_loss import BatchLoss, Targets, batch_loss
 from trainable.training.epoch_report import EpochReport, diagnosed, measure, unmeasured
 from trainable.training.inputs import Inputs
+from trainable.training.losses import PER_ANCHOR, BatchLoss, Targets, batch_loss
 from trainable.training.optimizer import StraightAdamW
 
 _EMBED_BATCH = 256
 _BATCHES_AT_ONCE = 64  # what the losses need to know of their pairs is computed for so many, and takes memory
-MEASURED = (
-    *("anchors", "stepped", "contrastive_loss", "chance_loss"),
-    *("consistency_loss", "negative_loss", "total_loss", "grad_norm"),
-)
-"""What a training step tells of its batch, in this order; what is an anchor's is times the number of anchors."""
+MEASURED = ("anchors", "stepped", *LOSSES, "grad_norm")
+"""What a training step tells of its batch, in this order; what is a mean over anchors is times their number."""
 
 
 class Training:
@@ -104,7 +101,7 @@ class Training:
         validation = self._validate()
         self.epochs_done = epoch
         ended = time.perf_counter()
-        report = EpochReport(
+        report = EpochReport.of(
             epoch=epoch,
             **means,
             **validation,
@@ -162,7 +159,7 @@ class Training:
         return torch.from_numpy(view * images + np.arange(images)).to(self.device)
 
     def _train_step(self, images: Tensor, labels: Tensor, targets: Targets) -> Tensor:
-        """One step on (2B,) images; the (8,) float64 MEASURED of its batch."""
+        """One step on (2B,) images; the MEASURED of its batch, float64."""
         front, angle = self._embed(images).chunk(2)
         self._probe.watch(front, angle, labels)
         loss = self._loss(front, angle, targets)
@@ -178,16 +175,8 @@ class Training:
             grad_norm = torch.where(stepped > 0, grad_norm, 0)
         self._scaler.step(self.optimizer)
         self._scaler.update()
-        measured = {
-            "anchors": targets.anchors,
-            "stepped": stepped,
-            "contrastive_loss": loss.contrastive * targets.anchors,
-            "chance_loss": targets.chance * targets.anchors,
-            "consistency_loss": loss.consistency,
-            "negative_loss": loss.negative,
-            "total_loss": loss.total.detach(),
-            "grad_norm": grad_norm,
-        }
+        measured = {"anchors": targets.anchors, "stepped": stepped, **loss.parts, "grad_norm": grad_norm}
+        measured |= {name: loss.parts[name] * targets.anchors for name in PER_ANCHOR}
         return torch.stack([measured[name] for name in MEASURED]).double()
 
     def _loss(self, front: Tensor, angle: Tensor, targets: Targets) -> BatchLoss:
@@ -315,9 +304,9 @@ def test_scores(
 
 
 def _means(sums: dict[str, float], steps: int) -> dict[str, float]:
-    """Means over an epoch's batches; what is an anchor's is weighted by the anchors, which a batch may have none of."""
+    """Means over an epoch's batches; a mean over anchors is weighted by their number, which may be 0 in a batch."""
     anchors, stepped = (max(1.0, sums.pop(name)) for name in ("anchors", "stepped"))
-    weights = {"contrastive_loss": anchors, "chance_loss": anchors, "grad_norm": stepped}
+    weights = dict.fromkeys(PER_ANCHOR, anchors) | {"grad_norm": stepped}
     return {name: value / weights.get(name, steps) for name, value in sums.items()}
 
 

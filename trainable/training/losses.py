@@ -1,152 +1,195 @@
-"""The repaired losses: pure functions of (B, D) L2-normalised embeddings, in fp32 also under autocast."""
+"""What training minimises, of one batch: the contrastive loss and the terms added to it, with their gradients in closed form.
+
+The readable loop forms are in tests/tools/reference.py, and tests hold these to them in value and gradient. Here the (B, B)
+score matrix is computed once for all terms, what depends on labels and identities alone is computed for many batches at
+once, and autograd has nothing to trace: a fifth of the time, which for small heads is half of a training step.
+
+To add a term, give its weight to `trainable.config.TrialConfig`, its column beside it (`weighs`), and add its
+function to TERMS here: the training loop, the report of an epoch, the result tables and the gauges follow.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
 
-from trainable.errors import InputError
+from trainable.config import TrialConfig
+
+PER_ANCHOR = ("contrastive_loss", "chance_loss")
+"""The losses that are means over a batch's anchors: over several batches they are weighted by the number of anchors."""
 
 
-class Contrastive(NamedTuple):
-    """InfoNCE of one batch; all are scalar tensors, and only `loss` carries a gradient.
+class Targets(NamedTuple):
+    """What the losses need to know of a batch's pairs; with a leading dimension, of many batches.
 
-    Without an anchor all five are 0: weigh them by `anchors` when batches are averaged.
+    Both directions of InfoNCE stand one above the other: B rows with the fronts as anchors, then B with the angles.
     """
 
-    loss: Tensor
-    """Nats, never below 0."""
+    positive: Tensor
+    """(..., 2B, B) bool: the cells of the score matrix, and of its transpose, that are positives."""
+    target: Tensor
+    """(..., 2B, B) the weight of each positive's log softmax in the loss."""
+    weight: Tensor
+    """(..., 2B, 1) the weight of each row's anchor, the sum of its cells' weights."""
+    same: Tensor
+    """(..., B) one over the number of label-1 pairs, at those; 0 elsewhere."""
+    other: Tensor
+    """(..., B) one over the number of label-0 pairs, at those; 0 elsewhere."""
     anchors: Tensor
-    """Rows and columns of the score matrix that have a positive, both directions together."""
+    """(...,) number of anchors: rows and columns of the score matrix that have a positive."""
     chance: Tensor
-    """The loss when all scores are equal: mean over anchors of ln(|P_i| + |N_i|), averaged over the directions."""
-    top1_accuracy: Tensor
-    """Share of anchors whose best positive scores above every negative; a tie is a miss."""
-    entropy: Tensor
-    """Mean entropy of the anchors' softmax in nats; equals `chance` when all scores are equal."""
+    """(...,) the contrastive loss when all scores are equal, ln B; 0 where there is no anchor."""
 
+    @classmethod
+    def of(
+        cls, labels: Tensor, front_identity: Tensor, angle_identity: Tensor, dtype: torch.dtype = torch.float32
+    ) -> Targets:
+        """Those of pairs with these labels and identities.
 
-def info_nce(
-    front: Tensor,
-    angle: Tensor,
-    labels: Tensor,
-    temperature: float,
-    front_identity: Tensor | None = None,
-    angle_identity: Tensor | None = None,
-    identity_positives: bool = True,
-) -> Contrastive:
-    """InfoNCE with labelled pairs, in both directions: never below 0, ln B at chance when every label is 1.
-
-    front, angle: (B, D), L2-normalised; labels: (B,) of 0 and 1; identities: (B,) whole numbers, negative where
-    unknown, or None for both. The positives of front i are angle i if its label is 1, and every other angle view of its
-    identity; with `identity_positives` False those others are left out of the denominator instead. All else is a
-    negative, angle i included when its label is 0. Each anchor costs -1/|P_i| Σ_p log softmax_p; that is averaged over
-    the anchors of one direction, then over the two directions. A positive cell gives both its row and its column an
-    anchor, so either both directions have one or none has, and then the loss is a zero connected to the graph. Raises
-    InputError for a temperature not above 0, ValueError for shapes that do not fit. Source: van den Oord 2018
-    (InfoNCE), Khosla 2020 (several positives, outside the logarithm).
-    """
-    if not (temperature > 0 and math.isfinite(temperature)):
-        raise InputError(f"temperature is {temperature!r}; valid is a finite number above 0.")
-    _check_shapes(front, angle, labels)
-    positive, kept = _cells(labels, front_identity, angle_identity, identity_positives)
-    with _full_precision(front):
-        logits = _wide(front) @ _wide(angle).T / temperature
-        rows = _one_direction(logits, positive, kept)
-        columns = _one_direction(logits.T, positive.T, kept.T)
-    loss, anchors, chance, top1_accuracy, entropy = (row + column for row, column in zip(rows, columns, strict=True))
-    return Contrastive(loss / 2, anchors, chance / 2, top1_accuracy / 2, entropy / 2)
-
-
-def negative_pair_term(front: Tensor, angle: Tensor, labels: Tensor, margin: float = 0.0) -> Tensor:
-    """Mean over label-0 pairs of relu(cosine - margin)²; a zero connected to the graph when there is none.
-
-    front, angle: (B, D), L2-normalised; labels: (B,) of 0 and 1. Masked InfoNCE gives the own cell of a negative pair
-    that anchors nothing no gradient at all; this term is what uses a labelled hard negative.
-    """
-    _check_shapes(front, angle, labels)
-    with _full_precision(front):
-        return _mean_where(torch.relu(_own_scores(front, angle) - margin).square(), labels == 0)
-
-
-def consistency(front: Tensor, angle: Tensor, labels: Tensor) -> Tensor:
-    """Mean over label-1 pairs of 1 - cosine, in [0, 2]; a zero connected to the graph when there is none.
-
-    front, angle: (B, D), L2-normalised; labels: (B,) of 0 and 1. A constant encoder has 0 too: report it beside a
-    measure of `trainable.metrics.spread`.
-    """
-    _check_shapes(front, angle, labels)
-    with _full_precision(front):
-        # Rounding takes the cosine of a unit vector with itself a little past 1.
-        return _mean_where(1 - _own_scores(front, angle).clamp(-1, 1), labels == 1)
-
-
-def _cells(
-    labels: Tensor, front_identity: Tensor | None, angle_identity: Tensor | None, identity_positives: bool
-) -> tuple[Tensor, Tensor]:
-    """Which cells of the (B, B) score matrix are positives, and which take part at all (own cells always do)."""
-    positive = torch.diag(labels == 1)
-    kept = torch.ones_like(positive)
-    if (front_identity is None) != (angle_identity is None):
-        raise ValueError("only one of front_identity and angle_identity was given; valid is both or neither.")
-    if front_identity is None or angle_identity is None:
-        return positive, kept
-    if front_identity.shape != labels.shape or angle_identity.shape != labels.shape:
-        raise ValueError(
-            f"identities have shapes {tuple(front_identity.shape)} and {tuple(angle_identity.shape)}; "
-            f"valid is that of the labels, {tuple(labels.shape)}."
+        labels: (..., B) of 0 and 1; identities: (..., B) whole numbers, negative where unknown; dtype: of the embeddings.
+        The positives of front i are angle i if its label is 1, and every other angle view of its identity; all else is a
+        negative, angle i included when its label is 0. Raises ValueError for shapes that differ.
+        """
+        if not labels.shape == front_identity.shape == angle_identity.shape:  # a column (B, 1) would broadcast silently
+            shapes = [tuple(column.shape) for column in (labels, front_identity, angle_identity)]
+            raise ValueError(f"labels and identities have shapes {shapes}; valid is one shape for all.")
+        cells = (front_identity[..., :, None] == angle_identity[..., None, :]) & (front_identity >= 0)[..., :, None]
+        cells.diagonal(dim1=-2, dim2=-1).copy_(labels == 1)  # the label alone decides about a pair's own cell
+        positive = torch.stack([cells, cells.mT], dim=-3)  # (..., 2, B, B)
+        count = positive.sum(dim=-1, keepdim=True)
+        is_anchor = (count > 0).to(dtype)
+        number = is_anchor.sum(dim=-2, keepdim=True)  # in each direction
+        weight = is_anchor / (2 * number.clamp(min=1))
+        target = positive * (weight / count.clamp(min=1))
+        anchors = number.sum(dim=(-3, -2, -1))
+        return cls(
+            *(both.flatten(-3, -2) for both in (positive, target, weight)),
+            *(_shares((labels == label).to(dtype)) for label in (1, 0)),
+            anchors,
+            (anchors > 0).to(dtype) * math.log(labels.shape[-1]),
         )
-    same = (front_identity[:, None] == angle_identity[None, :]) & (front_identity >= 0)[:, None]
-    same = same.fill_diagonal_(False)  # the label alone decides about a pair's own cell
-    return (positive | same, kept) if identity_positives else (positive, ~same)
+
+    def batch(self, number: int) -> Targets:
+        """The targets of one of many batches."""
+        return Targets(*(column[number] for column in self))
 
 
-def _one_direction(logits: Tensor, positive: Tensor, kept: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """loss, anchors, chance, top-1 accuracy and entropy with the rows of (B, B) logits as anchors."""
-    # finfo.min, not -inf: gradients stay finite. Not -1e9: at a small temperature a logit may lie below it.
-    log_softmax = torch.where(kept, logits, torch.finfo(logits.dtype).min).log_softmax(dim=1)
-    positives = positive.sum(dim=1)
-    is_anchor = positives > 0
-    # where() before the sum: no masked cell and no row without a positive (0 / 0 in SupContrast) enters the gradient.
-    per_anchor = -torch.where(positive, log_softmax, 0).sum(dim=1) / positives.clamp(min=1)
-    with torch.no_grad():
-        chance = kept.sum(dim=1).to(logits.dtype).log()
-        best_positive = logits.masked_fill(~positive, -math.inf).amax(dim=1)
-        best_negative = logits.masked_fill(positive | ~kept, -math.inf).amax(dim=1)
-        hit = (best_positive > best_negative).to(logits.dtype)
-        entropy = -torch.where(kept, log_softmax.exp() * log_softmax, 0).sum(dim=1)
-    means = (_mean_where(values, is_anchor) for values in (per_anchor, chance, hit, entropy))
-    loss, chance, top1_accuracy, entropy = means
-    return loss, is_anchor.sum(), chance, top1_accuracy, entropy
+def _shares(chosen: Tensor) -> Tensor:
+    return chosen / chosen.sum(dim=-1, keepdim=True).clamp(min=1)
 
 
-def _own_scores(front: Tensor, angle: Tensor) -> Tensor:
-    """(B,) cosine of each pair's own two views: the diagonal of the score matrix."""
-    return (_wide(front) * _wide(angle)).sum(dim=1)
+@dataclass(frozen=True)
+class Term:
+    """A term that is added to the contrastive loss."""
+
+    name: str
+    """Of its column: one of `trainable.config.LOSS_TERMS`."""
+    weight: str
+    """Of the field of TrialConfig that it is multiplied by."""
+    add: Callable[[Tensor, Tensor, Targets, TrialConfig, float], Tensor]
+    """(own, slope, targets, config, weight) -> the term's value, a scalar, before it is weighted. own: (B,) each pair's own
+    score, the diagonal of the score matrix; slope: (B, B), to which weight · the term's gradient in the scores is added."""
 
 
-def _mean_where(values: Tensor, chosen: Tensor) -> Tensor:
-    """Mean of the chosen values; a zero that is still connected to the graph when none is chosen."""
-    return torch.where(chosen, values, 0).sum() / chosen.sum().clamp(min=1)
+def _add_consistency(own: Tensor, slope: Tensor, targets: Targets, config: TrialConfig, weight: float) -> Tensor:
+    """Mean over label-1 pairs of 1 - cosine, in [0, 2]. A constant encoder has 0 too: read it beside a measure of spread."""
+    slope.diagonal().sub_(targets.same, alpha=weight)
+    return torch.dot(1 - own, targets.same)
 
 
-def _full_precision(like: Tensor) -> torch.autocast:
-    """Autocast switched off: in bf16 every cosine above 0.998 would become 1.0."""
-    return torch.autocast(device_type=like.device.type, enabled=False)
+def _add_negative_pairs(own: Tensor, slope: Tensor, targets: Targets, config: TrialConfig, weight: float) -> Tensor:
+    """Mean over label-0 pairs of relu(cosine - margin)².
+
+    InfoNCE gives the own cell of a negative pair that anchors nothing no gradient: this is what uses such a pair.
+    """
+    above = (own - config.negative_margin).relu_()
+    counted = above * targets.other
+    slope.diagonal().add_(counted, alpha=2 * weight)
+    return torch.dot(above, counted)
 
 
-def _wide(embeddings: Tensor) -> Tensor:
-    """At least fp32; fp64 stays what it is, for gradient checks."""
-    return embeddings if embeddings.dtype == torch.float64 else embeddings.float()
+TERMS = (
+    Term("consistency_loss", "consistency_weight", _add_consistency),
+    Term("negative_loss", "negative_weight", _add_negative_pairs),
+)
+"""All terms beside the contrastive loss."""
 
 
-def _check_shapes(front: Tensor, angle: Tensor, labels: Tensor) -> None:
-    """A label column of shape (B, 1) would broadcast silently to a wrong loss."""
-    if front.ndim != 2 or front.shape != angle.shape or labels.shape != front.shape[:1]:
+class BatchLoss(NamedTuple):
+    """The losses of one batch, all scalars; only `total` carries a gradient."""
+
+    total: Tensor
+    parts: dict[str, Tensor]
+    """By the names in `trainable.config.LOSSES`; a loss that no pair of the batch contributes to is 0."""
+
+
+def batch_loss(front: Tensor, angle: Tensor, targets: Targets, config: TrialConfig) -> BatchLoss:
+    """The contrastive loss, plus each of TERMS times its weight.
+
+    front, angle: (B, D) float32, L2-normalised; targets: of this batch. The contrastive loss is InfoNCE with labelled
+    pairs: each anchor costs -1/|P| Σ_p log softmax_p over its positives P, averaged over the anchors of each direction, then
+    over both directions. It is never below 0, and ln B when all scores are equal. Always computed in the precision of the
+    embeddings: under autocast, bf16 would round every cosine above 0.998 to 1. Raises ValueError for shapes that do not
+    fit. Source: van den Oord 2018 (InfoNCE), Khosla 2020 (several positives, outside the logarithm).
+
+    >>> import torch
+    >>> perfect, unknown = torch.eye(4), torch.full((4,), -1)
+    >>> targets = Targets.of(torch.tensor([1, 1, 1, 1]), unknown, unknown)
+    >>> loss = batch_loss(perfect, perfect, targets, TrialConfig(temperature=0.5))
+    >>> {name: round(float(value), 3) for name, value in loss.parts.items()}  # doctest: +NORMALIZE_WHITESPACE
+    {'contrastive_loss': 0.341, 'chance_loss': 1.386, 'consistency_loss': 0.0, 'negative_loss': 0.0,
+     'total_loss': 0.341}
+    """
+    if front.shape != angle.shape or targets.same.shape != front.shape[:1]:
         raise ValueError(
-            f"front {tuple(front.shape)}, angle {tuple(angle.shape)} and labels {tuple(labels.shape)} do not fit; "
-            "valid is (B, D), (B, D) and (B,)."
+            f"front {tuple(front.shape)}, angle {tuple(angle.shape)} and targets of {tuple(targets.same.shape)} pairs do "
+            "not fit; valid is (B, D), (B, D) and (B,)."
         )
+    with torch.autocast(device_type=front.device.type, enabled=False):
+        total, contrastive, *terms = _Sum.apply(front, angle, targets, config)
+    parts = {"contrastive_loss": contrastive, "chance_loss": targets.chance}
+    parts |= {term.name: value for term, value in zip(TERMS, terms, strict=True)}
+    return BatchLoss(total, parts | {"total_loss": total.detach()})
+
+
+class _Sum(torch.autograd.Function):
+    """The weighted sum, then its parts; the backward pass only multiplies by gradients that the forward pass computed."""
+
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx, front: Tensor, angle: Tensor, targets: Targets, config: TrialConfig
+    ) -> tuple[Tensor, ...]:
+        scores = front @ angle.T
+        contrastive, slope = _info_nce(scores / config.temperature, targets)
+        slope /= config.temperature
+        own = scores.diagonal().clamp(-1, 1)  # rounding takes the cosine of a unit vector with itself a little past 1
+        total, terms = contrastive, []
+        for term in TERMS:
+            weight = getattr(config, term.weight)
+            terms.append(term.add(own, slope, targets, config, weight))
+            total = total + weight * terms[-1]
+        ctx.save_for_backward(slope @ angle, slope.T @ front)
+        ctx.mark_non_differentiable(contrastive, *terms)
+        return total, contrastive, *terms
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_total: Tensor, *_: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        of_front, of_angle = ctx.saved_tensors
+        return of_total * of_front, of_total * of_angle, None, None
+
+
+def _info_nce(logits: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
+    """InfoNCE in both directions, and its slope (B, B) in the logits."""
+    log_softmax = torch.cat([logits, logits.T]).log_softmax(dim=1)
+    # where() and not a product alone: a cell that is no positive may be -inf in log_softmax.
+    loss = -(torch.where(targets.positive, log_softmax, 0) * targets.target).sum()
+    slope = log_softmax.exp_().mul_(targets.weight).sub_(targets.target)
+    of_fronts, of_angles = slope.chunk(2)
+    return loss, of_fronts + of_angles.T

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from trainable.data.pairs import PairData
-from trainable.metrics import bootstrap, thresholds, verification
+from trainable.metrics import intervals, thresholds, verification
 from tuner.results.trial_record import TrialRecord
 
 
@@ -43,7 +43,7 @@ class Comparison:
 
 
 class TestPairs:
-    """The test pairs, with identity resamples that every result is compared on."""
+    """The test pairs, and how they are linked by identities, which every interval takes into account."""
 
     __test__ = False  # not a test, whatever pytest reads into the name
 
@@ -52,7 +52,7 @@ class TestPairs:
         front, angle = data.front_identity[rows], data.angle_identity[rows]
         self.labels = np.asarray(data.pair_label)[rows]
         self.identities = len(np.unique(np.concatenate([front, angle])))
-        self._resamples = bootstrap.identity_resamples(front, angle)
+        self._linked = intervals.linked_pairs(front, angle)
 
     def result(self, scores: np.ndarray, threshold: float) -> TestResult:
         """scores: (n_test,); threshold: fixed on validation pairs, never on these."""
@@ -60,9 +60,9 @@ class TestPairs:
         return TestResult(
             threshold=threshold,
             accuracy=float(correct.mean()),
-            accuracy_interval=bootstrap.interval(correct, self._resamples),
+            accuracy_interval=intervals.interval(correct, self._linked),
             auc=verification.verify(scores, self.labels).auc,
-            auc_interval=bootstrap.auc_interval(scores, self.labels, self._resamples),
+            auc_interval=intervals.auc_interval(scores, self.labels, self._linked),
             correct=correct,
         )
 
@@ -73,9 +73,9 @@ class TestPairs:
             default,
             fair_default,
             winner.accuracy - default.accuracy,
-            bootstrap.difference_interval(winner.correct, default.correct, self._resamples),
+            intervals.difference_interval(winner.correct, default.correct, self._linked),
             winner.accuracy - fair_default.accuracy,
-            bootstrap.difference_interval(winner.correct, fair_default.correct, self._resamples),
+            intervals.difference_interval(winner.correct, fair_default.correct, self._linked),
             len(self.labels),
             self.identities,
         )

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import tyro
-
 from trainable.config import TrialConfig
-from trainable.errors import InputError
 from tuner.cli.run_options import DEVICES, DataOptions, ModelOptions, check_choice, check_range
 
 
 @dataclass(frozen=True)
 class DoctorOptions:
-    """Look at data and model before anything is trained; or, with --log FILE, at the log of a training of your own.
+    """Look at data and model before anything is trained.
 
     Prints a verdict a line (ok, warn, fail) with what was found and what to do. Exit code 0: nothing fatal, 1: something
-    fatal, 2: a mistake in the input. The options of --log FILE are those that --log --help shows.
+    fatal, 2: a mistake in the input. The log of a training of your own is looked at by python -m tuner.explain FILE.
     """
 
     space: str = "joint"
@@ -38,32 +35,3 @@ class DoctorOptions:
         check_choice("--device", self.device, DEVICES)
         check_range("--cpus-per-trial", self.cpus_per_trial, 1)
         check_range("--views", self.data.views, 1, 1000)
-
-
-@dataclass(frozen=True)
-class LogOptions:
-    """Explain a training that this system did not make, from its log.
-
-    Reads losses and metrics by step or epoch from a CSV or Parquet file, recognises its columns by their names (and says
-    as what), and prints every symptom with its evidence, likely cause and remedy. Exit code as without --log.
-    """
-
-    log: str
-    """The log: a .csv or .parquet file with a row for each step or epoch."""
-    column: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Which column is what, as contrastive_loss=loss/con; once for each. What is not given is guessed by its name."""
-    temperature: float | None = None
-    """Temperature of the contrastive loss, if known; none: the log's own column, if it has one."""
-    base_temperature: float | None = None
-    """Base temperature of SupContrast's loss, if known; none: 0.07 and 0.1 are tried."""
-    batch_size: int | None = None
-    """Pairs in a batch, if known; none: the log's own column, if it has one."""
-    json: bool = False
-    """Print the findings as JSON."""
-
-    def check(self) -> None:
-        """Raise InputError for a value that no training can have."""
-        check_range("--batch-size", self.batch_size, 2)
-        for name, value in (("--temperature", self.temperature), ("--base-temperature", self.base_temperature)):
-            if value is not None and value <= 0:
-                raise InputError(f"{name} is {value}; valid is a number above 0. Give such a number, or leave it out.")

@@ -61,8 +61,7 @@ class SearchOptions:
     """asha stops weak trials early; none trains every trial to its last epoch."""
     keep_sick: bool = False
     """Train trials on that a diagnosis calls hopeless; without it they end at once. NaN ends a trial all the same."""
-    metric: str = "val_accuracy"
-    """Ranks trials: val_accuracy, val_balanced_accuracy, val_auc, val_average_precision, val_eer or val_d_prime."""
+    metric: str = field(default="val_accuracy", metadata={"help": f"What ranks the trials: {', '.join(METRICS)}."})
 
 
 @dataclass(frozen=True)

@@ -56,8 +56,8 @@ class ExportOptions:
 
 
 @dataclass(frozen=True)
-class ReplayOptions:
-    """Train one trial of a run again, from its row alone and without Ray, and compare every number with the tables.
+class ReproduceOptions:
+    """Reproduce a trial of a run: train it again, from its row alone and without Ray, and compare every number with the tables.
 
     On the CPU in fp32, with the same versions, the numbers are the same to the bit. The exit code is 0 if all are equal,
     1 if one differs, 2 for a mistake in what was given. Nothing is written.

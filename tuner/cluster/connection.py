@@ -113,7 +113,7 @@ def _dashboard_url(url: str | None) -> str | None:
 
 
 @dataclass(frozen=True)
-class Share:
+class TrialResources:
     """What one trial gets, and how many trials run at a time."""
 
     cpus: int
@@ -122,7 +122,7 @@ class Share:
     device: str
 
 
-def share(cluster: Cluster, options: HardwareOptions) -> Share:
+def trial_resources(cluster: Cluster, options: HardwareOptions) -> TrialResources:
     """Divide the cluster into trials. Raises InputError if not even one trial fits, or if the device is not there."""
     gpus = options.gpus_per_trial
     if gpus is None:
@@ -143,4 +143,4 @@ def share(cluster: Cluster, options: HardwareOptions) -> Share:
             f"a trial asks for {options.cpus_per_trial} CPUs and {gpus:g} GPUs, but the cluster has {cluster.cpus:g} CPUs "
             f"and {cluster.gpus:g} GPUs; valid is what it has, or less. Lower --cpus-per-trial or --gpus-per-trial."
         )
-    return Share(options.cpus_per_trial, gpus, min(fits), device)
+    return TrialResources(options.cpus_per_trial, gpus, min(fits), device)

@@ -22,7 +22,7 @@ from trainable.model.backbones import Backbone
 from trainable.model.encoder import IMAGES_AT_ONCE
 from trainable.process import prepare_process
 from tuner.cli.console import file_progress
-from tuner.cluster.connection import Share
+from tuner.cluster.connection import TrialResources
 from tuner.cluster.feature_cache import FeatureCache
 
 _IMAGES_A_TASK = 256
@@ -37,7 +37,7 @@ def with_features(
     data: PairData,
     backbone: Backbone,
     wanted: Iterable[int | None],
-    share: Share,
+    resources: TrialResources,
     *,
     memory_gb: float,
     precision: str = "fp32",
@@ -58,11 +58,11 @@ def with_features(
     chosen = features.choose(sizes, memory_gb, halves, wherever_possible=precision == "fp16")
     if not chosen:
         return data
-    keys = _keys(data, backbone, chosen, share)
+    keys = _keys(data, backbone, chosen, resources)
     found = {cut: array for cut, key in keys.items() if (array := cache.get(key)) is not None}
     missing = {cut: stored for cut, stored in chosen.items() if cut not in found}
     if missing:
-        computed = _compute(data, backbone, missing, share, console, here)
+        computed = _compute(data, backbone, missing, resources, console, here)
         kept = [cache.put(keys[cut], array) for cut, array in computed.items()]
         if failed := next(filter(None, kept), None):
             console.print(
@@ -98,7 +98,7 @@ def _not_halved(cuts: list[int], halves: set[int]) -> str:
 
 
 def _compute(
-    data: PairData, backbone: Backbone, stored: dict[int, str], share: Share, console: Console, here: bool
+    data: PairData, backbone: Backbone, stored: dict[int, str], resources: TrialResources, console: Console, here: bool
 ) -> dict[int, np.ndarray]:
     """One pass over the images, split over all workers; stored: the precision of each cut.
 
@@ -106,10 +106,10 @@ def _compute(
     """
     arrays: dict[int, np.ndarray] = {}
     lost: set[int] = set()
-    parts = _parts_here if here and share.device == "cpu" else _parts_on_cluster
+    parts = _parts_here if here and resources.device == "cpu" else _parts_on_cluster
     with file_progress(console, "computing features") as progress:
         done = 0
-        for images, found in parts(data.pixels, backbone, stored, share):
+        for images, found in parts(data.pixels, backbone, stored, resources):
             for cut, part in found.items():
                 if part is None:
                     lost.add(cut)
@@ -122,25 +122,31 @@ def _compute(
     return {cut: array for cut, array in arrays.items() if cut not in lost}
 
 
-def _parts_here(pixels: np.ndarray, backbone: Backbone, stored: dict[int, str], share: Share) -> Iterator[_Part]:
+def _parts_here(
+    pixels: np.ndarray, backbone: Backbone, stored: dict[int, str], resources: TrialResources
+) -> Iterator[_Part]:
     """Computed in threads of this process, a trial's share of cores each, while the workers of this machine start."""
     ranges = _ranges(len(pixels), _IMAGES_A_THREAD)
-    prepare_process(share.cpus)  # before there are threads: they share its memory
-    with ThreadPoolExecutor(share.concurrent) as pool:
+    prepare_process(resources.cpus)  # before there are threads: they share its memory
+    with ThreadPoolExecutor(resources.concurrent) as pool:
         work = {
-            pool.submit(features.extract_range, backbone, pixels, images, stored, share.device, share.cpus): images
+            pool.submit(
+                features.extract_range, backbone, pixels, images, stored, resources.device, resources.cpus
+            ): images
             for images in ranges
         }
         for done in as_completed(work):
             yield work[done], done.result()
 
 
-def _parts_on_cluster(pixels: np.ndarray, backbone: Backbone, stored: dict[int, str], share: Share) -> Iterator[_Part]:
+def _parts_on_cluster(
+    pixels: np.ndarray, backbone: Backbone, stored: dict[int, str], resources: TrialResources
+) -> Iterator[_Part]:
     """Computed by Ray tasks on all nodes; what a lost node had is computed again by Ray."""
     shared_pixels, shared_backbone = ray.put(pixels), ray.put(backbone)
-    task = ray.remote(features.extract_range).options(num_cpus=share.cpus, num_gpus=share.gpus, name="features")
+    task = ray.remote(features.extract_range).options(num_cpus=resources.cpus, num_gpus=resources.gpus, name="features")
     waiting = {
-        task.remote(shared_backbone, shared_pixels, images, stored, share.device, share.cpus): images
+        task.remote(shared_backbone, shared_pixels, images, stored, resources.device, resources.cpus): images
         for images in _ranges(len(pixels), _IMAGES_A_TASK)
     }
     while waiting:
@@ -152,12 +158,12 @@ def _ranges(images: int, at_once: int) -> list[slice]:
     return [slice(start, min(start + at_once, images)) for start in range(0, images, at_once)]
 
 
-def _keys(data: PairData, backbone: Backbone, stored: dict[int, str], share: Share) -> dict[int, str]:
+def _keys(data: PairData, backbone: Backbone, stored: dict[int, str], resources: TrialResources) -> dict[int, str]:
     """The cache's key of each cut, from all that its activations depend on; stored: the cuts' precisions."""
     of_backbone = features.fingerprint(backbone)
     keys = {}
     for cut, precision in stored.items():
-        parts = [_VERSION, data.fingerprint, of_backbone, cut, IMAGES_AT_ONCE, share.cpus, share.device]
+        parts = [_VERSION, data.fingerprint, of_backbone, cut, IMAGES_AT_ONCE, resources.cpus, resources.device]
         parts += [data.views, HOW] if data.views > 1 else []
         parts += [precision] if precision != "fp32" else []
         parts += [torch.__version__, torch.backends.cpu.get_cpu_capability()]

@@ -14,8 +14,7 @@ from trainable.checks.data_checks import examine_images, examine_table
 from trainable.checks.first_steps import FirstSteps, excerpt, take_first_steps
 from trainable.checks.model_checks import cut_name, examine_steps
 from trainable.config import Settings, TrialConfig
-from trainable.data.pairs import PairData, check_batch
-from trainable.data.read_pairs import read_pairs
+from trainable.data.pairs import PairData, PairTable, check_batch
 from trainable.findings import FAIL, OK, DataError, Finding, worst
 from trainable.model.backbones import Backbone, block_count, create_backbone
 from trainable.model.features import cacheable_cuts, extract
@@ -24,7 +23,7 @@ from tuner.cli.console import make_console
 from tuner.cli.doctor_options import DoctorOptions
 from tuner.cli.run_options import DataOptions
 from tuner.inputs.backbone import backbone_spec, check_blocks
-from tuner.inputs.dataset import check_memory, check_validation, data_path, decoded
+from tuner.inputs.dataset import check_validation, load
 from tuner.inputs.space import examine as try_space
 from tuner.inputs.space import load_space
 from tuner.reporting.findings import as_json, print_findings, print_verdict
@@ -40,26 +39,25 @@ class DataExamination:
 
 def examine_data(options: DataOptions, config: TrialConfig, image_size_px: int, console: Console) -> DataExamination:
     """All data checks. Raises InputError where there are no pairs to look at."""
-    tolerated: list[DataError] = []
+    findings: list[Finding] = []
+    too_few: list[Finding] = []
+
+    def check_table(table: PairTable, tolerated: list[DataError]) -> None:
+        findings.extend(examine_table(table, tolerated))
+        for check in (lambda: check_batch(table, config.batch_size), lambda: check_validation(table)):
+            try:
+                check()
+            except DataError as fault:
+                too_few.append(fault.finding)
+
     try:
-        table = read_pairs(data_path(options, console), seed=config.seed, tolerated=tolerated)
+        read = load(options, image_size_px, config.seed, console, check_table)
     except DataError as fault:
-        return DataExamination([*(before.finding for before in tolerated), fault.finding])
-    findings, too_few = examine_table(table, tolerated), []
-    for check in (lambda: check_batch(table, config.batch_size), lambda: check_validation(table)):
-        try:
-            check()
-        except DataError as fault:
-            too_few.append(fault.finding)
-    check_memory(len(table.images), image_size_px, options.views)
-    try:
-        data = decoded(table, image_size_px, options.views, console)
-    except DataError as fault:
-        return DataExamination([*findings, *too_few, fault.finding])
-    shown = examine_images(table, data.pixels, config.batch_size, options.views)
+        return DataExamination([*(before.finding for before in fault.before), *findings, *too_few, fault.finding])
+    shown = examine_images(read.table, read.data.pixels, config.batch_size, options.views)
     replaced = {finding.check for finding in too_few}
     findings += too_few + [finding for finding in shown if finding.check not in replaced]
-    return DataExamination(findings, None if too_few else data)
+    return DataExamination(findings, None if too_few else read.data)
 
 
 def examine_model(options: DoctorOptions, backbone: Backbone, cuts: Sequence[int], data: PairData) -> list[Finding]:
@@ -125,14 +123,14 @@ def examine(options: DoctorOptions, started: float) -> int:
     spec = backbone_spec(options.data, options.model)
     backbone = create_backbone(spec, seed=options.configuration.seed)
     check_blocks(options.configuration.trainable_blocks, block_count(backbone), spec.name)
-    suggested = try_space(space, options.configuration, block_count(backbone))
+    bound = try_space(space, options.configuration, block_count(backbone))
     looked = examine_data(options.data, options.configuration, spec.image_size_px, console)
     parts = {"Data": looked.findings}
     if not options.json:
         print_findings(console, "Data", looked.findings)
     if looked.data is not None and _verdict(looked.findings) != FAIL:
         with console.status("taking the first training steps"):
-            cuts = _tried(suggested.cuts, block_count(backbone))
+            cuts = _tried(bound.cuts, block_count(backbone))
             parts["Model"] = examine_model(options, backbone, cuts, looked.data)
         if not options.json:
             print_findings(console, "Model", parts["Model"])

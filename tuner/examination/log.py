@@ -11,7 +11,7 @@ from rich.text import Text
 
 from trainable.findings import FAIL, OK, WARN, worst
 from tuner.cli.console import make_console
-from tuner.cli.doctor_options import LogOptions
+from tuner.cli.explain_options import ExplainOptions
 from tuner.examination.log_columns import TrainingLog, read_log
 from tuner.examination.log_findings import Known, explain, not_judged
 from tuner.reporting.findings import as_json, print_findings, print_verdict
@@ -23,7 +23,7 @@ SAYINGS = {
 }
 
 
-def examine_log(options: LogOptions, started: float) -> int:
+def examine_log(options: ExplainOptions, started: float) -> int:
     """Explain the log; returns the exit code: 1 where something is fatal. Raises InputError where there is no log."""
     log = read_log(Path(options.log).expanduser(), options.column)
     known = Known.of(log, options.temperature, options.batch_size, options.base_temperature)

@@ -17,7 +17,7 @@ DEFAULT_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
-class Suggested:
+class BoundSpace:
     """What a search needs to know of its space: what is searched, and what else the trials have in common."""
 
     space: SearchSpace

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -12,6 +15,7 @@ from trainable.data import turntable
 from trainable.data.augmentation import with_views
 from trainable.data.images import decode
 from trainable.data.pairs import PairData, PairTable
+from trainable.data.read_pairs import read_pairs
 from trainable.errors import InputError
 from trainable.findings import FAIL, OK, DataError, Finding
 from trainable.metrics.thresholds import cross_fitted
@@ -20,6 +24,7 @@ from tuner.cli.run_options import DataOptions
 
 EMBEDDED = "turntable"
 _APP = "twoview-tuner"
+_HALVES = ("pairs, labels or splits", "images")
 
 
 def resolved(data: str) -> str:
@@ -55,6 +60,71 @@ def check_memory(images: int, image_size_px: int, views: int = 1) -> None:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """The pairs of a run, read, and their images, decoded."""
+
+    table: PairTable
+    data: PairData
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for equal pairs, labels, splits and images: such runs may be compared."""
+        return fingerprint_of(self.table, self.data.fingerprint)
+
+
+TableCheck = Callable[[PairTable, list[DataError]], None]
+"""What looks at a table before its images are decoded; it is given the mistakes that were tolerated, too."""
+
+
+def load(
+    options: DataOptions, image_size_px: int, seed: int, console: Console, check_table: TableCheck | None = None
+) -> Dataset:
+    """The pairs and images that the options name: the one way to them, of the search as of all that comes after it.
+
+    image_size_px: side of the decoded squares; seed: deals identities to splits where the table does not.
+
+    A mistake that a training could run with (labels that contradict each other or the identities, an identity in two
+    splits) is tolerated: only `check_table` may refuse it, which is called before any image is decoded. What a forced run
+    was given is therefore read again without asking. Raises InputError for all other mistakes, DataError among them.
+    """
+    tolerated: list[DataError] = []
+    try:
+        table = read_pairs(data_path(options, console), seed=seed, tolerated=tolerated)
+    except DataError as fault:
+        fault.before = tuple(tolerated)
+        raise
+    if check_table is not None:
+        check_table(table, tolerated)
+    check_memory(len(table.images), image_size_px, options.views)
+    return Dataset(table, decoded(table, image_size_px, options.views, console))
+
+
+def load_again(run: Mapping[str, Any], options: DataOptions, console: Console) -> Dataset:
+    """What a run was made with, read again from where the options say it is now.
+
+    run: the run's row. options: with as many views as are needed; its image size does not count. Raises InputError if the
+    data are gone, or are not those that the run saw.
+    """
+    try:
+        found = load(options, run["image_size_px"], run["seed"], console)
+    except InputError as error:
+        raise InputError(
+            f"the data of the run {run['run']} cannot be read: {error}\n--data says where it is now."
+        ) from error
+    before = run["data_fingerprint"]
+    if before is None:
+        console.print("note: the run did not write down what its data were; whether these are the same cannot be told")
+    elif found.fingerprint != before:
+        halves = zip(found.fingerprint.split("-"), before.split("-"), _HALVES, strict=True)
+        changed = " and the ".join(what for now, then, what in halves if now != then)
+        raise InputError(
+            f"the data in {found.table.source} is not what the run {run['run']} was made with: the {changed} differ "
+            f"(fingerprint {found.fingerprint}; valid is {before}). Put it back as it was, or give its place with --data."
+        )
+    return found
+
+
 def decoded(table: PairTable, image_size_px: int, views: int, console: Console) -> PairData:
     """The table's images read, in so many views, and what a trial needs of the table."""
     with file_progress(console, "reading images") as progress:
@@ -66,7 +136,7 @@ def decoded(table: PairTable, image_size_px: int, views: int, console: Console) 
 
 
 def fingerprint_of(table: PairTable, pixels_fingerprint: str) -> str:
-    """Equal for equal pairs, labels, splits and images: such runs may be compared."""
+    """Of all that a run is given: the parts that _HALVES names, in this order."""
     return f"{table.fingerprint()[:16]}-{pixels_fingerprint[:16]}"
 
 

@@ -8,7 +8,7 @@ import search_spaces
 from search_spaces import SearchSpace, SpaceError
 from trainable.config import TrialConfig
 from trainable.errors import InputError
-from tuner.inputs.bound_space import Suggested
+from tuner.inputs.bound_space import BoundSpace
 
 
 def load_space(name: str) -> SearchSpace:
@@ -19,7 +19,7 @@ def load_space(name: str) -> SearchSpace:
         raise InputError(str(error)) from error
 
 
-def examine(space: SearchSpace, fixed: TrialConfig, blocks: int) -> Suggested:
+def examine(space: SearchSpace, fixed: TrialConfig, blocks: int) -> BoundSpace:
     """Try the space: every configuration it gives, also at the ends of its ranges, must be one that can be trained."""
     try:
         probe = space.probe(blocks)
@@ -36,7 +36,7 @@ def examine(space: SearchSpace, fixed: TrialConfig, blocks: int) -> Suggested:
             f"the space {space.name} gives the same configuration every time: {given[0]}. "
             f"Let suggest in {space.path} vary at least one of: {', '.join(TrialConfig.names())}."
         )
-    return Suggested(space, fixed, blocks, searched, probe.distributions)
+    return BoundSpace(space, fixed, blocks, searched, probe.distributions)
 
 
 def _check(space: SearchSpace, fixed: TrialConfig, configuration: dict[str, Any], blocks: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +12,7 @@ import pandas as pd
 
 from trainable.config import TrialConfig, sign
 from trainable.errors import InputError
-from tuner.results import tables
+from tuner.results import configuration, tables
 from tuner.results.reading import ForeignFileWarning, SkippedFileWarning
 from tuner.results.trial_record import COMPLETED, PRUNED, TrialRecord
 
@@ -120,6 +121,10 @@ class WholeRun:
         """A row of `trials`; what is missing is None. None where there is no such trial."""
         return None if number is None else self._rows[number]
 
+    def cells(self, trial: int) -> dict[str, Any]:
+        """The trial's row of `trials`; what is missing is None."""
+        return self._rows[trial]
+
     @cached_property
     def _rows(self) -> dict[int, dict[str, Any]]:
         return {row["trial"]: row for row in tables.plain_rows(self.trials)}
@@ -176,7 +181,7 @@ def _leader(row: dict[str, Any], trials: pd.DataFrame) -> int | None:
 def _record(run: WholeRun, number: int, epochs: dict[int, dict[str, Any]]) -> TrialRecord:
     return TrialRecord(
         number,
-        values={name: run.value(number, name) for name in TrialConfig.names() if name in run.trials},
+        values=dataclasses.asdict(configuration.of_row(run.cells(number))),
         title=f"trial {number}",
         searched=run.searched_values(number),
         is_default=number == run.default,

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from tuner.results.schema import OWN_FILE, PARTITIONS, SCHEMA_VERSION, SCHEMAS
+from tuner.results.schema import DEFAULTS, OWN_FILE, PARTITIONS, SCHEMA_VERSION, SCHEMAS
 from tuner.results.store import Store
 
 _PARTITION = re.compile(r"space=([^/]+)/run=([^/]+)/[^/]+\.parquet")
@@ -115,9 +115,7 @@ def _version(metadata: dict[bytes, bytes], table: str) -> int:
 
 
 def _conformed(rows: pa.Table, table: str, schema: pa.Schema) -> pa.Table:
-    """Columns that were added later are null, those that are not in the schema are dropped."""
-    if rows.schema.equals(schema):
-        return rows.replace_schema_metadata(schema.metadata)
+    """Columns that were added later hold their default, or null; those that are not in the schema are dropped."""
     given = dict(zip(rows.column_names, rows.columns, strict=True))
     missing = [f.name for f in schema if not f.nullable and (f.name not in given or given[f.name].null_count)]
     if missing:
@@ -128,7 +126,12 @@ def _conformed(rows: pa.Table, table: str, schema: pa.Schema) -> pa.Table:
         columns = [given[f.name].cast(f.type) if f.name in given else pa.nulls(len(rows), f.type) for f in schema]
     except pa.ArrowException as error:
         raise UnusableFileError(f"has a column of another type ({str(error).splitlines()[0]}): remove it") from error
-    return pa.table(columns, schema=schema)
+    defaults = DEFAULTS.get(table, {})
+    filled = [
+        pc.fill_null(cells, defaults[f.name]) if cells.null_count and f.name in defaults else cells
+        for f, cells in zip(schema, columns, strict=True)
+    ]
+    return pa.table(filled, schema=schema)
 
 
 def _from_1_to_2(table: str, rows: pa.Table) -> pa.Table:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
+from trainable import columns
+from trainable.columns import column, computed
 from trainable.config import sign
 
 COMPLETED, PRUNED, SICK, FAILED, RUNNING, WAITING = "completed", "pruned", "sick", "failed", "running", "waiting"
@@ -15,31 +18,106 @@ COMPLETED, PRUNED, SICK, FAILED, RUNNING, WAITING = "completed", "pruned", "sick
 
 @dataclass
 class TrialRecord:
-    """One trial as the driver knows it: its configuration, its epochs so far, how it ended."""
+    """One trial as the driver knows it: its configuration, its epochs so far, how it ended.
 
-    number: int
+    What is a column here is one of the table `trials`: a field, or a property computed of the others.
+    """
+
+    number: int = column("number of the trial in its run, from 0", key=True, stored_as="trial")
     values: dict[str, Any]
+    """The fields of its TrialConfig."""
     title: str
     searched: dict[str, Any]
-    is_default: bool
-    state: str = WAITING
+    """Its values of the parameters that the space varies."""
+    is_default: bool = column("whether this is the default configuration that every run tries first")
+    state: str = column(
+        "`completed`, `pruned` (stopped early), `sick` (stopped by a diagnosis) or `failed`", key=True, default=WAITING
+    )
     epochs: dict[int, dict[str, Any]] = field(default_factory=dict)
+    """The numbers of each epoch, by epoch."""
     best_epoch: int = 0
+    """0: no epoch could be ranked."""
     best_arrays: dict[str, np.ndarray] | None = None
-    node: str | None = None
-    checkpoint: str | None = None
-    error: str | None = None
-    retries: int = 0
+    """`scores` and `correct` of the best epoch, (n_val,) each."""
+    node: str | None = column("cluster node that ran it", default=None)
+    checkpoint: str | None = column("folder of its model; null if none was kept", default=None)
+    error: str | None = column("the error that failed it", default=None)
+    retries: int = column("how often it was started again after an error", default=0)
     epoch_scores: dict[int, np.ndarray] = field(default_factory=dict)
     """Validation scores by epoch, where the threshold is searched."""
-    replay_of: int | None = None
-    """The trial whose scores answered for this one, which differs from it in the threshold only and trained nothing."""
+    replay_of: int | None = column(
+        "the trial whose scores answered for this one, which differs in the threshold only; or null", default=None
+    )
+    """It trained nothing itself."""
     is_extra: bool = False
     """Beyond the trials that were asked for: a training once more at the threshold that its scores favour."""
     saved: float = 0.0
     """When its training was saved last, or started if it has not been since."""
     started: float = field(default_factory=time.time)
+    """Unix time, as `ended` and `saved` are."""
     ended: float | None = None
+    val_accuracy_low: float | None = column(
+        "lower end of the 95 % interval of `val_accuracy`, identities resampled", "0 to 1", default=None
+    )
+    val_accuracy_high: float | None = column("upper end of the same interval", "0 to 1", default=None)
+    completion_order: int | None = column(
+        "its place in the order in which the run's trials ended, from 0", default=None
+    )
+
+    @property
+    @computed("where the threshold is from: `searched`, `fixed` or `solved`")
+    def threshold_source(self) -> str:
+        """Searched by the space, fixed by the configuration, or solved on validation scores."""
+        if self.values.get("threshold") is None:
+            return "solved"
+        return "searched" if "threshold" in self.searched else "fixed"
+
+    @property
+    @computed("the epoch that the metrics above are from, counted from 1", stored_as="best_epoch")
+    def ranked_epoch(self) -> int | None:
+        """The best epoch; None where none could be ranked."""
+        return self.best_epoch or None
+
+    @property
+    @computed("epochs trained", "epochs", stored_as="epochs")
+    def epochs_trained(self) -> int:
+        """How many epochs were trained, or judged anew where another trial's scores answered."""
+        return len(self.epochs)
+
+    @property
+    @computed("time spent training and validating", "s")
+    def train_s(self) -> float:
+        """Over all epochs."""
+        return float(sum(numbers["epoch_s"] for numbers in self.epochs.values()))
+
+    @property
+    @computed("the rest of the time between `started_at` and `ended_at`: queue, worker, data", "s")
+    def wait_s(self) -> float | None:
+        """None before the trial's end."""
+        return None if self.ended is None else max(0.0, self.ended - self.started - self.train_s)
+
+    @property
+    @computed("when its configuration was suggested", "UTC")
+    def started_at(self) -> datetime:
+        """The same time as `started`."""
+        return datetime.fromtimestamp(self.started, UTC)
+
+    @property
+    @computed("when the trial ended", "UTC")
+    def ended_at(self) -> datetime | None:
+        """The same time as `ended`."""
+        return None if self.ended is None else datetime.fromtimestamp(self.ended, UTC)
+
+    @property
+    @computed("names of the sicknesses found; empty is healthy, null was never checked")
+    def diagnoses(self) -> list[str] | None:
+        """Over all epochs, in the order in which they came."""
+        checked = [epoch["diagnoses"] for _, epoch in sorted(self.epochs.items()) if epoch.get("diagnoses") is not None]
+        return list(dict.fromkeys(name for names in checked for name in names)) if checked else None
+
+    def cells(self) -> dict[str, Any]:
+        """What the record itself knows of its row in `trials`, by column."""
+        return {said.stored: getattr(self, name) for name, said in columns.of(TrialRecord).items()}
 
     @property
     def last(self) -> dict[str, Any]:
@@ -50,12 +128,6 @@ class TrialRecord:
     def best(self) -> dict[str, Any]:
         """The numbers of the best epoch; of the latest where no epoch could be ranked."""
         return self.epochs.get(self.best_epoch) or self.last
-
-    @property
-    def diagnoses(self) -> list[str] | None:
-        """Names of all sicknesses found so far, as they came; None when no epoch was checked."""
-        checked = [epoch["diagnoses"] for _, epoch in sorted(self.epochs.items()) if epoch.get("diagnoses") is not None]
-        return list(dict.fromkeys(name for names in checked for name in names)) if checked else None
 
     @property
     def eligible(self) -> bool:

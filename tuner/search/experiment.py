@@ -12,7 +12,7 @@ from ray import tune
 from ray.tune.execution import class_cache
 
 from tuner.cli.run_options import SearchOptions
-from tuner.cluster.connection import Share
+from tuner.cluster.connection import TrialResources
 from tuner.search.recorder import Recorder
 from tuner.search.scheduler import make_scheduler
 from tuner.search.searcher import StudySearch
@@ -43,7 +43,7 @@ def run_experiment(
     epochs: int,
     trials_to_go: int,
     max_failures: int,
-    share: Share,
+    resources: TrialResources,
     storage: tuple[str, Any],
     attempt: str,
     stop: Stop,
@@ -60,14 +60,14 @@ def run_experiment(
     for name in ("ray.tune", "ray.train"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     path, filesystem = storage
-    resources = {"cpu": share.cpus, **({"gpu": share.gpus} if share.gpus else {})}
+    per_trial = {"cpu": resources.cpus, **({"gpu": resources.gpus} if resources.gpus else {})}
     tuner = tune.Tuner(
-        tune.with_resources(trainable, resources),
+        tune.with_resources(trainable, per_trial),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=make_scheduler(options.scheduler, options.metric, epochs),
             num_samples=trials_to_go,
-            max_concurrent_trials=share.concurrent,
+            max_concurrent_trials=resources.concurrent,
             reuse_actors=True,
             trial_dirname_creator=lambda trial: f"trial_{trial.config['number']:04d}",
         ),

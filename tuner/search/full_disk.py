@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from tuner.cli.process import HaltError
 
@@ -38,6 +39,24 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         seen.add(id(error))
         yield error
         error = getattr(error, "cause", None) or error.__cause__ or error.__context__
+
+
+@contextmanager
+def ends_in_order(root: str, go_on: str, write_row: Callable[[str], None]) -> Iterator[None]:
+    """A search that finds no room: its row says why, if that can be written; then raises ResultsUnwritableError.
+
+    root: of the results; go_on: the command that goes on with the run; write_row: writes that it was interrupted, and why.
+    """
+    try:
+        yield
+    except Exception as error:  # Tune wraps what it hears in errors of its own
+        if (reason := no_room(error)) is None:
+            raise
+        write_row(f"the results could not be written: {reason}")
+        raise ResultsUnwritableError(
+            f"the results in {root} cannot be written: {reason}. What has ended by now is kept. Make room, then go on with: "
+            f"{go_on}"
+        ) from error
 
 
 def patiently(write: Callable[[], None], say: Callable[[str], None]) -> None:

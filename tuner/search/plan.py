@@ -11,14 +11,13 @@ from rich.console import Console
 from search_spaces import SearchSpace
 from trainable.checks.data_checks import examine_images, examine_table
 from trainable.data.pairs import PairData, PairTable, check_batch
-from trainable.data.read_pairs import read_pairs
 from trainable.findings import DataError
 from trainable.model.backbones import Backbone, BackboneSpec, block_count, create_backbone
 from tuner.cli.run_options import RunOptions
 from tuner.cluster.address import check_address
 from tuner.inputs.backbone import backbone_spec, check_blocks
-from tuner.inputs.bound_space import Suggested
-from tuner.inputs.dataset import accept, check_memory, check_validation, data_path, decoded, fingerprint_of
+from tuner.inputs.bound_space import BoundSpace
+from tuner.inputs.dataset import Dataset, accept, check_validation, load
 from tuner.inputs.space import examine, load_space
 from tuner.results.writer import writable
 
@@ -29,22 +28,31 @@ class Plan:
 
     run: str
     options: RunOptions
-    suggested: Suggested
+    bound: BoundSpace
     backbone_spec: BackboneSpec
     backbone: Backbone
-    table: PairTable
-    data: PairData
+    dataset: Dataset
     results_root: str
+
+    @property
+    def table(self) -> PairTable:
+        """The pairs."""
+        return self.dataset.table
+
+    @property
+    def data(self) -> PairData:
+        """What trials need of the pairs and their images."""
+        return self.dataset.data
 
     @property
     def data_fingerprint(self) -> str:
         """Equal for equal pairs, labels, splits and images: such runs may be compared."""
-        return fingerprint_of(self.table, self.data.fingerprint)
+        return self.dataset.fingerprint
 
     @property
     def space(self) -> SearchSpace:
         """What is asked."""
-        return self.suggested.space
+        return self.bound.space
 
 
 def prepare(options: RunOptions, console: Console, run: str | None = None) -> Plan:
@@ -55,19 +63,19 @@ def prepare(options: RunOptions, console: Console, run: str | None = None) -> Pl
     spec = backbone_spec(options.data, options.model)
     backbone = create_backbone(spec, seed=options.configuration.seed)
     check_blocks(options.configuration.trainable_blocks, block_count(backbone), spec.name)
-    suggested = examine(space, options.configuration, block_count(backbone))
-    tolerated: list[DataError] = []
-    table = read_pairs(data_path(options.data, console), seed=options.configuration.seed, tolerated=tolerated)
-    check_batch(table, options.configuration.batch_size)
-    check_validation(table)
-    views = options.data.views
-    accept(examine_table(table, tolerated), options.force, console)
-    check_memory(len(table.images), spec.image_size_px, views)
-    for note in table.notes:
-        console.print(f"note: {note}", soft_wrap=True, markup=False)
-    data = decoded(table, spec.image_size_px, views, console)
-    accept(examine_images(table, data.pixels, options.configuration.batch_size, views), options.force, console)
-    return Plan(_new_name(space.name) if run is None else run, options, suggested, spec, backbone, table, data, root)
+    bound = examine(space, options.configuration, block_count(backbone))
+    batch_size, views = options.configuration.batch_size, options.data.views
+
+    def check_table(table: PairTable, tolerated: list[DataError]) -> None:
+        check_batch(table, batch_size)
+        check_validation(table)
+        accept(examine_table(table, tolerated), options.force, console)
+        for note in table.notes:
+            console.print(f"note: {note}", soft_wrap=True, markup=False)
+
+    read = load(options.data, spec.image_size_px, options.configuration.seed, console, check_table)
+    accept(examine_images(read.table, read.data.pixels, batch_size, views), options.force, console)
+    return Plan(_new_name(space.name) if run is None else run, options, bound, spec, backbone, read, root)
 
 
 def _new_name(space: str) -> str:

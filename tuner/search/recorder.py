@@ -7,7 +7,6 @@ import pickle
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +15,18 @@ from ray.exceptions import RayActorError
 from ray.tune import Callback
 from ray.tune.result import SHOULD_CHECKPOINT
 
-from trainable.config import Settings, TrialConfig, sign
+from trainable.config import MEASURED, Settings, TrialConfig, sign
 from trainable.data.pairs import PairData
-from trainable.metrics import bootstrap, thresholds
+from trainable.metrics import intervals, thresholds
 from trainable.training.epoch_report import rejudged
 from trainable.trial import scores_by_epoch
+from tuner.results import configuration
 from tuner.results.schema import SCHEMAS
 from tuner.results.trial_record import COMPLETED, FAILED, PRUNED, RUNNING, SICK, WAITING, TrialRecord
 from tuner.results.writer import RunTables
 from tuner.search.full_disk import ResultsUnwritableError, no_room, patiently
 
-_EPOCH_NUMBERS = {*SCHEMAS["epochs"].names, "objective", "sick"} - {"trial"}
-_ROW_NUMBERS = {*SCHEMAS["trials"].names} & {*SCHEMAS["epochs"].names, "objective"} - {
-    "trial",
-    "learning_rate",
-    "diagnoses",
-}
+_EPOCH_NUMBERS = {*SCHEMAS["epochs"].names, "sick"} - {"trial"}
 
 _WAIT_S = 0.1
 """A trial that ended is written down when the next one runs on its worker, or after so long if none does."""
@@ -64,7 +59,7 @@ class Recorder(Callback):
         self._val_rows = rows
         self._labels = np.asarray(data.pair_label)[rows]
         self._identities = data.front_identity[rows], data.angle_identity[rows]
-        self._resamples = bootstrap.identity_resamples(*self._identities)
+        self._linked = intervals.linked_pairs(*self._identities)
 
     def suggested(self, record: TrialRecord) -> None:
         """A configuration was suggested and waits for a worker."""
@@ -210,40 +205,17 @@ class Recorder(Callback):
         }
 
     def _row(self, record: TrialRecord) -> dict[str, Any]:
-        config = TrialConfig.of(record.values)
-        row = {name: getattr(config, name) for name in TrialConfig.names() if name != "epochs"}
-        row |= _only(record.best, _ROW_NUMBERS)
-        low = high = None
         if record.best_arrays is not None:
-            low, high = bootstrap.interval(record.best_arrays["correct"], self._resamples)
-        fixed_or_solved = "solved" if config.threshold is None else "fixed"
-        searched = "threshold" in record.searched and config.threshold is not None
-        source = "searched" if searched else fixed_or_solved
-        train_s = sum(numbers["epoch_s"] for numbers in record.epochs.values())
-        return row | {
-            "trial": record.number,
-            "state": record.state,
-            "is_default": record.is_default,
-            "trainable_blocks": self._blocks if config.trainable_blocks is None else config.trainable_blocks,
-            "threshold": row["threshold"] if row.get("threshold") is not None else config.threshold,
-            "threshold_source": source,
-            "val_accuracy_low": low,
-            "val_accuracy_high": high,
-            "best_epoch": record.best_epoch or None,
-            "epochs": len(record.epochs),
-            "max_epochs": config.epochs,
-            "train_s": train_s,
-            "wait_s": max(0.0, record.ended - record.started - train_s),
-            "node": record.node,
-            "checkpoint": record.checkpoint,
-            "error": record.error,
-            "diagnoses": record.diagnoses,
-            "retries": record.retries,
-            "replay_of": record.replay_of,
-            "started_at": datetime.fromtimestamp(record.started, UTC),
-            "ended_at": datetime.fromtimestamp(record.ended, UTC),
-            "completion_order": sum(r.ended is not None for r in self.records.values()) - 1,
-        }
+            solved = record.values["threshold"] is None
+            interval_of = intervals.cross_fitted_interval if solved else intervals.interval
+            ends = interval_of(record.best_arrays["correct"], self._linked)
+            record.val_accuracy_low, record.val_accuracy_high = ends
+        record.completion_order = sum(r.ended is not None for r in self.records.values()) - 1
+        row = configuration.to_row(TrialConfig.of(record.values), self._blocks)
+        measured = _only(record.best, MEASURED)
+        if measured.get("threshold") is None:  # no epoch used any: the cell is the configuration's own
+            measured.pop("threshold", None)
+        return row | measured | record.cells()
 
 
 def ending_state(result: dict[str, Any] | None) -> str:

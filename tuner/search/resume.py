@@ -15,13 +15,48 @@ import search_spaces
 from trainable.errors import InputError
 from tuner import results
 from tuner.cli.run_options import RunOptions
-from tuner.inputs.dataset import resolved
+from tuner.inputs.dataset import cache_folder, resolved
 from tuner.results.alive import Sign, last_sign, signs_of_life
 from tuner.results.reading import SkippedFileWarning
 from tuner.results.store import Store, write_durably
-from tuner.results.writer import writable
+from tuner.results.writer import RUN_PATIENCE_S, writable
 from tuner.search.plan import Plan
-from tuner.search.run_files import OPTIONS, RunFiles
+
+OPTIONS, STUDY = "run.json", "study.log"
+
+
+class RunFiles:
+    """They are written in a local folder; where results do not lie on this machine, in the cache, and copied to them.
+
+    So another machine can go on with the run: it fetches them first.
+    """
+
+    def __init__(self, root: str, run: str, cache: str | None) -> None:
+        state = results.state_dir(root, run)
+        self._remote = Store.at(state, RUN_PATIENCE_S) if "://" in state else None
+        self.folder = cache_folder(cache) / "state" / run if self._remote else Path(state)
+
+    def fetch(self) -> None:
+        """Have what lies beside the results here."""
+        if self._remote is None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name in (OPTIONS, STUDY):
+            path = self._remote.path(name)
+            if self._remote.exists(path):
+                with self._remote.fs.open_input_stream(path) as stream:
+                    (self.folder / name).write_bytes(stream.read())
+
+    def keep(self, name: str) -> None:
+        """Have the file, as it is now, beside the results."""
+        if self._remote is not None:
+            self._remote.write(self._remote.root, name, (self.folder / name).read_bytes())
+
+    def is_there(self) -> bool:
+        """Whether the run's options lie where they belong."""
+        if self._remote is None:
+            return (self.folder / OPTIONS).is_file()
+        return self._remote.exists(self._remote.path(OPTIONS))
 
 
 @contextmanager

@@ -16,27 +16,27 @@ from tuner.inputs.dataset import resolved
 from tuner.results.provenance import code, versions
 
 if TYPE_CHECKING:
-    from tuner.cluster.connection import Cluster, Share
+    from tuner.cluster.connection import Cluster, TrialResources
     from tuner.search.plan import Plan
 
 
-def introduction(plan: Plan, cluster: Cluster, share: Share, precision: str) -> dict[str, str]:
+def introduction(plan: Plan, cluster: Cluster, resources: TrialResources, precision: str) -> dict[str, str]:
     """What a person reads first: name and text of each line."""
     options, search = plan.options, plan.options.search
     counts = " / ".join(f"{len(plan.data.rows(split)):,}" for split in SPLITS)
     views = f" in {plan.data.views} views" if plan.data.views > 1 else ""
-    size, blocks = plan.backbone_spec.image_size_px, plan.suggested.blocks
+    size, blocks = plan.backbone_spec.image_size_px, plan.bound.blocks
     return {
         "run": plan.run,
         "question": plan.space.question,
-        "searched": ", ".join(plan.suggested.searched),
+        "searched": ", ".join(plan.bound.searched),
         "data": f"{options.data.data}: {counts} pairs to train / validate / test, {plan.data.images:,} images{views}",
         "model": f"{options.model.backbone}, {blocks} blocks, weights {options.model.weights}, {size} px",
         "search": f"{plural(search.trials, 'trial')} of up to {plural(options.configuration.epochs, 'epoch')}, "
         f"{search.sampler} suggests, "
         f"{search.scheduler} stops early, ranked by {search.metric}",
         "hardware": f"{plural(cluster.nodes, 'node')}, {cluster.cpus:g} CPUs, {cluster.gpus:g} GPUs: "
-        f"{plural(min(share.concurrent, search.trials), 'trial')} at a time on {share.device} in {precision}",
+        f"{plural(min(resources.concurrent, search.trials), 'trial')} at a time on {resources.device} in {precision}",
         "dashboard": " — ".join(filter(None, [cluster.dashboard_url or _no_dashboard(options.hardware), cluster.login])),
         "results": plan.results_root,
     }
@@ -54,7 +54,7 @@ def of_plan(plan: Plan) -> dict[str, Any]:
     return {f"{split}_pairs": len(plan.data.rows(split)) for split in SPLITS} | {
         "question": plan.space.question,
         "space_source": plan.space.source,
-        "searched": list(plan.suggested.searched),
+        "searched": list(plan.bound.searched),
         "data": resolved(options.data.data),
         "data_fingerprint": plan.data_fingerprint,
         "backbone": options.model.backbone,
@@ -79,15 +79,15 @@ def of_features(stored: Mapping[int, np.ndarray]) -> dict[str, Any]:
     return {"feature_precision": stored_as(stored), "feature_cuts": sorted(stored), "half_cuts": halves}
 
 
-def of_machine(cluster: Cluster, share: Share) -> dict[str, Any]:
+def of_machine(cluster: Cluster, resources: TrialResources) -> dict[str, Any]:
     """The columns of the `runs` table that code, libraries and hardware fix."""
     commit, dirty = code()
     return {
         "git_commit": commit,
         "git_dirty": dirty,
         "versions": versions(),
-        "device": share.device,
-        "trial_cpus": share.cpus,
+        "device": resources.device,
+        "trial_cpus": resources.cpus,
         "hostname": socket.gethostname(),
         "cluster_nodes": cluster.nodes,
         "cluster_cpus": cluster.cpus,

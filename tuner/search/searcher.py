@@ -15,7 +15,7 @@ from ray.tune.search.optuna import OptunaSearch
 
 from trainable.config import METRICS, TrialConfig
 from trainable.trial import scores_by_epoch
-from tuner.inputs.bound_space import Suggested, can_hold
+from tuner.inputs.bound_space import BoundSpace, can_hold
 from tuner.results.checkpoints import Saved
 from tuner.results.trial_record import COMPLETED, FAILED, PRUNED, RUNNING, SICK, WAITING, TrialRecord
 from tuner.search.recorder import Recorder, ending_state
@@ -44,7 +44,7 @@ class StudySearch(OptunaSearch):
 
     def __init__(
         self,
-        suggested: Suggested,
+        suggested: BoundSpace,
         recorder: Recorder,
         *,
         metric: str,

@@ -6,6 +6,7 @@ import shlex
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import optuna
@@ -21,7 +22,7 @@ from tuner import results
 from tuner.analysis import winner as winner_numbers
 from tuner.cli.console import make_console
 from tuner.cli.run_options import RunOptions
-from tuner.cluster.connection import Cluster, Share, connect, share
+from tuner.cluster.connection import Cluster, TrialResources, connect, trial_resources
 from tuner.cluster.feature_cache import FeatureCache
 from tuner.cluster.shared_features import with_features
 from tuner.inputs.dataset import cache_folder
@@ -35,11 +36,10 @@ from tuner.results.store import Store
 from tuner.results.trial_record import TrialRecord, best_of
 from tuner.results.writer import RUN_PATIENCE_S, RunTables
 from tuner.search import experiment, run_row, scheduler
-from tuner.search.full_disk import ResultsUnwritableError, no_room
+from tuner.search.full_disk import ends_in_order
 from tuner.search.plan import Plan, prepare
 from tuner.search.recorder import Recorder
-from tuner.search.resume import check_same_run, held, held_again, save_options
-from tuner.search.run_files import STUDY, RunFiles
+from tuner.search.resume import STUDY, RunFiles, check_same_run, held, held_again, save_options
 from tuner.search.samplers import make_sampler
 from tuner.search.searcher import StudySearch
 from tuner.search.signals import INTERRUPTED, answered_signals
@@ -81,11 +81,11 @@ class Session:
         self.plan, self.cluster, self.console, self.command, self.started = plan, cluster, console, command, started
         self.attempt = attempt
         options = plan.options
-        self.share: Share = share(cluster, options.hardware)
+        self.resources: TrialResources = trial_resources(cluster, options.hardware)
         self.settings = Settings(
             metric=options.search.metric,
-            threshold_is_searched="threshold" in plan.suggested.searched,
-            device=self.share.device,
+            threshold_is_searched="threshold" in plan.bound.searched,
+            device=self.resources.device,
             precision=self._precision(),
             threads=options.hardware.cpus_per_trial,
             keep_sick=options.search.keep_sick,
@@ -96,16 +96,8 @@ class Session:
 
     def run(self) -> int:
         """Search, then compare; writes the run's row at the start and at the end."""
-        try:
+        with ends_in_order(self.plan.results_root, self._go_on(), self._write_interrupted):
             return self._run()
-        except Exception as error:  # Tune wraps what it hears in errors of its own
-            if (reason := no_room(error)) is None:
-                raise
-            self._write_interrupted(f"the results could not be written: {reason}")
-            raise ResultsUnwritableError(
-                f"the results in {self.plan.results_root} cannot be written: {reason}. What has ended by now is kept. Make "
-                f"room, then go on with: python -m tuner.run --resume {self.plan.run}{self._results_option()}"
-            ) from error
 
     def _run(self) -> int:
         self._introduce()
@@ -116,12 +108,12 @@ class Session:
             self.plan.options.search.trials,
             self.plan.options.configuration.epochs,
             self.settings.metric,
-            self.plan.suggested.searched,
+            self.plan.bound.searched,
         )
         recorder = Recorder(
             self.tables,
             self.plan.data,
-            self.plan.suggested.blocks,
+            self.plan.bound.blocks,
             self.settings,
             changed=display.changed,
             checkpoint_s=self.plan.options.output.checkpoint_s,
@@ -148,8 +140,8 @@ class Session:
         return with_features(
             plan.data,
             plan.backbone,
-            plan.suggested.cuts,
-            self.share,
+            plan.bound.cuts,
+            self.resources,
             memory_gb=self.cluster.object_store_gb / 2 if memory_gb is None else memory_gb,
             precision=options.hardware.feature_precision,
             cache=FeatureCache(cache_folder(options.data.cache) / "features", options.data.cache_gb),
@@ -159,17 +151,18 @@ class Session:
 
     def _searcher(self, recorder: Recorder) -> tuple[StudySearch, int]:
         options, path = self.plan.options, self.files.folder / STUDY
-        mend_study(path, self.plan.run, self.tables, lambda number: self._saved(number) is not None, self._keep_study)
+        keep = partial(self.files.keep, STUDY)
+        mend_study(path, self.plan.run, self.tables, lambda number: self._saved(number) is not None, keep)
         searcher = StudySearch(
-            self.plan.suggested,
+            self.plan.bound,
             recorder,
             metric=self.settings.metric,
             sampler=make_sampler(options.search.sampler, options.configuration.seed + 1000 * (self.attempt - 1)),
-            storage=open_study(path, self._keep_study),
+            storage=open_study(path, keep),
             study_name=self.plan.run,
             run_seed=options.configuration.seed,
             trials=options.search.trials,
-            parallel=self.share.concurrent,
+            parallel=self.resources.concurrent,
             saved=self._saved,
         )
         for record in searcher.ended_before():
@@ -197,7 +190,7 @@ class Session:
             epochs=plan.options.configuration.epochs,
             trials_to_go=to_go,
             max_failures=plan.options.output.max_failures,
-            share=self.share,
+            resources=self.resources,
             storage=(self.store.root, self.store.fs),
             attempt=f"attempt-{self.attempt:02d}",
             stop=stop,
@@ -269,7 +262,7 @@ class Session:
         task = ray.remote(score_test_pairs)
         futures = {
             number: task.options(
-                num_cpus=self.share.cpus, num_gpus=self.share.gpus, name=f"test pairs, trial {number:03d}"
+                num_cpus=self.resources.cpus, num_gpus=self.resources.gpus, name=f"test pairs, trial {number:03d}"
             ).remote(values, backbone, data, settings, state, epoch)
             for number, (values, state, epoch) in work.items()
         }
@@ -279,9 +272,6 @@ class Session:
         """The trial's newest saved state; None if there is none, as of one that the time budget cut off early."""
         saved = self._saved(number)
         return saved.state if saved else None
-
-    def _keep_study(self) -> None:
-        self.files.keep(STUDY)
 
     def _saved(self, number: int) -> Saved | None:
         return newest_state(self.store, number)
@@ -304,10 +294,12 @@ class Session:
         started = self.tables.run_row().get("started_at") or _utc(self.started)
         command = self.tables.run_row().get("command") or self.command  # of a resumed run the one that started it
         known = {"started_at": started, "command": command, "precision": self.settings.precision}
-        return known | run_row.of_plan(self.plan) | run_row.of_machine(self.cluster, self.share)
+        return known | run_row.of_plan(self.plan) | run_row.of_machine(self.cluster, self.resources)
 
     def _introduce(self) -> None:
-        for name, text in run_row.introduction(self.plan, self.cluster, self.share, self.settings.precision).items():
+        for name, text in run_row.introduction(
+            self.plan, self.cluster, self.resources, self.settings.precision
+        ).items():
             self.console.print(f"[bold]{name:10}[/bold] {escape(text)}", soft_wrap=True)
         self.console.print()
 
@@ -315,9 +307,9 @@ class Session:
         wanted = self.plan.options.hardware.precision
         if wanted != "auto":
             return wanted
-        if self.share.device == "cpu":
+        if self.resources.device == "cpu":
             return "fp32"
-        return ray.get(gpu_precision.options(num_gpus=self.share.gpus).remote())
+        return ray.get(gpu_precision.options(num_gpus=self.resources.gpus).remote())
 
     def _say_where(self, wall_s: float) -> None:
         root, run = self.plan.results_root, self.plan.run
@@ -336,8 +328,7 @@ class Session:
     def _interrupted(self, reason: str) -> None:
         """Say and write at once what a second Ctrl-C, or a Ray that dies of the same signal, would leave unsaid."""
         self.console.print(
-            f"\nInterrupted by {reason}; stopping. Go on with: python -m tuner.run --resume {self.plan.run}"
-            + self._results_option(),
+            f"\nInterrupted by {reason}; stopping. Go on with: {self._go_on()}",
             soft_wrap=True,  # a command that is copied must be one line
         )
         self._write_interrupted()
@@ -348,9 +339,10 @@ class Session:
         except OSError as error:  # then its row says what it last could
             self.console.print(f"The run's row could not be written: {error}", soft_wrap=True, markup=False)
 
-    def _results_option(self) -> str:
+    def _go_on(self) -> str:
         given = self.plan.options.output.results
-        return "" if given == RunOptions().output.results else f" --results {shlex.quote(given)}"
+        where = "" if given == RunOptions().output.results else f" --results {shlex.quote(given)}"
+        return f"python -m tuner.run --resume {self.plan.run}{where}"
 
 
 def _utc(seconds: float) -> datetime:

@@ -1,4 +1,8 @@
-"""A stored trial trained again: every number of its epochs, and every score, beside what the tables say."""
+"""A stored trial trained again: every number of its epochs, and every score, beside what the tables say.
+
+To reproduce is to train again. A trial that was *replayed* is something else: the search did not train it, but answered for it
+with the scores of a trial of the same training, at another threshold (column `replay_of`). Here it is trained itself.
+"""
 
 from __future__ import annotations
 
@@ -30,24 +34,24 @@ _NOT_COMPARED = ("trial", "epoch", "epoch_s", "validation_s")
 
 @dataclass(frozen=True)
 class Column:
-    """One column, stored and replayed; `at` says where the difference is largest, or the last place where there is none."""
+    """One column, stored and trained again; `at` says where they differ most, or the last place where they do not."""
 
     name: str
     at: str
     stored: Any
-    replayed: Any
+    again: Any
     values: int
     """How many were compared."""
     equal: int
 
     @property
     def difference(self) -> float | None:
-        """Replayed minus stored; None where one of them is no number."""
-        numbers = all(isinstance(value, int | float) for value in (self.stored, self.replayed))
-        return self.replayed - self.stored if numbers else None
+        """Trained again minus stored; None where one of them is no number."""
+        numbers = all(isinstance(value, int | float) for value in (self.stored, self.again))
+        return self.again - self.stored if numbers else None
 
 
-def replay(run: str, number: int, source: TrialSource) -> int:
+def reproduce(run: str, number: int, source: TrialSource) -> int:
     """Train the trial again and print what came out; returns the exit code, 0 if every number is the same, else 1."""
     console = make_console()
     trial = stored_trial.find(source, run, number)
@@ -123,7 +127,7 @@ def _score_columns(scores: pd.DataFrame, training: Training) -> list[Column]:
 
 
 def _column(name: str, places: list[tuple[str, Any, Any]]) -> Column:
-    """places: (at, stored, replayed) of every value."""
+    """places: (at, stored, again) of every value."""
     cleaned = [(at, _missing_as_none(old), _missing_as_none(new)) for at, old, new in places]
     wrong = [place for place in cleaned if place[1] != place[2]]
     at, old, new = max(wrong, key=_size, default=cleaned[-1])
@@ -146,7 +150,7 @@ def _introduce(console: Console, trial: StoredTrial, epochs: int) -> None:
     said += (
         f", on {settings.device} in {settings.precision} with {settings.threads} thread{'s' * (settings.threads > 1)}"
     )
-    console.print(f"[bold]replaying[/bold]  {escape(said)}", soft_wrap=True)
+    console.print(f"[bold]reproducing[/bold]  {escape(said)}", soft_wrap=True)
     notes = []
     if row["replay_of"] is not None:
         notes.append(f"the search judged it by the scores of trial {row['replay_of']}; here it is trained itself")
@@ -155,14 +159,14 @@ def _introduce(console: Console, trial: StoredTrial, epochs: int) -> None:
     if trial.run["trial_cpus"] is None:
         notes.append("the run did not write down its threads, as runs do now; 1 is the default")
     for note in notes:
-        console.print(f"[bold]note[/bold]       {escape(note)}", soft_wrap=True)
+        console.print(f"[bold]note[/bold]         {escape(note)}", soft_wrap=True)
 
 
 def _print(console: Console, columns: list[Column]) -> None:
     """Every column; where in it only if something differs, so that the table fits a narrow terminal otherwise."""
     places = any(column.equal < column.values for column in columns)
     table = Table(box=None, pad_edge=False)
-    for name in ("column", "equal", "stored", "replayed", "difference", *(["at"] * places)):
+    for name in ("column", "equal", "stored", "again", "difference", *(["at"] * places)):
         table.add_column(name, justify="left" if name in ("column", "at") else "right")
     for column in columns:
         same = column.equal == column.values
@@ -171,7 +175,7 @@ def _print(console: Console, columns: list[Column]) -> None:
             column.name,
             f"{column.equal}/{column.values}",
             _text(column.stored),
-            _text(column.replayed),
+            _text(column.again),
             difference,
         ]
         table.add_row(*map(escape, cells), *([column.at] * places), style=None if same else "red")

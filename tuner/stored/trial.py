@@ -14,7 +14,6 @@ from rich.console import Console
 
 from trainable.config import Settings, TrialConfig, sign
 from trainable.data.pairs import PairData
-from trainable.data.read_pairs import read_pairs
 from trainable.errors import InputError
 from trainable.model import features
 from trainable.model.backbones import Backbone, BackboneSpec, create_backbone
@@ -24,8 +23,8 @@ from tuner import results
 from tuner.analysis.text import spans
 from tuner.cli.run_options import DataOptions
 from tuner.cli.stored_options import TrialSource
-from tuner.inputs.dataset import check_memory, data_path, decoded, fingerprint_of
-from tuner.results import provenance
+from tuner.inputs.dataset import load_again
+from tuner.results import configuration, provenance
 from tuner.results.checkpoints import newest_state
 from tuner.results.store import Store
 from tuner.results.trial_record import COMPLETED, PRUNED, SICK
@@ -105,7 +104,7 @@ def find(source: TrialSource, name: str, number: int | None) -> StoredTrial:
         # Runs that did not write it down: a trial that is not sick was either healthy, or trained on.
         keep_sick=row["state"] != SICK if run["keep_sick"] is None else run["keep_sick"],
     )
-    return StoredTrial(root, name, run, row, _config(row), settings, _spec(run, source))
+    return StoredTrial(root, name, run, row, configuration.of_row(row), settings, _spec(run, source))
 
 
 def _threshold_is_searched(run: dict[str, Any], rows: pd.DataFrame) -> bool:
@@ -126,12 +125,6 @@ def _winner(name: str, run: dict[str, Any], rows: pd.DataFrame) -> int:
         f"the run {name} is {run['state']} and has no winner yet; {best}. Name a trial, or go on with the run: "
         f"python -m tuner.run --resume {name}"
     )
-
-
-def _config(row: dict[str, Any]) -> TrialConfig:
-    values = {name: row[name] for name in TrialConfig.names() if name != "epochs"}
-    values["threshold"] = None if row["threshold_source"] == "solved" else row["threshold"]
-    return TrialConfig.of(values | {"epochs": row["max_epochs"]})
 
 
 def _spec(run: dict[str, Any], source: TrialSource) -> BackboneSpec:
@@ -155,28 +148,9 @@ def read_data(trial: StoredTrial, source: TrialSource, console: Console, plain: 
     plain: without the views that only training looks at. Raises InputError if they are gone, or are not the same any more.
     """
     run = trial.run
-    views = 1 if plain else run["views"] or 1
     where = run["data"] if source.data is None else source.data
-    try:
-        where_from = data_path(DataOptions(data=where, cache=source.cache), console)
-        table = read_pairs(where_from, seed=run["seed"], tolerated=[])  # as the run did, which may have been forced
-    except InputError as error:
-        raise InputError(
-            f"the data of the run {trial.name} cannot be read: {error}\n--data says where it is now."
-        ) from error
-    check_memory(len(table.images), run["image_size_px"], views)
-    data = decoded(table, run["image_size_px"], views, console)
-    found = fingerprint_of(table, data.fingerprint)
-    if found != run["data_fingerprint"]:
-        halves = zip(
-            found.split("-"), run["data_fingerprint"].split("-"), ("pairs, labels or splits", "images"), strict=True
-        )
-        changed = " and the ".join(what for now, then, what in halves if now != then)
-        raise InputError(
-            f"the data in {table.source} is not what the run {trial.name} was made with: the {changed} differ (fingerprint "
-            f"{found}; valid is {run['data_fingerprint']}). Put it back as it was, or give its place with --data."
-        )
-    return data
+    options = DataOptions(data=where, cache=source.cache, views=1 if plain else run["views"] or 1)
+    return load_again(run, options, console).data
 
 
 def create(trial: StoredTrial) -> Backbone:
@@ -202,7 +176,10 @@ def with_features(trial: StoredTrial, backbone: Backbone, data: PairData) -> Pai
 
 
 def kept_weights(trial: StoredTrial) -> dict[str, torch.Tensor] | None:
-    """The weights of the trial's best epoch, if a checkpoint has them; of a replayed trial those of the one it replays."""
+    """The weights of the trial's best epoch, if a checkpoint has them.
+
+    Of a replayed trial, which was answered by the scores of another one, those of that one.
+    """
     store = Store.at(results.state_dir(trial.root, trial.name))
     number = trial.number if trial.row["replay_of"] is None else trial.row["replay_of"]
     saved = newest_state(store, number)

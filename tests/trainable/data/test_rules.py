@@ -21,7 +21,7 @@ def test_missing_table(tmp_path):
 def test_unknown_extension(tmp_path):
     """An unknown ending is answered with those that are known."""
     (tmp_path / "pairs.xlsx").touch()
-    says(refusal(tmp_path / "pairs.xlsx"), "'.xlsx'", ".csv or .parquet", "Save the table")
+    says(refusal(tmp_path / "pairs.xlsx"), "'.xlsx'", ".csv, .parquet or .jsonl", "Save the table")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tests.tools import reference
 from tests.tools.synthetic import pair_data
-from trainable.config import Settings, TrialConfig
+from trainable.config import LOSSES, Settings, TrialConfig
 from trainable.data import images as image_files
 from trainable.data import turntable
 from trainable.data.pairs import PairData
@@ -23,8 +23,8 @@ from trainable.diagnosis.history import FAIL, WARN, Course, Diagnosis
 from trainable.diagnosis.remedies import REMEDIES
 from trainable.model.backbones import BackboneSpec, create_backbone
 from trainable.training import loop
-from trainable.training.batch_loss import BatchLoss, Targets
 from trainable.training.loop import Training, train
+from trainable.training.losses import BatchLoss, Targets
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -274,8 +274,9 @@ def test_the_broken_loss_is_found(monkeypatch, backbone, data):
     """Trained with the broken run's formula, a trial says so in its first epoch."""
 
     def broken(front: Tensor, angle: Tensor, targets: Targets, config: TrialConfig) -> BatchLoss:
-        loss, nothing = reference.broken_contrastive(front, angle, config.temperature), torch.tensor(0.0)
-        return BatchLoss(loss, loss.detach(), nothing, nothing)
+        loss = reference.broken_contrastive(front, angle, config.temperature)
+        parts = dict.fromkeys(LOSSES, torch.tensor(0.0)) | {"chance_loss": targets.chance}
+        return BatchLoss(loss, parts | dict.fromkeys(("contrastive_loss", "total_loss"), loss.detach()))
 
     monkeypatch.setattr(loop, "batch_loss", broken)
     (first, *_) = train(FAULTY, backbone, data)

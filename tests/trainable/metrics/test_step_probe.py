@@ -1,74 +1,15 @@
-"""Vital signs: what is measured fast once an epoch equals the slow measures, and a probe sees what a step did."""
+"""The probe of one step sees which parts moved, by how much, and which way the loss pulls."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from trainable.metrics import spread, step_probe
-
-
-def embeddings(images: int, width: int, cone: float = 0.0) -> torch.Tensor:
-    """(m, E) unit vectors, drawn towards one direction by `cone`."""
-    drawn = torch.randn(images, width, generator=torch.Generator().manual_seed(0))
-    drawn[:, 0] += cone
-    return nn.functional.normalize(drawn, dim=1)
-
-
-def measured(rows: torch.Tensor) -> dict[str, float]:
-    """The vital signs of pairs (0, 1), (2, 3), …, each of one identity, which has the next pair too."""
-    ends = np.arange(len(rows)).reshape(-1, 2).T.ravel()
-    scores = (rows[ends[: len(ends) // 2]] * rows[ends[len(ends) // 2 :]]).sum(dim=1).clamp(-1, 1).numpy()
-    return spread.of_embeddings(scores, rows, spread.Sample(ends, ends // 4))
-
-
-@pytest.mark.parametrize("cone", [0.0, 5.0, 40.0])
-@pytest.mark.parametrize(("images", "width"), [(spread.ROWS, 24), (30, 8), (24, 64)])
-def test_the_spread_is_that_of_the_slow_measures(images, width, cone):
-    """Even and in a cone, with more rows than dimensions and fewer."""
-    rows = embeddings(images, width, cone)
-    found = measured(rows)
-    exact = rows.numpy()
-    assert found["mean_cosine"] == pytest.approx(
-        spread.mean_off_diagonal_cosine(exact, np.arange(images) // 4), abs=1e-5
-    )
-    assert found["uniformity"] == pytest.approx(spread.uniformity(exact), abs=1e-4)
-    assert found["rank_raw"] == pytest.approx(spread.rank_me(exact), rel=1e-3)
-    assert found["rank_centred"] == pytest.approx(spread.rank_me(exact, centred=True), rel=1e-3)
-    assert found["rank_limit"] == min(images, width)
-
-
-def test_a_constant_embedding_is_collapsed_and_not_rounded_away():
-    """All rows the same: cosine 1, uniformity 0, rank 1, and 0 when centred; every score is 1 in any precision."""
-    found = measured(embeddings(1, 16).repeat(60, 1))
-    assert found["mean_cosine"] == pytest.approx(1, abs=1e-5) and found["uniformity"] == pytest.approx(0, abs=1e-5)
-    assert found["rank_raw"] == pytest.approx(1, abs=1e-3) and found["rank_centred"] == 0
-    assert found["scores_tied_exact"] == 1
-
-
-def test_a_large_set_is_sampled_always_in_the_same_way():
-    """The measures of thousands of images are near those of all, the same every time, and no global state is drawn."""
-    rows = embeddings(4000, 16, cone=2.0)
-    before = torch.get_rng_state(), np.random.get_state()[1].copy()
-    found = measured(rows)
-    assert found == measured(rows)
-    assert torch.equal(before[0], torch.get_rng_state()) and np.array_equal(before[1], np.random.get_state()[1])
-    exact = spread.mean_off_diagonal_cosine(rows.numpy(), np.arange(4000) // 4)
-    assert found["mean_cosine"] == pytest.approx(exact, abs=0.05)
-    assert found["uniformity"] == pytest.approx(spread.uniformity(rows.numpy()), abs=0.1)
-
-
-def test_scores_that_half_precision_rounds_to_one_are_told_from_true_ones():
-    """In bf16 a cosine of 0.999 is 1; computed anew it is not, and few others are the same to five digits."""
-    rows = embeddings(40, 16, cone=100.0)
-    ends = np.arange(40).reshape(-1, 2).T.ravel()
-    front, angle = rows[ends[:20]], rows[ends[20:]]
-    rounded = (front * angle).sum(dim=1).bfloat16().float().clamp(-1, 1).numpy()
-    found = spread.of_embeddings(rounded, rows, spread.Sample(ends, ends // 2))
-    assert found["scores_tied"] > 0.9 and found["scores_tied_exact"] < 0.2
-    assert (found["score_low"], found["score_high"]) == (rounded.min(), rounded.max())
+from tests.trainable.metrics.test_spread import embeddings
+from trainable import columns
+from trainable.measures import Step
+from trainable.metrics import step_probe
 
 
 class Net(nn.Module):
@@ -88,7 +29,7 @@ def probed(step) -> dict[str, float | None]:
     probe = step_probe.StepProbe(tensors, frozen)
     with probe:
         step(net)
-    assert set(probe.found) == set(step_probe.PROBED)
+    assert set(probe.found) == set(columns.of(Step))
     return probe.found
 
 

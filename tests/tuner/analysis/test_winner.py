@@ -9,7 +9,7 @@ import pytest
 
 from tests.tools.synthetic import pair_data
 from tests.tuner.analysis.test_health import HEALTHY, record
-from trainable.metrics import bootstrap
+from trainable.metrics import intervals
 from tuner.analysis.winner import TestPairs, run_columns
 from tuner.results.schema import SCHEMAS
 
@@ -56,15 +56,15 @@ def test_only_test_pairs_are_counted(data, pairs):
     assert np.array_equal(pairs.labels, data.pair_label[rows])
 
 
-def test_intervals_are_by_identity_bootstrap(data, pairs):
-    """Accuracy, AUC and difference each on the same resamples of identities, and around their values."""
+def test_intervals_count_shared_identities(data, pairs):
+    """Accuracy, AUC and difference each from the same pairs, and around their values."""
     rows = data.rows("test")
-    resamples = bootstrap.identity_resamples(data.front_identity[rows], data.angle_identity[rows])
+    linked = intervals.linked_pairs(data.front_identity[rows], data.angle_identity[rows])
     found = compared(pairs, 0.9, 0.6)
-    assert found.winner.accuracy_interval == bootstrap.interval(found.winner.correct, resamples)
-    assert found.winner.auc_interval == bootstrap.auc_interval(scores_at(pairs, 0.9), pairs.labels, resamples)
-    assert found.difference_interval == bootstrap.difference_interval(
-        found.winner.correct, found.default.correct, resamples
+    assert found.winner.accuracy_interval == intervals.interval(found.winner.correct, linked)
+    assert found.winner.auc_interval == intervals.auc_interval(scores_at(pairs, 0.9), pairs.labels, linked)
+    assert found.difference_interval == intervals.difference_interval(
+        found.winner.correct, found.default.correct, linked
     )
     assert found.difference == pytest.approx(0.3)
     for value, (low, high) in [
@@ -76,7 +76,7 @@ def test_intervals_are_by_identity_bootstrap(data, pairs):
 
 
 def test_a_trial_compared_with_itself_differs_by_nothing(pairs):
-    """Same pairs, same resamples: the interval is a point, not the width of two independent ones."""
+    """Same pairs, same linked: the interval is a point, not the width of two independent ones."""
     result = pairs.result(scores_at(pairs, 0.8), 0.5)
     same = pairs.compare(result, result, result)
     assert same.difference == 0 and same.difference_interval == (0, 0)

@@ -17,7 +17,7 @@ from trainable.errors import InputError
 from tuner import results
 from tuner.results import reading
 from tuner.results.reading import SkippedFileWarning
-from tuner.results.schema import PARTITIONS, SCHEMA_VERSION, SCHEMAS
+from tuner.results.schema import DEFAULTS, PARTITIONS, SCHEMA_VERSION, SCHEMAS
 from tuner.results.store import Store
 from tuner.results.writer import RunTables
 
@@ -181,9 +181,12 @@ def test_a_run_does_not_go_on_over_a_file_that_cannot_be_read(root: Path) -> Non
 
 @pytest.mark.parametrize("table", ["runs", "trials", "epochs"])
 def test_the_tables_are_what_pyarrows_dataset_reads(root: Path, table: str) -> None:
-    """Row by row and type by type, with the partitions in front."""
+    """Row by row and type by type, with the partitions in front; a null of the configuration is its default."""
     schema = pa.schema([*PARTITIONS, *SCHEMAS[table]])
     partitioning = ds.partitioning(PARTITIONS, flavor="hive")
     plain = ds.dataset(root / table, schema, "parquet", partitioning=partitioning).to_table()
+    for name, default in DEFAULTS.get(table, {}).items():
+        cells = [default if cell is None else cell for cell in plain[name].to_pylist()]
+        plain = plain.set_column(schema.names.index(name), schema.field(name), pa.array(cells, schema.field(name).type))
     ours = reading.read_table(Store.at(root), table)
     assert ours.schema.equals(schema) and ours.sort_by("run").equals(plain.sort_by("run"))

@@ -12,7 +12,7 @@ import torch
 
 import search_spaces
 from tests.tools.by_hand import BLOCKS, DATA, VAL_PAIRS, Search, arrays, numbers, space_of
-from trainable.metrics import bootstrap
+from trainable.metrics import intervals
 from trainable.trial import Carried
 from tuner import results
 from tuner.results.trial_record import COMPLETED, PRUNED, SICK, TrialRecord, best_of
@@ -44,8 +44,8 @@ def test_a_completed_trial_s_row_has_its_parameters_and_the_numbers_of_its_best_
     assert row["learning_rate"] == trial.config["values"]["learning_rate"], "the configuration's, not the schedule's"
     assert row["trainable_blocks"] == BLOCKS, "the number of blocks, never the word all"
     rows = DATA.rows("val")
-    resamples = bootstrap.identity_resamples(DATA.front_identity[rows], DATA.angle_identity[rows])
-    assert (row["val_accuracy_low"], row["val_accuracy_high"]) == bootstrap.interval(arrays(2)["correct"], resamples)
+    linked = intervals.linked_pairs(DATA.front_identity[rows], DATA.angle_identity[rows])
+    assert (row["val_accuracy_low"], row["val_accuracy_high"]) == intervals.interval(arrays(2)["correct"], linked)
     assert row["train_s"] == pytest.approx(0.75) and row["wait_s"] >= 0
     assert row["node"] == "host/12345678" and row["error"] is None
     assert row["started_at"] <= row["ended_at"] <= datetime.now(UTC)

@@ -269,7 +269,7 @@ def test_a_driver_killed_between_asking_and_starting_loses_only_that_suggestion(
     trial = first.study.ask()
     trial.set_user_attr = stopping_after(killed_after, trial.set_user_attr, written)
     with pytest.raises(KeyboardInterrupt):
-        first.searcher._marked(trial, first.suggested.configure(trial, 0), is_default=False)
+        first.searcher._marked(trial, first.bound.configure(trial, 0), is_default=False)
     second = Search(tmp_path, space, attempt=2)
     assert [second.start().config["number"] for _ in range(2)] == [0, 1]
     states = [t.state for t in second.study.get_trials(deepcopy=False) if "number" not in t.user_attrs]
@@ -368,26 +368,26 @@ def test_trials_that_differ_only_in_the_threshold_get_one_seed(tmp_path):
 
 def test_a_seed_follows_from_the_configuration_and_the_run_s_seed_alone(tmp_path, space):
     """Different configurations and different runs get different ones; neither order nor number matters."""
-    suggested = examine(space, FIXED, BLOCKS)
-    values = [{**suggested.default, "learning_rate": rate, "seed": 0} for rate in (1e-3, 1e-2, 5e-2)]
-    seeds = [suggested.seeded(v, 7)["seed"] for v in values]
+    bound = examine(space, FIXED, BLOCKS)
+    values = [{**bound.default, "learning_rate": rate, "seed": 0} for rate in (1e-3, 1e-2, 5e-2)]
+    seeds = [bound.seeded(v, 7)["seed"] for v in values]
     assert len(set(seeds)) == 3
-    assert [suggested.seeded(v, 7)["seed"] for v in reversed(values)] == seeds[::-1]
-    assert suggested.seeded({**values[0], "seed": 99}, 7)["seed"] == seeds[0]
-    assert suggested.seeded(values[0], 8)["seed"] != seeds[0]
+    assert [bound.seeded(v, 7)["seed"] for v in reversed(values)] == seeds[::-1]
+    assert bound.seeded({**values[0], "seed": 99}, 7)["seed"] == seeds[0]
+    assert bound.seeded(values[0], 8)["seed"] != seeds[0]
     assert all(0 <= seed < 2**31 for seed in seeds)
     run = Search(tmp_path, space, seed=7)
     trials = [run.start() for _ in range(4)]
     for v in values_of(trials):
-        assert v["seed"] == suggested.seeded(v, 7)["seed"]
+        assert v["seed"] == bound.seeded(v, 7)["seed"]
     assert len({v["seed"] for v in values_of(trials)}) == 4
 
 
 def test_the_whole_backbone_is_one_configuration_however_it_is_written(tmp_path, space):
     """All blocks as a number and as absent train the same, and have the same seed."""
-    suggested = examine(space, FIXED, BLOCKS)
-    by_number = suggested.seeded({**suggested.default, "trainable_blocks": BLOCKS}, 0)
-    assert by_number == suggested.seeded({**suggested.default, "trainable_blocks": None}, 0)
+    bound = examine(space, FIXED, BLOCKS)
+    by_number = bound.seeded({**bound.default, "trainable_blocks": BLOCKS}, 0)
+    assert by_number == bound.seeded({**bound.default, "trainable_blocks": None}, 0)
 
 
 def test_optuna_opens_the_study_s_file(tmp_path, space):

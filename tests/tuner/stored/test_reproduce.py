@@ -12,7 +12,7 @@ import pytest
 from tests.tools import finished_run
 from tests.tools.finished_run import BROKEN, COMPLETE, CRASHED, DIVERGED, REPLAYED, RUN, SPACE, STOPPED, FinishedRun
 from trainable.data.read_pairs import read_pairs
-from tuner.replay import main
+from tuner import replay
 from tuner.results import provenance
 from tuner.results.schema import SCHEMAS
 from tuner.results.writer import RunTables
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
     """A run with a trial of every state."""
-    return finished_run.make(tmp_path_factory.mktemp("replay"))
+    return finished_run.make(tmp_path_factory.mktemp("reproduce"))
 
 
 @pytest.fixture
@@ -32,9 +32,9 @@ def copied(run: FinishedRun, tmp_path: Path) -> Path:
     return shutil.copytree(run.root, tmp_path / "results")
 
 
-def replay(capsys, root: Path, *arguments: object) -> tuple[int, str]:
+def reproduce(capsys, root: Path, *arguments: object) -> tuple[int, str]:
     """Exit code and output."""
-    code = main([*map(str, arguments), "--results", str(root)])
+    code = replay.main([*map(str, arguments), "--results", str(root)])
     printed = capsys.readouterr()
     return code, printed.out + printed.err
 
@@ -51,7 +51,7 @@ def change(root: Path, table: str, **values: object) -> None:
 @pytest.mark.parametrize("trial", [COMPLETE, STOPPED, DIVERGED, BROKEN, REPLAYED])
 def test_every_number_is_the_same(capsys, run: FinishedRun, trial: int) -> None:
     """Of a completed, a pruned, a sick and a failed trial, and of one that the search judged by another's scores."""
-    code, output = replay(capsys, run.root, RUN, trial)
+    code, output = reproduce(capsys, run.root, RUN, trial)
     assert code == 0, output
     assert "numbers are equal, bit for bit" in output
     row = run.rows(trial)
@@ -64,20 +64,22 @@ def test_every_number_is_the_same(capsys, run: FinishedRun, trial: int) -> None:
 
 def test_what_a_trial_was_is_said(capsys, run: FinishedRun) -> None:
     """Why a failed one ends early, and that a replayed one was not trained by the search."""
-    assert "it failed (RuntimeError: a cable came loose)" in replay(capsys, run.root, RUN, BROKEN)[1]
-    assert f"by the scores of trial {COMPLETE}; here it is trained itself" in replay(capsys, run.root, RUN, REPLAYED)[1]
+    assert "it failed (RuntimeError: a cable came loose)" in reproduce(capsys, run.root, RUN, BROKEN)[1]
+    assert (
+        f"by the scores of trial {COMPLETE}; here it is trained itself" in reproduce(capsys, run.root, RUN, REPLAYED)[1]
+    )
 
 
 def test_a_number_that_differs_is_named(capsys, copied: Path) -> None:
     """With its epoch, both values and the difference; and what is not as it was, which may be why. The exit code is 1."""
     change(copied, "epochs", val_auc=0.5, diagnoses=["collapse"])
     change(copied, "runs", versions={"torch": "1.0"})
-    code, output = replay(capsys, copied, RUN, COMPLETE)
+    code, output = reproduce(capsys, copied, RUN, COMPLETE)
     assert code == 1
     (line,) = [line for line in output.splitlines() if line.startswith("val_auc ")]
-    name, equal, stored, replayed, difference, at = re.split(r"\s{2,}", line.strip())
+    name, equal, stored, again, difference, at = re.split(r"\s{2,}", line.strip())
     assert (name, equal, float(stored), at) == ("val_auc", "1/2", 0.5, "epoch 1")
-    assert float(difference) == pytest.approx(float(replayed) - 0.5, rel=1e-2)
+    assert float(difference) == pytest.approx(float(again) - 0.5, rel=1e-2)
     assert "numbers differ, in: val_auc, diagnoses." in output
     assert "torch: 1.0, now " in output and "machine: here, now " in output
 
@@ -89,7 +91,7 @@ def test_a_difference_without_a_reason_is_told_as_such(capsys, copied: Path) -> 
     tables.write_run({"git_commit": commit, "git_dirty": dirty})
     tables.append_trial(tables.trial_rows()[0] | {"node": f"{socket.gethostname()}/0"})
     change(copied, "epochs", total_loss=1.0)
-    code, output = replay(capsys, copied, RUN, COMPLETE)
+    code, output = reproduce(capsys, copied, RUN, COMPLETE)
     assert code == 1 and "Nothing that was written down of the run is different here" in output
 
 
@@ -105,22 +107,22 @@ def test_a_difference_without_a_reason_is_told_as_such(capsys, copied: Path) -> 
 )
 def test_mistakes_are_told(capsys, run: FinishedRun, arguments: tuple, said: str) -> None:
     """What was got, what is valid, what to do; the exit code is 2."""
-    code, output = replay(capsys, run.root, *arguments)
+    code, output = reproduce(capsys, run.root, *arguments)
     assert code == 2 and said in output and "Traceback" not in output
 
 
 def test_changed_data_are_told(capsys, run: FinishedRun, tmp_path: Path) -> None:
     """Whether pairs or images changed; and a table that only moved is the same."""
     moved = shutil.copytree(run.pairs.parent, tmp_path / "moved")
-    assert replay(capsys, run.root, RUN, STOPPED, "--data", moved / run.pairs.name)[0] == 0
+    assert reproduce(capsys, run.root, RUN, STOPPED, "--data", moved / run.pairs.name)[0] == 0
     first, second = read_pairs(moved / run.pairs.name).images[:2]
     shutil.copy(first, second)
-    code, output = replay(capsys, run.root, RUN, STOPPED, "--data", moved / run.pairs.name)
+    code, output = reproduce(capsys, run.root, RUN, STOPPED, "--data", moved / run.pairs.name)
     assert code == 2 and "the images differ" in output
     table = moved / run.pairs.name
     lines = table.read_text().splitlines(keepends=True)
     table.write_text("".join([lines[0], *lines[:0:-1]]))
-    code, output = replay(capsys, run.root, RUN, STOPPED, "--data", table)
+    code, output = reproduce(capsys, run.root, RUN, STOPPED, "--data", table)
     assert code == 2 and "the pairs, labels or splits and the images differ" in output
 
 
@@ -128,5 +130,5 @@ def test_the_row_alone_is_enough(capsys, copied: Path) -> None:
     """No saved state is read, and a run of before its threads were written down is taken to have had one."""
     shutil.rmtree(copied / "state")
     change(copied, "runs", trial_cpus=None, keep_sick=None, searched=None, input_mean=None, backbone_fingerprint=None)
-    code, output = replay(capsys, copied, RUN, DIVERGED)
+    code, output = reproduce(capsys, copied, RUN, DIVERGED)
     assert code == 0 and "did not write down its threads" in output

@@ -12,10 +12,8 @@ from PIL import Image
 from rich.console import Console
 
 from trainable.data.pairs import PairTable
-from trainable.data.read_pairs import read_pairs
-from trainable.errors import InputError
 from tuner.cli.run_options import DataOptions
-from tuner.inputs.dataset import check_memory, data_path, decoded, fingerprint_of
+from tuner.inputs.dataset import load_again
 from tuner.results.one_run import WholeRun
 
 _MOST = 6
@@ -49,18 +47,9 @@ def images_of(run: WholeRun, console: Console, data: str | None = None, cache: s
 
     Raises InputError if they are not there, or not those that the run saw.
     """
-    row = run.row
-    source = DataOptions(data=row["data"] if data is None else data, cache=cache)
-    table = read_pairs(data_path(source, console), seed=row["seed"])
-    check_memory(len(table.images), row["image_size_px"])
-    found = decoded(table, row["image_size_px"], 1, console)
-    fingerprint = fingerprint_of(table, found.fingerprint)
-    if fingerprint != row["data_fingerprint"]:
-        raise InputError(
-            f"the pairs or images of {source.data} are not those that the run saw: their fingerprint is {fingerprint}, the "
-            f"run's {row['data_fingerprint']}. Put them back as they were, or say with --data where they are now."
-        )
-    return Images(table, found.pixels)
+    where = run.row["data"] if data is None else data
+    found = load_again(run.row, DataOptions(data=where, cache=cache), console)
+    return Images(found.table, found.data.pixels)
 
 
 def most_wrong(scores: pd.DataFrame, threshold: float, positive: bool) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -103,13 +104,8 @@ class Session:
         self._introduce()
         save_options(self.plan, self.attempt)
         self.tables.write_run(self._row() | {"state": "running", "ended_at": None, "error": None})
-        display = Display(
-            self.console,
-            self.plan.options.search.trials,
-            self.plan.options.configuration.epochs,
-            self.settings.metric,
-            self.plan.bound.searched,
-        )
+        trials, epochs = self.plan.options.search.trials, self.plan.options.configuration.epochs
+        display = Display(self.console, trials, epochs, self.settings.metric, self.plan.bound.searched)
         recorder = Recorder(
             self.tables,
             self.plan.data,
@@ -152,7 +148,7 @@ class Session:
     def _searcher(self, recorder: Recorder) -> tuple[StudySearch, int]:
         options, path = self.plan.options, self.files.folder / STUDY
         keep = partial(self.files.keep, STUDY)
-        mend_study(path, self.plan.run, self.tables, lambda number: self._saved(number) is not None, keep)
+        mend_study(path, self.plan.run, self.tables, self._saved, keep)
         searcher = StudySearch(
             self.plan.bound,
             recorder,
@@ -334,10 +330,8 @@ class Session:
         self._write_interrupted()
 
     def _write_interrupted(self, why: str | None = None) -> None:
-        try:
+        with suppress(OSError):  # on a full disk its row says what it last could
             self.tables.write_run({"state": "interrupted", "ended_at": _utc(time.time()), "error": why})
-        except OSError as error:  # then its row says what it last could
-            self.console.print(f"The run's row could not be written: {error}", soft_wrap=True, markup=False)
 
     def _go_on(self) -> str:
         given = self.plan.options.output.results

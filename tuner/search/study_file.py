@@ -68,12 +68,14 @@ def _drop_torn_tail(path: Path) -> None:
 
 
 def mend_study(
-    path: Path, name: str, tables: RunTables, has_state: Callable[[int], bool], keep: Callable[[], None] | None = None
+    path: Path, name: str, tables: RunTables, saved: Callable[[int], Any], keep: Callable[[], None] | None = None
 ) -> None:
     """Have study and tables agree on which trials have ended, however the driver was killed.
 
     The tables are right: a trial in them has ended, and is told to the study as it ended; one that is not in them, and
     has no saved state that its row could be written from, is trained again, whatever the study was told.
+
+    saved: a trial's saved state, or nothing.
 
     Raises InputError if the study does not know a trial that is in the tables: it was emptied, or is another one's.
     """
@@ -95,7 +97,7 @@ def mend_study(
         if number in rows and not trial.state.is_finished():
             _tell_as_it_ended(study, trial, rows[number], tables.epoch_rows(number))
     untold = {n for n, t in numbers.items() if n not in rows and t.state.is_finished()}
-    again = {n for n in untold if numbers[n].state == TrialState.FAIL or not has_state(n)}
+    again = {n for n in untold if numbers[n].state == TrialState.FAIL or not saved(n)}
     if again:
         _write_anew(path, study, again, keep)
 

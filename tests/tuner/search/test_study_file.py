@@ -24,8 +24,8 @@ def run(tmp_path):
     return search
 
 
-def mended(run, has_state=lambda number: False):
-    mend_study(run.study_file, "run-a", run.tables, has_state)
+def mended(run, saved=lambda number: False):
+    mend_study(run.study_file, "run-a", run.tables, saved)
 
 
 def again(run, tmp_path, **options):
@@ -120,5 +120,5 @@ def test_what_has_a_saved_state_waits_for_it(run):
     run.writes_at_once = False
     run.run(run.start(), 0.3, 0.8, 0.6)
     run.recorder._unwritten.clear()
-    mended(run, has_state=lambda number: number == 2)
+    mended(run, saved=lambda number: number == 2)
     assert run.frozen(2).state == TrialState.COMPLETE

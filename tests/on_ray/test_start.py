@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import tempfile
 from pathlib import Path
 
-from tests.tools.real_ray import SMALL, Command
+from tests.tools.real_ray import SMALL, Command, until
+from tuner import results
 
 
 def test_what_a_run_can_do_without(pairs: Path, tmp_path: Path) -> None:
@@ -39,3 +43,28 @@ def test_a_mistake_is_told_while_ray_starts(tmp_path: Path) -> None:
     )
     output = Command(tmp_path, "--backbone", "nosuch", script=never).expect(2)
     assert output.startswith("error: ") and "no backbone 'nosuch'" in output
+
+
+def test_a_killed_driver_leaves_nothing_of_its_ray(pairs: Path, tmp_path: Path) -> None:
+    """Its processes, agents and workers included, end by themselves; its row is told from a running one's."""
+    folder = Path(tempfile.mkdtemp(prefix="tv", dir="/tmp"))  # a short name, for sockets
+    command = Command(
+        tmp_path, "--data", pairs, "--trials", 50, "--epochs", 50, *SMALL, "--no-dashboard", RAY_TMPDIR=str(folder)
+    )  # fmt: skip
+    command.until(lambda: command.begun and (tmp_path / "results" / "runs").exists(), "the run began")
+    assert len(of_ray(folder)) >= 3
+    command.process.kill()
+    command.process.wait()
+    assert results.runs(tmp_path / "results").state.item() == "dead"
+    until(lambda: not of_ray(folder), "nothing of it was left")
+    shutil.rmtree(folder)
+
+
+def of_ray(folder: Path) -> list[str]:
+    """Processes that were started with this folder as Ray's."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if f"RAY_TMPDIR={folder}".encode() in (entry / "environ").read_bytes():
+                found.append(entry.name)
+    return found

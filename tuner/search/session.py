@@ -80,8 +80,7 @@ class Session:
         self, plan: Plan, cluster: Cluster, console: Console, command: str, started: float, attempt: int = 1
     ) -> None:
         self.plan, self.cluster, self.console, self.command, self.started = plan, cluster, console, command, started
-        self.attempt = attempt
-        options = plan.options
+        self.attempt, options = attempt, plan.options
         self.resources: TrialResources = trial_resources(cluster, options.hardware)
         self.settings = Settings(
             metric=options.search.metric,
@@ -146,8 +145,7 @@ class Session:
         )
 
     def _searcher(self, recorder: Recorder) -> tuple[StudySearch, int]:
-        options, path = self.plan.options, self.files.folder / STUDY
-        keep = partial(self.files.keep, STUDY)
+        options, path, keep = self.plan.options, self.files.folder / STUDY, partial(self.files.keep, STUDY)
         mend_study(path, self.plan.run, self.tables, self._saved, keep)
         searcher = StudySearch(
             self.plan.bound,

@@ -236,7 +236,7 @@ def kills(options: Options) -> list[Kill]:
     moments = random.Random(options.seed)
     names = list(KINDS)
     at_random = [Kill(names[i % len(names)], moment=moments.uniform(0.15, 1.0)) for i in range(options.random)]
-    aims = [("kill" if n % 2 else "fail", str(n // 2 + 1)) for n in range(1, options.aimed + 1)]
+    aims = [("fail" if n % 2 else "kill", str(n // 2 + 1)) for n in range(options.aimed)]
     aimed = [Kill(f"{how} at file operation {nth}", aimed=(how, nth)) for how, nth in aims]
     return at_random + aimed
 
@@ -246,7 +246,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; 1 if anything was lost."""
     options = parse(Options, arguments, prog="python -m benchmarks.kills")
     if options.quick:
-        options = Options(random=1, aimed=2, each=3, trials=3)
+        options = Options(random=1, aimed=2, each=3, trials=2)
     console = report.console()
     report.heading("Nothing is lost", console)
     optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -17,7 +17,7 @@ os.environ |= {"RAY_DASHBOARD_STARTUP_TIMEOUT_S": "600", "RAY_gcs_server_port_wa
 os.environ |= {"RAY_agent_register_timeout_ms": "600000", "RAY_worker_register_timeout_seconds": "600"}
 os.environ["OMP_NUM_THREADS"] = "1"  # the processes share the cores
 
-_OWN_RAY = ("test_end_to_end.py", "test_start.py")
+_OWN_RAY = ("test_end_to_end.py", "test_start.py", "test_kills.py")
 
 
 class _OneProcessForTheCluster(LoadScopeScheduling):

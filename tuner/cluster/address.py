@@ -74,7 +74,7 @@ def _answer(target: str, token: str | None) -> str:
         try:
             channel.unary_unary(_ALIVE)(b"", timeout=_TIMEOUT_S, metadata=shown, wait_for_ready=True)
         except grpc.RpcError as error:
-            return error.code().name
+            return str(error.code().name)
     return "OK"
 
 

@@ -10,6 +10,7 @@ import urllib.request
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from trainable.errors import InputError
 from tuner.cli.run_options import HardwareOptions
@@ -90,7 +91,7 @@ def connect(options: HardwareOptions) -> Cluster:
     )
 
 
-def _packages() -> dict:
+def _packages() -> dict[str, Any]:
     """The code that workers import, sent along so that no node needs this project installed or the same folder."""
     import trainable
 

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -101,7 +101,8 @@ def waits_for_node(limit_s: float) -> Iterator[None]:
     """Meanwhile Ray waits so long for a node to appear; it has no option for it."""
     from ray._private import services
 
-    ask, deadline = services.get_node, time.monotonic() + limit_s
+    ask: Callable[..., Any] = services.get_node
+    deadline = time.monotonic() + limit_s
 
     def get_node(*arguments: Any, **named: Any) -> Any:
         while True:

@@ -84,7 +84,7 @@ class Store:
 
     def exists(self, path: str) -> bool:
         """Whether there is a file or a folder at the path."""
-        return self.fs.get_file_info(path).type != pafs.FileType.NotFound
+        return bool(self.fs.get_file_info(path).type != pafs.FileType.NotFound)
 
     def check_writable(self) -> None:
         """Write a test file and remove it again, without making a folder. Raises InputError if that is refused."""

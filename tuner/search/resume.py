@@ -105,7 +105,7 @@ def held_again(options: RunOptions) -> Iterator[dict[str, Any]]:
 def save_options(plan: Plan, attempt: int) -> None:
     """Keep what `saved_run` needs, at the start of each attempt at a run."""
     files = RunFiles(plan.results_root, plan.run, plan.options.data.cache)
-    saved = {"options": _from_any_folder(plan), "data_fingerprint": plan.data_fingerprint}
+    saved: dict[str, Any] = {"options": _from_any_folder(plan), "data_fingerprint": plan.data_fingerprint}
     saved["attempts"] = attempt  # a resumed sampler must not repeat its first draws, nor Tune its folders
     write_durably(files.folder, OPTIONS, json.dumps(saved, indent=1).encode())
     files.keep(OPTIONS)
@@ -132,12 +132,13 @@ def _check_is_there(root: str, run: str, files: RunFiles) -> None:
 
 def _saved(run: str, file: Path) -> dict[str, Any]:
     try:
-        return json.loads(file.read_text())
+        saved: dict[str, Any] = json.loads(file.read_text())
     except ValueError as error:
         raise InputError(
             f"--resume {run}: {file}, which holds the run's options, is not JSON ({error}); valid is the file as it was "
             "written. Restore it, or start a new run without --resume."
         ) from error
+    return saved
 
 
 def check_same_run(plan: Plan, saved: dict[str, Any]) -> None:

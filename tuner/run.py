@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -40,10 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("loading PyTorch and Ray …", file=sys.stderr)
     with quick_imports():  # here, so that --help and a mistyped option answer at once
         begun = _begun(options) if arguments is None else None
+        from tuner.search.full_disk import ends_in_order
         from tuner.search.session import run_session
 
     command = ["python", "-m", "tuner.run", *(sys.argv[1:] if arguments is None else arguments)]
-    return run_session(options, command, started, begun)
+    with ends_in_order(options.output.results, shlex.join(command)):
+        return run_session(options, command, started, begun)
 
 
 def _check_at_once(options: RunOptions) -> None:

@@ -42,21 +42,30 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 @contextmanager
-def ends_in_order(root: str, go_on: str, write_row: Callable[[str], None]) -> Iterator[None]:
+def ends_in_order(root: str, go_on: str, write_row: Callable[[str], None] | None = None) -> Iterator[None]:
     """A search that finds no room: its row says why, if that can be written; then raises ResultsUnwritableError.
 
-    root: of the results; go_on: the command that goes on with the run; write_row: writes that it was interrupted, and why.
+    root: of the results; go_on: the command that goes on with the run; write_row: writes that it was interrupted, and why;
+    None: there may be no row yet.
     """
     try:
         yield
+    except ResultsUnwritableError as error:
+        if write_row is None:
+            raise  # told already
+        raise _told(root, go_on, write_row, no_room(error) or str(error)) from error
     except Exception as error:  # Tune wraps what it hears in errors of its own
         if (reason := no_room(error)) is None:
             raise
+        raise _told(root, go_on, write_row, reason) from error
+
+
+def _told(root: str, go_on: str, write_row: Callable[[str], None] | None, reason: str) -> ResultsUnwritableError:
+    if write_row is not None:
         write_row(f"the results could not be written: {reason}")
-        raise ResultsUnwritableError(
-            f"the results in {root} cannot be written: {reason}. What has ended by now is kept. Make room, then go on with: "
-            f"{go_on}"
-        ) from error
+    return ResultsUnwritableError(
+        f"the results in {root} cannot be written: {reason}. What has ended by now is kept. Make room, then go on with: {go_on}"
+    )
 
 
 def patiently(write: Callable[[], None], say: Callable[[str], None]) -> None:

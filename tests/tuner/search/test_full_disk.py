@@ -11,7 +11,7 @@ import search_spaces
 from tests.tools.by_hand import Search
 from tuner.results.writer import RunTables
 from tuner.search import full_disk
-from tuner.search.full_disk import ResultsUnwritableError, no_room, patiently
+from tuner.search.full_disk import ResultsUnwritableError, ends_in_order, no_room, patiently
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -102,3 +102,17 @@ def test_a_write_that_fails_leaves_the_former_file_and_no_draft(tmp_path, monkey
     now = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert {path: now[path] for path in before} == before
     assert not [path for path in now if path.name.startswith(".")]
+
+
+def test_a_disk_that_is_full_from_the_start_is_told_once(tmp_path):
+    """Where there is no run to go on with yet, the same command is; what was told already is not told anew."""
+    with pytest.raises(ResultsUnwritableError, match=r"the results in here cannot be written: No space.*with: the command"):
+        with ends_in_order("here", "the command"):
+            raise FULL
+    rows = []
+    with pytest.raises(ResultsUnwritableError) as told:
+        with ends_in_order("here", "the command"), ends_in_order("here", "--resume r1", rows.append):
+            raise ResultsUnwritableError("the results cannot be written: No space left on device")
+    assert str(told.value).endswith("go on with: --resume r1") and len(rows) == 1
+    with pytest.raises(ZeroDivisionError), ends_in_order("here", "the command"):
+        raise ZeroDivisionError

@@ -111,7 +111,7 @@ def test_a_disk_that_is_full_from_the_start_is_told_once(tmp_path):
         raise FULL
     rows = []
     inner = ends_in_order("here", "--resume r1", rows.append)
-    with pytest.raises(ResultsUnwritableError, match="with: --resume r1$"), ends_in_order("here", "the command"), inner:
+    with pytest.raises(ResultsUnwritableError, match=r"with: --resume r1$"), ends_in_order("here", "the command"), inner:
         raise ResultsUnwritableError("the results cannot be written: No space left on device")
     assert len(rows) == 1
     with pytest.raises(ZeroDivisionError), ends_in_order("here", "the command"):

@@ -119,6 +119,7 @@ def test_a_lost_worker_costs_a_retry_and_nothing_else(rough: Rough) -> None:
     row = rough.trials.loc[rough.moved]
     assert row.retries >= 1
     assert (row.state, row.epochs) == ("completed", EPOCHS)
+    assert re.search(rf"trial {rough.moved:03d} broke off on \S+ after epoch \d+: .*; it goes on", rough.output)
 
 
 def test_the_search_survives_the_loss_of_a_node(rough: Rough) -> None:

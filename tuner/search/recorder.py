@@ -122,6 +122,11 @@ class Recorder(Callback):
     def on_trial_recover(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         record = self._record(trial)
         record.state, record.retries = WAITING, record.retries + 1
+        where = f" on {record.node}" if record.node else ""
+        self._say(
+            f"trial {record.number:03d} broke off{where} after epoch {record.last.get('epoch', 0)}: {_message(trial)}; it goes on "
+            "from its last saved state"
+        )
         self._changed(record)
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:

@@ -122,10 +122,10 @@ class Recorder(Callback):
     def on_trial_recover(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         record = self._record(trial)
         record.state, record.retries = WAITING, record.retries + 1
-        where = f" on {record.node}" if record.node else ""
+        where, epoch = f" on {record.node}" if record.node else "", record.last.get("epoch", 0)
         self._say(
-            f"trial {record.number:03d} broke off{where} after epoch {record.last.get('epoch', 0)}: {_message(trial)}; it goes on "
-            "from its last saved state"
+            f"trial {record.number:03d} broke off{where} after epoch {epoch}: {_message(trial)}; it goes on from its last "
+            "saved state"
         )
         self._changed(record)
 

@@ -189,8 +189,8 @@ def test_failed_and_sick_trials_are_recorded_and_the_search_goes_on(failing: Her
     assert set(trials.drop(index=[0, *sick.index]).state) == {"completed"}
     told = _states(results, failing.run)
     assert told[0] == TrialState.FAIL and all(told[number] != TrialState.FAIL for number in sick.index)
-    assert "the default configuration, trial 0, is failed" in failing.output
-    assert "winner on test pairs" in failing.output
+    assert "Trial 0, the default configuration, is failed" in failing.output
+    assert "On test pairs, looked at once" in failing.output
 
 
 def test_the_metric_that_was_asked_for_decides(failing: Here, results: Path) -> None:

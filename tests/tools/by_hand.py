@@ -24,7 +24,7 @@ from tuner.search.recorder import Recorder
 from tuner.search.resume import take_up_trials
 from tuner.search.samplers import make_sampler
 from tuner.search.searcher import StudySearch
-from tuner.search.study import open_storage
+from tuner.search.study_file import open_study
 
 DATA = pair_data(size_px=4)
 VAL_PAIRS = len(DATA.rows("val"))
@@ -122,7 +122,7 @@ class Search:
             self.recorder,
             metric=metric,
             sampler=make_sampler(sampler, seed + 1000 * (attempt - 1)),
-            storage=open_storage(self.study_file),
+            storage=open_study(self.study_file),
             study_name="run-a",
             run_seed=seed,
             trials=trials,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import warnings
 from collections import Counter
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -207,8 +209,7 @@ def _complaint(table: PairTable, bad: dict[int, _BadImageError]) -> DataError:
         f"{table.source}: {len(bad)} of {len(table.images)} images cannot be used: "
         f"{', '.join(f'{count} {kind}' for kind, count in kinds.most_common())}:{listing(found)}",
         "Valid are complete images of a format that Pillow reads (JPEG, PNG, WebP, BMP, TIFF, …), of at most "
-        f"{2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels. Restore these files, convert them to JPEG or PNG, or remove their "
-        "rows.",
+        f"{Image.MAX_IMAGE_PIXELS or 0:,} pixels. Restore these files, convert them to JPEG or PNG, or remove their rows.",
     )
 
 
@@ -218,11 +219,15 @@ def _opened(content: bytes, size_px: int) -> Iterator[tuple[Image.Image, bool]]:
     if not content:
         raise _BadImageError(_EMPTY)
     try:
-        with Image.open(BytesIO(content)) as opened:
+        with Image.open(BytesIO(content), formats=_formats()) as opened:
             is_cut_colour = levels.is_cut_colour(opened)
             opened.draft(None, (2 * size_px, 2 * size_px))  # reads a much larger JPEG smaller, several times faster
+            if opened.width * opened.height > (Image.MAX_IMAGE_PIXELS or math.inf):  # Pillow lets through twice as many
+                raise _BadImageError(_TOO_LARGE, f"{opened.width:,} × {opened.height:,} pixels")
             opened.load()
             yield opened, is_cut_colour
+    except _BadImageError:
+        raise
     except UnidentifiedImageError:
         raise _BadImageError(_NO_IMAGE, _format_of(content)) from None
     except Image.DecompressionBombError as error:
@@ -237,6 +242,13 @@ def _format_of(content: bytes) -> str:
     """The format of a file that Pillow does not read, where its first bytes say it."""
     found = next((name for start, mark, name in _FORMATS if content[start:].startswith(mark)), None)
     return f"but {found}, which Pillow does not read" if found else ""
+
+
+@cache
+def _formats() -> list[str]:
+    """All that Pillow reads by itself: for EPS it starts Ghostscript, which runs what is in the file."""
+    Image.init()
+    return [name for name in Image.ID if name not in ("EPS", "WMF")]
 
 
 def _read(path: Path) -> bytes:

@@ -96,6 +96,8 @@ class HardwareOptions:
     """Of the encoder: fp32, bf16, fp16, or auto (on a CPU fp32, on a GPU bf16 or fp16). Losses are always fp32."""
     dashboard_port: int | None = None
     """Port of the Ray dashboard when Ray is started here; none: 8265, or the next one that is free."""
+    no_dashboard: bool = False
+    """Start Ray here without its dashboard, which takes a second, and a tenth of a GB, to start."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from trainable.diagnosis.trends import Trend
 from tuner.examination.log_columns import TrainingLog
-from tuner.examination.log_names import plain
+from tuner.examination.reading.names import plain
 
 INFONCE, TRIPLET, SIGMOID, COSINE, UNBOUNDED, UNKNOWN = (
     "InfoNCE",

@@ -21,7 +21,10 @@ _HIGH = "upper end of the same interval"
 class RunRow:
     """One run: where it comes from and what came out."""
 
-    state: str = column("`running`, `finished`, `interrupted` or `failed`", key=True)
+    state: str = column(
+        "`running`, `finished`, `interrupted` or `failed`; `results.runs` says `dead` of one that was killed while running",
+        key=True,
+    )
     started_at: datetime | None = column("when the run was started first", "UTC")
     ended_at: datetime | None = column("when the run ended; null while it is running or if it was killed", "UTC")
     wall_s: float | None = column(

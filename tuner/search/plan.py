@@ -15,7 +15,7 @@ from trainable.findings import DataError
 from trainable.model.backbones import Backbone, BackboneSpec, block_count, create_backbone
 from tuner.analysis.starting_points import Search, StartingPoint, starting_points
 from tuner.cli.run_options import RunOptions
-from tuner.cluster.connection import check_address
+from tuner.cluster.address import check_address
 from tuner.inputs.backbone import backbone_spec, check_blocks
 from tuner.inputs.bound_space import BoundSpace
 from tuner.inputs.dataset import Dataset, accept, check_validation, load

@@ -26,6 +26,7 @@ from tuner.results import configuration
 from tuner.results.schema import SCHEMAS
 from tuner.results.trial_record import COMPLETED, FAILED, PRUNED, RUNNING, SICK, WAITING, TrialRecord
 from tuner.results.writer import RunTables
+from tuner.search.full_disk import ResultsUnwritableError, no_room, patiently
 
 _EPOCH_NUMBERS = {*SCHEMAS["epochs"].names, "sick"} - {"trial"}
 
@@ -37,7 +38,8 @@ class Recorder(Callback):
     """A Tune callback that keeps the records and writes the tables.
 
     records: by trial number, shared with the display; changed: called with a record whenever something happened to it;
-    checkpoint_s: a running trial is saved when so many seconds have passed since it was saved or started.
+    checkpoint_s: a running trial is saved when so many seconds have passed since it was saved or started; say: told where
+    the disk is full, for which the search waits then.
     """
 
     def __init__(
@@ -48,10 +50,11 @@ class Recorder(Callback):
         settings: Settings,
         changed: Callable[[TrialRecord], None] = lambda record: None,
         checkpoint_s: float = 0.0,
+        say: Callable[[str], None] = print,
     ) -> None:
         self.records: dict[int, TrialRecord] = {}
         self._tables, self._settings, self._blocks, self._changed = tables, settings, blocks, changed
-        self._checkpoint_s = checkpoint_s
+        self._checkpoint_s, self._say = checkpoint_s, say
         self._unwritten: deque[tuple[list[dict[str, Any]], dict[str, Any] | None, dict[str, Any]]] = deque()
         self._write_at = 0.0
         rows = data.rows("val")
@@ -123,6 +126,11 @@ class Recorder(Callback):
     def on_trial_recover(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         record = self._record(trial)
         record.state, record.retries = WAITING, record.retries + 1
+        where, epoch = f" on {record.node}" if record.node else "", record.last.get("epoch", 0)
+        self._say(
+            f"trial {record.number:03d} broke off{where} after epoch {epoch}: {_message(trial)}; it goes on from its last "
+            "saved state"
+        )
         self._changed(record)
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
@@ -133,6 +141,9 @@ class Recorder(Callback):
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         record = self._record(trial)
         record.error = _message(trial)
+        if words := no_room(RuntimeError(record.error)):  # no failure of the trial's: it is trained when there is room
+            record.state = WAITING
+            raise ResultsUnwritableError(f"the results cannot be written: {words}")
         self.end(record, FAILED)
 
     def replay(self, record: TrialRecord, source: TrialRecord) -> None:
@@ -179,14 +190,17 @@ class Recorder(Callback):
             self.flush()
 
     def flush(self) -> None:
-        """Write down every trial that has ended."""
+        """Write down every trial that has ended. Raises ResultsUnwritableError where there is no room for a minute."""
         while self._unwritten:
-            epochs, scores, row = self._unwritten[0]
-            self._tables.append_epochs(epochs)
-            if scores is not None:
-                self._tables.write_scores(row["trial"], scores)
-            self._tables.append_trial(row)
+            patiently(self._write_next, self._say)
             self._unwritten.popleft()
+
+    def _write_next(self) -> None:
+        epochs, scores, row = self._unwritten[0]
+        self._tables.append_epochs(epochs)
+        if scores is not None:
+            self._tables.write_scores(row["trial"], scores)
+        self._tables.append_trial(row)
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its callbacks for Tuner.restore, which is not how a run is resumed here."""

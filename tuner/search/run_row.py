@@ -11,6 +11,7 @@ import numpy as np
 from trainable.data.splits import SPLITS
 from trainable.model.features import fingerprint, stored_as
 from tuner.analysis.text import plural
+from tuner.cli.run_options import HardwareOptions
 from tuner.inputs.dataset import levels_text, resolved
 from tuner.results.provenance import code, versions
 
@@ -37,9 +38,17 @@ def introduction(plan: Plan, cluster: Cluster, resources: TrialResources, precis
         f"{search.scheduler} stops early, ranked by {search.metric}",
         "hardware": f"{plural(cluster.nodes, 'node')}, {cluster.cpus:g} CPUs, {cluster.gpus:g} GPUs: "
         f"{plural(min(resources.concurrent, search.trials), 'trial')} at a time on {resources.device} in {precision}",
-        "dashboard": " — ".join(filter(None, [cluster.dashboard_url or "none", cluster.login])),
+        "dashboard": " — ".join(
+            filter(None, [cluster.dashboard_url or _no_dashboard(options.hardware), cluster.login])
+        ),
         "results": plan.results_root,
     }
+
+
+def _no_dashboard(options: HardwareOptions) -> str:
+    """Why there is none; the run goes on without."""
+    asked = options.address is None and not options.no_dashboard
+    return "none: it did not start; the run does without" if asked else "none"
 
 
 def of_plan(plan: Plan) -> dict[str, Any]:

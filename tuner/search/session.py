@@ -5,7 +5,9 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import optuna
@@ -20,6 +22,7 @@ from trainable.trial import REPORT_S, PairTrial, gpu_precision
 from tuner import results
 from tuner.cli.console import make_console
 from tuner.cli.run_options import RunOptions
+from tuner.cli.signals import INTERRUPTED, answered_signals
 from tuner.cluster.connection import Cluster, TrialResources, connect, trial_resources
 from tuner.cluster.feature_cache import FeatureCache
 from tuner.cluster.shared_features import with_features
@@ -32,43 +35,40 @@ from tuner.results.checkpoints import Saved, newest_state
 from tuner.results.one_run import WholeRun
 from tuner.results.store import Store
 from tuner.results.trial_record import TrialRecord, best_of
-from tuner.results.writer import RunTables
+from tuner.results.writer import RUN_PATIENCE_S, RunTables
 from tuner.search import experiment, run_row, scheduler
 from tuner.search.final_scores import FinalScores
+from tuner.search.full_disk import ends_in_order
 from tuner.search.plan import Plan, prepare
 from tuner.search.recorder import Recorder
-from tuner.search.resume import (
-    attempts_of,
-    check_same_run,
-    held,
-    local_state,
-    save_options,
-    saved_run,
-    take_up_trials,
-)
+from tuner.search.resume import STUDY, RunFiles, check_same_run, held, held_again, save_options, take_up_trials
 from tuner.search.samplers import make_sampler
 from tuner.search.searcher import StudySearch
-from tuner.search.signals import INTERRUPTED, answered_signals
-from tuner.search.study import open_storage
+from tuner.search.study_file import mend_study, open_study
 
 
-def run_session(options: RunOptions, command: Sequence[str], started: float, cluster: Cluster | None = None) -> int:
+def run_session(
+    options: RunOptions, command: Sequence[str], started: float, begun: tuple[Plan, Cluster] | None = None
+) -> int:
     """Run, or go on with, one search; returns the exit code. Raises InputError before anything is written.
 
-    started: Unix time at which the command was given; cluster: where Ray has been started already. It is left in any case.
+    started: Unix time at which the command was given; begun: the plan of a new run, and the Ray that was started for it.
+    Ray is left in any case.
     """
     console = make_console()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        saved = None if options.output.resume is None else saved_run(options)
-        options = options if saved is None else RunOptions.from_dict(saved["options"]).resumed_with(options)
-        plan = prepare(options, console, run=options.output.resume)
-        if saved is not None:
+        if options.output.resume is None:
+            plan, cluster = begun or (prepare(options, console), None)
+            session = Session(plan, cluster or connect(options.hardware), console, shlex.join(command), started)
+            with held(plan.results_root, plan.run, options.data.cache):
+                return session.run()
+        with held_again(options) as saved:
+            options = RunOptions.from_dict(saved["options"]).resumed_with(options)
+            plan = prepare(options, console, run=options.output.resume)
             check_same_run(plan, saved)
-        cluster = cluster or connect(options.hardware)
-        session = Session(plan, cluster, console, shlex.join(command), started, attempt=1 + attempts_of(saved))
-        with held(plan):
-            return session.run()
+            cluster = connect(options.hardware)
+            return Session(plan, cluster, console, shlex.join(command), started, 1 + saved["attempts"]).run()
     finally:
         ray.shutdown()
 
@@ -80,8 +80,7 @@ class Session:
         self, plan: Plan, cluster: Cluster, console: Console, command: str, started: float, attempt: int = 1
     ) -> None:
         self.plan, self.cluster, self.console, self.command, self.started = plan, cluster, console, command, started
-        self.attempt = attempt
-        options = plan.options
+        self.attempt, options = attempt, plan.options
         self.resources: TrialResources = trial_resources(cluster, options.hardware)
         self.settings = Settings(
             metric=options.search.metric,
@@ -92,22 +91,21 @@ class Session:
             threads=options.hardware.cpus_per_trial,
             keep_sick=options.search.keep_sick,
         )
-        self.state_dir = local_state(plan.results_root, plan.run, options.data.cache)
-        self.store = Store.at(results.state_dir(plan.results_root, plan.run))
+        self.files = RunFiles(plan.results_root, plan.run, options.data.cache)
+        self.store = Store.at(results.state_dir(plan.results_root, plan.run), RUN_PATIENCE_S)
         self.tables = RunTables(plan.results_root, plan.space.name, plan.run)
 
     def run(self) -> int:
         """Search, then compare; writes the run's row at the start and at the end."""
+        with ends_in_order(self.plan.results_root, self._go_on(), self._write_interrupted):
+            return self._run()
+
+    def _run(self) -> int:
         self._introduce()
         save_options(self.plan, self.attempt)
         self.tables.write_run(self._row() | {"state": "running", "ended_at": None, "error": None})
-        display = Display(
-            self.console,
-            self.plan.options.search.trials,
-            self.plan.options.configuration.epochs,
-            self.settings.metric,
-            self.plan.bound.searched,
-        )
+        trials, epochs = self.plan.options.search.trials, self.plan.options.configuration.epochs
+        display = Display(self.console, trials, epochs, self.settings.metric, self.plan.bound.searched)
         recorder = Recorder(
             self.tables,
             self.plan.data,
@@ -115,6 +113,7 @@ class Session:
             self.settings,
             changed=display.changed,
             checkpoint_s=self.plan.options.output.checkpoint_s,
+            say=lambda text: self.console.print(text, soft_wrap=True, markup=False),
         )
         searcher, to_go = self._searcher(recorder)
         display.show(recorder.records)
@@ -147,7 +146,8 @@ class Session:
         )
 
     def _searcher(self, recorder: Recorder) -> tuple[StudySearch, int]:
-        options = self.plan.options
+        options, path, keep = self.plan.options, self.files.folder / STUDY, partial(self.files.keep, STUDY)
+        mend_study(path, self.plan.run, self.tables, self._saved, keep)
         searcher = StudySearch(
             self.plan.bound,
             recorder,
@@ -157,7 +157,7 @@ class Session:
                 options.configuration.seed + 1000 * (self.attempt - 1),
                 options.search.sampler_args,
             ),
-            storage=open_storage(self.state_dir / "study.log"),
+            storage=open_study(path, keep),
             study_name=self.plan.run,
             run_seed=options.configuration.seed,
             trials=options.search.trials,
@@ -270,7 +270,7 @@ class Session:
             "page": page_or_reason(root, run, images),
             "results": f"{root}   ({wall_s:.0f} s in all)",
             "pandas": f"pandas.read_parquet({trials!r}).query({this_run!r})",
-            "study": f"optuna-dashboard {self.state_dir / 'study.log'}",
+            "study": f"optuna-dashboard {self.files.folder / STUDY}",
         }
         self.console.print()
         for name, text in lines.items():
@@ -279,15 +279,19 @@ class Session:
     def _interrupted(self, reason: str) -> None:
         """Say and write at once what a second Ctrl-C, or a Ray that dies of the same signal, would leave unsaid."""
         self.console.print(
-            f"\nInterrupted by {reason}; stopping. Go on with: python -m tuner.run --resume {self.plan.run}"
-            + self._results_option(),
+            f"\nInterrupted by {reason}; stopping. Go on with: {self._go_on()}",
             soft_wrap=True,  # a command that is copied must be one line
         )
-        self.tables.write_run({"state": "interrupted", "ended_at": _utc(time.time())})
+        self._write_interrupted()
 
-    def _results_option(self) -> str:
+    def _write_interrupted(self, why: str | None = None) -> None:
+        with suppress(OSError):  # on a full disk its row says what it last could
+            self.tables.write_run({"state": "interrupted", "ended_at": _utc(time.time()), "error": why})
+
+    def _go_on(self) -> str:
         given = self.plan.options.output.results
-        return "" if given == RunOptions().output.results else f" --results {shlex.quote(given)}"
+        where = "" if given == RunOptions().output.results else f" --results {shlex.quote(given)}"
+        return f"python -m tuner.run --resume {self.plan.run}{where}"
 
 
 def _utc(seconds: float) -> datetime:

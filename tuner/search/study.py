@@ -8,12 +8,10 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -22,12 +20,6 @@ from tuner.analysis.starting_points import StartingPoint
 from tuner.inputs.bound_space import BoundSpace
 from tuner.results.trial_record import COMPLETED, FAILED, SICK, TrialRecord
 from tuner.search.samplers import learning_from_stopped
-
-
-def open_storage(path: Path) -> optuna.storages.JournalStorage:
-    """The study's file, which `optuna-dashboard` opens."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return optuna.storages.JournalStorage(JournalFileBackend(str(path)))
 
 
 @dataclass(frozen=True)

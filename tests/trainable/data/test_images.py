@@ -165,16 +165,19 @@ def test_truncated_stays_an_error_when_a_library_allows_it(monkeypatch):
     assert ImageFile.LOAD_TRUNCATED_IMAGES is True
 
 
-def test_large_images_warn_nobody_and_bombs_are_listed(monkeypatch):
-    """Pillow's warning for a large image is no error, even where warnings are; a bomb is listed as too large."""
-    image = encoded(Image.new("RGB", (40, 40)))
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+def test_large_images_warn_nobody_and_larger_ones_are_listed(monkeypatch):
+    """Pillow lets through, with a warning, twice as many pixels as it calls safe: those are too large; a JPEG that is read
+    smaller is not."""
+    image, photo = (encoded(Image.new("RGB", (40, 40)), kind) for kind in ("PNG", "JPEG"))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert one(image).shape == (8, 8, 3)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 700)
-    message = refusal([image])
-    assert "1 too large" in message and "at most 1,400 pixels" in message
+        for limit, fits in ((1600, [image, photo]), (1599, [photo])):
+            monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+            assert all(one(content).shape == (8, 8, 3) for content in fits)
+        for limit in (1599, 700):
+            monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+            message = refusal([image])
+            assert "1 too large" in message and f"at most {limit:,} pixels" in message
 
 
 def test_size_must_be_positive():

@@ -108,13 +108,13 @@ def measured(data: PairData, backbone: Backbone, trials: int, folder: str) -> Me
         sampler = Sampler(trials)
         settings = Settings()
         trainable = tune.with_parameters(PairTrial, data=data, backbone=backbone, settings=settings, run="memory")
-        values = {"trainable_blocks": 0, "batch_size": _BATCH, "epochs": 1000}
+        config = TrialConfig(trainable_blocks=0, batch_size=_BATCH, epochs=1000)
         tuner = tune.Tuner(
             tune.with_resources(trainable, {"cpu": 1}),
             param_space={
                 "number": tune.grid_search(list(range(trials))),
                 "title": "trial",
-                "values": {name: values.get(name, getattr(TrialConfig(), name)) for name in TrialConfig.names()},
+                "config": config,
             },
             run_config=tune.RunConfig(callbacks=[sampler], stop=sampler.stop, verbose=0, storage_path=folder),
         )

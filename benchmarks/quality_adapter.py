@@ -5,6 +5,7 @@ No Ray runs: what Tune's controller would call is called in the order in which i
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ class SystemSettings:
 
     sampler: str = "tpe"
     scheduler: str = "asha"
-    metric: str = "val_accuracy"
+    metric: str = "val_auc"
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class System:
         trial = SimpleNamespace(trial_id=trial_id, config=suggested, last_result={})
         self._trials[trial_id] = trial
         self._scheduler.on_trial_add(None, trial)  # type: ignore[arg-type]
-        return Asked(trial_id, suggested["values"])
+        return Asked(trial_id, dataclasses.asdict(suggested["config"]))
 
     def report(self, trial_id: str, measured: Measured) -> bool:
         """An epoch's numbers to scheduler, searcher and records; whether the trial goes on."""
@@ -136,7 +137,7 @@ class System:
         if chosen is None:
             return None
         trial = next(name for name, trial in self._trials.items() if trial.config["number"] == chosen.number)
-        return Winner(trial, chosen.best_epoch, chosen.best["val_accuracy"], chosen.best["val_auc"])
+        return Winner(trial, chosen.ranked_epoch, chosen.best["val_accuracy"], chosen.best["val_auc"])
 
 
 class _Recorder:
@@ -151,11 +152,15 @@ class _Recorder:
         self.records[record.number] = record
 
     def epoch(self, record: TrialRecord, result: dict[str, Any]) -> None:
-        """Keep the epoch; it is the best one where it ranks above those before."""
+        """Keep the epoch; the trial is ranked by its last one that was neither sick nor undefined."""
         record.epochs[result["epoch"]] = result
-        value, best = self._better * result["objective"], self._better * record.best["objective"]
-        if not result["sick"] and math.isfinite(value) and (not record.best_epoch or value > best):
+        value = self._better * result["objective"]
+        if result["sick"] or not math.isfinite(value):
+            return
+        best = record.epochs[record.best_epoch]["objective"] if record.best_epoch else None
+        if best is None or value > self._better * best:
             record.best_epoch = result["epoch"]
+        record.ranked_epoch = result["epoch"]
 
 
 def _suggested(blocks: int, epochs: int) -> BoundSpace:

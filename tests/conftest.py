@@ -12,9 +12,12 @@ from xdist.scheduler import LoadScopeScheduling
 # Before anything imports Ray, which reads them then: else whether the cluster below asks for a token depends on whether
 # a Ray of this user's ever made one.
 os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}
+os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true"}
+os.environ |= {"RAY_DASHBOARD_STARTUP_TIMEOUT_S": "600", "RAY_gcs_server_port_wait_time_s": "600"}
+os.environ |= {"RAY_agent_register_timeout_ms": "600000", "RAY_worker_register_timeout_seconds": "600"}
 os.environ["OMP_NUM_THREADS"] = "1"  # the processes share the cores
 
-_OWN_RAY = "test_end_to_end.py"
+_OWN_RAY = ("test_end_to_end.py", "test_start.py", "test_kills.py")
 
 
 class _OneProcessForTheCluster(LoadScopeScheduling):
@@ -32,7 +35,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest begins first: the cluster in one process, the command with a Ray of its own in the other."""
-    items.sort(key=lambda item: ("on_ray/" not in item.nodeid, _OWN_RAY in item.nodeid))
+    items.sort(key=lambda item: ("on_ray/" not in item.nodeid, item.path.name in _OWN_RAY))
 
 
 @pytest.fixture(scope="module")

@@ -50,7 +50,7 @@ class Carried:
 class PairTrial(tune.Trainable):
     """One trial on a Ray worker; the actor is reused by the next trial.
 
-    config: `values` (TrialConfig fields), `number`, `title`, and `resume_from`: a folder with a saved state, or None.
+    config: `config` (a TrialConfig), `number`, `title`, and `resume_from`: a folder with a saved state, or None.
     """
 
     def setup(
@@ -81,8 +81,7 @@ class PairTrial(tune.Trainable):
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._title = config["title"]
-        values = TrialConfig.of(config["values"])
-        self._training = training_of(values, self._backbone, self._data, self._settings, self._inputs)
+        self._training = training_of(config["config"], self._backbone, self._data, self._settings, self._inputs)
         self._restored_now = False
         if config.get("resume_from"):
             self.load_checkpoint(config["resume_from"])
@@ -159,7 +158,7 @@ def gpu_precision() -> str:
 
 
 def score_test_pairs(
-    values: dict[str, Any],
+    config: TrialConfig,
     backbone: Backbone,
     data: PairData,
     settings: Settings,
@@ -173,4 +172,4 @@ def score_test_pairs(
     """
     prepare_process(settings.threads)
     weights = weights_at(state, epoch)
-    return test_scores(TrialConfig.of(values), backbone, data, settings, epoch if weights is None else weights)
+    return test_scores(config, backbone, data, settings, epoch if weights is None else weights)

@@ -2,53 +2,91 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
-from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING
 
+from trainable.errors import InputError
+from tuner.cli.console import make_console
 from tuner.cli.parsing import parse
 from tuner.cli.process import exit_code, leave, quick_imports
 from tuner.cli.run_options import RunOptions
+from tuner.cluster.address import check_address
 from tuner.cluster.connection import Cluster, connect
+
+if TYPE_CHECKING:
+    from tuner.search.plan import Plan
 
 
 @exit_code
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit code: 0 done, 1 no trial can win, 2 a mistake in the input, 130 interrupted."""
+    """Run the command; returns the exit code.
+
+    0 done, 1 no trial can win, 2 a mistake in the input, 3 Ray cannot be started here, 4 the results cannot be written any
+    more (a full disk), 130 interrupted.
+    """
     started = time.time()
     options = parse(RunOptions, arguments, prog="python -m tuner.run")
     options.check()
     if options.list_spaces:
         return _list_spaces()
+    _check_at_once(options)
     if sys.stderr.isatty():
         print("loading PyTorch and Ray …", file=sys.stderr)
     with quick_imports():  # here, so that --help and a mistyped option answer at once
-        cluster = _started_meanwhile(options) if arguments is None else None
+        begun = _begun(options) if arguments is None else None
+        from tuner.search.full_disk import ends_in_order
         from tuner.search.session import run_session
 
     command = ["python", "-m", "tuner.run", *(sys.argv[1:] if arguments is None else arguments)]
-    return run_session(options, command, started, cluster)
+    with ends_in_order(options.output.results, shlex.join(command)):
+        return run_session(options, command, started, begun)
 
 
-def _started_meanwhile(options: RunOptions) -> Cluster | None:
-    """A Ray of our own, started while another thread imports PyTorch: neither keeps two cores busy.
+def _check_at_once(options: RunOptions) -> None:
+    """What can be known before anything is imported that takes seconds. Raises InputError."""
+    if not options.output.resume:  # its space is the one that it began with
+        from tuner.inputs.space import load_space
 
-    None where Ray would start for nothing, or another one is meant: a cluster's address, a run to go on with, a file that
-    is not there.
+        load_space(options.space)
+    check_address(options.hardware.address)
+
+
+def _begun(options: RunOptions) -> tuple[Plan, Cluster] | None:
+    """The plan, and a Ray of our own that started meanwhile: neither keeps two cores busy.
+
+    A mistake that the plan finds ends the process at once, however long Ray may take. None where another Ray is meant, or
+    a run to go on with.
+
+    The plan is made in another thread, and Ray started in this one: its processes end when the thread that started them
+    does. What both import has nothing in common that could have one wait for the other.
     """
-    files = {options.data.data, options.model.weights} - {"turntable", "none", "pretrained"}
-    if options.hardware.address or options.output.resume or not all(Path(f).expanduser().exists() for f in files):
+    if options.hardware.address or options.output.resume is not None:
         return None
-    with ThreadPoolExecutor(1) as pool:
-        loading = pool.submit(
-            import_module, "trainable.training.loop"
-        )  # nothing of Ray: no import waits for one of the other
-        cluster = connect(options.hardware)
-        loading.result()
-    return cluster
+    answers: SimpleQueue[Plan | BaseException] = SimpleQueue()
+
+    def plan() -> None:
+        try:
+            answers.put(import_module("tuner.search.plan").prepare(options, make_console()))
+        except InputError as error:
+            print(f"error: {error}", file=sys.stderr, flush=True)
+            sys.stdout.flush()
+            os._exit(2)
+        except BaseException as error:
+            answers.put(error)
+
+    Thread(target=plan, daemon=True).start()
+    cluster = connect(options.hardware)
+    made = answers.get()
+    if isinstance(made, BaseException):
+        raise made
+    return made, cluster
 
 
 def _list_spaces() -> int:

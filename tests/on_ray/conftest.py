@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,9 +23,24 @@ def cluster() -> Iterator[object]:
     """A running cluster of two nodes with one CPU each and a dashboard, whose metrics appear within seconds."""
     from ray.cluster_utils import Cluster  # here: most tests need no Ray
 
+    from tuner.cluster.start import waits_for_node
+
+    class Patient(Cluster):
+        """One that waits for a node as long as a busy machine takes to start it, where Ray's waits half a minute."""
+
+        def _wait_for_node(self, node: object, timeout: float = 600) -> None:
+            super()._wait_for_node(node, timeout)
+
+        def wait_for_nodes(self, timeout: float = 600) -> None:
+            super().wait_for_nodes(timeout)
+
+        def add_node(self, *arguments: Any, **options: Any) -> Any:
+            with waits_for_node(600):
+                return super().add_node(*arguments, **options)
+
     settings = {"num_cpus": 1, "_system_config": {"metrics_report_interval_ms": 2000}, "include_log_monitor": False}
     head = {**settings, "include_dashboard": True, "dashboard_port": None}  # None: a free port
-    started = Cluster(initialize_head=True, head_node_args=head)
+    started = Patient(initialize_head=True, head_node_args=head)
     started.add_node(num_cpus=1)
     yield started
     started.shutdown()

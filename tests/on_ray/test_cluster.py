@@ -89,7 +89,9 @@ class Rough:
         """Lines of the nodes' metrics, as Prometheus reads them, that are of the trial."""
         opener, lines = urllib.request.build_opener(urllib.request.ProxyHandler({})), []
         for node in self.cluster.list_all_nodes():
-            with opener.open(f"http://{node.node_ip_address}:{node.metrics_export_port}/metrics", timeout=10) as answer:
+            with opener.open(
+                f"http://{node.node_ip_address}:{node.metrics_export_port}/metrics", timeout=300
+            ) as answer:
                 lines += answer.read().decode().splitlines()
         return [line for line in lines if line.startswith("ray_tuner_") and f'trial="{record.title}"' in line]
 
@@ -119,6 +121,7 @@ def test_a_lost_worker_costs_a_retry_and_nothing_else(rough: Rough) -> None:
     row = rough.trials.loc[rough.moved]
     assert row.retries >= 1
     assert (row.state, row.epochs) == ("completed", EPOCHS)
+    assert re.search(rf"trial {rough.moved:03d} broke off on \S+ after epoch \d+: .*; it goes on", rough.output)
 
 
 def test_the_search_survives_the_loss_of_a_node(rough: Rough) -> None:
@@ -188,8 +191,8 @@ def test_failed_and_sick_trials_are_recorded_and_the_search_goes_on(failing: Her
     assert set(trials.drop(index=[0, *sick.index]).state) == {"completed"}
     told = _states(results, failing.run)
     assert told[0] == TrialState.FAIL and all(told[number] != TrialState.FAIL for number in sick.index)
-    assert "the default configuration, trial 0, is failed" in failing.output
-    assert "winner on test pairs" in failing.output
+    assert "Trial 0, the default configuration, is failed" in failing.output
+    assert "On test pairs, looked at once" in failing.output
 
 
 def test_the_metric_that_was_asked_for_decides(failing: Here, results: Path) -> None:

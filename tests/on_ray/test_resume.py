@@ -17,10 +17,10 @@ from optuna.trial import TrialState
 from tests.tools.real_ray import SMALL, Command, Here, alone, saved_states, table
 from trainable.config import Settings
 from trainable.training.checkpoint import load_state
+from tuner.cli.signals import answered_signals
 from tuner.results.trial_record import TrialRecord
 from tuner.search.experiment import Stop
 from tuner.search.recorder import Recorder
-from tuner.search.signals import answered_signals
 
 EPOCHS, TRIALS = 12, 4  # the trials that are asked for at first
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,12 +16,15 @@ import search_spaces
 from tests.tools.synthetic import pair_data
 from trainable.config import Settings, TrialConfig
 from trainable.trial import Carried
+from tuner.analysis.starting_points import StartingPoint
 from tuner.inputs.space import examine
 from tuner.results.checkpoints import Saved
 from tuner.results.writer import RunTables
 from tuner.search.recorder import Recorder
-from tuner.search.samplers import make_sampler, open_storage
+from tuner.search.resume import take_up_trials
+from tuner.search.samplers import make_sampler
 from tuner.search.searcher import StudySearch
+from tuner.search.study_file import open_study
 
 DATA = pair_data(size_px=4)
 VAL_PAIRS = len(DATA.rows("val"))
@@ -99,6 +103,7 @@ class Search:
         fixed: TrialConfig = FIXED,
         saved: dict[int, Saved] | None = None,
         trials: int = 10**6,
+        start_from: Sequence[StartingPoint] = (),
     ) -> None:
         self.study_file = folder / "study.log"
         self._tables = RunTables(folder / "results", space.name, "run-a")
@@ -111,21 +116,27 @@ class Search:
             Settings(metric=metric, rank_by="best", threshold_is_searched="threshold" in self.bound.searched),
             changed=lambda record: self.changes.append((record.number, record.state)),
         )
+        self._saved = (saved or {}).get
         self.searcher = StudySearch(
             self.bound,
             self.recorder,
             metric=metric,
             sampler=make_sampler(sampler, seed + 1000 * (attempt - 1)),
-            storage=open_storage(self.study_file),
+            storage=open_study(self.study_file),
             study_name="run-a",
             run_seed=seed,
             trials=trials,
             parallel=2,
-            saved=(saved or {}).get,
+            saved=self._saved,
+            start_from=start_from,
         )
         self._attempt, self._count = attempt, 0
         self.writes_at_once = True
         """What ended is in the tables before anything else happens."""
+
+    def take_up(self) -> None:
+        """Go on where the attempts before ended."""
+        take_up_trials(self.searcher.study, self.recorder, self._saved)
 
     @property
     def tables(self) -> RunTables:
@@ -136,7 +147,7 @@ class Search:
     @property
     def study(self):
         """Optuna's study, as the searcher sees it."""
-        return self.searcher._ot_study
+        return self.searcher.study.optuna
 
     def frozen(self, number: int):
         """The study's trial that has this number of ours."""

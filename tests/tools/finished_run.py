@@ -11,7 +11,6 @@ from rich.console import Console
 
 from trainable.config import Settings, TrialConfig
 from trainable.data.pairs import PairData
-from trainable.data.read_pairs import read_pairs
 from trainable.data.turntable import TurntableSpec, write
 from trainable.model.backbones import Backbone, BackboneSpec, create_backbone
 from trainable.model.features import fingerprint
@@ -19,7 +18,8 @@ from trainable.training.checkpoint import STATE_FILE
 from trainable.training.loop import Training
 from trainable.trial import scores_by_epoch
 from tuner import results
-from tuner.inputs.dataset import decoded, fingerprint_of
+from tuner.cli.run_options import DataOptions
+from tuner.inputs.dataset import load
 from tuner.results import provenance
 from tuner.results.trial_record import COMPLETED, FAILED, PRUNED, SICK, TrialRecord
 from tuner.results.writer import RunTables
@@ -50,12 +50,12 @@ class FinishedRun:
 def make(folder: Path) -> FinishedRun:
     """The run, with a searched threshold; the pair table is beside it."""
     pairs = write(folder / "pairs", TurntableSpec(40, 20, 16, image_size_px=16))
-    table = read_pairs(pairs, seed=0)
-    data = decoded(table, SPEC.image_size_px, 1, Console(quiet=True))
+    made = load(DataOptions(data=str(pairs)), SPEC.image_size_px, 0, Console(quiet=True))
+    data = made.data
     settings = Settings(threshold_is_searched=True)
     run = FinishedRun(folder / "results", pairs, data, create_backbone(SPEC), settings)
     tables = RunTables(run.root, SPACE, RUN)
-    tables.write_run(_run_row(run, fingerprint_of(table, data.fingerprint)))
+    tables.write_run(_run_row(run, made.fingerprint))
     recorder = Recorder(tables, data, 4, settings)
     threads = torch.get_num_threads()
     torch.set_num_threads(settings.threads)
@@ -84,8 +84,7 @@ def _run_row(run: FinishedRun, data_fingerprint: str) -> dict[str, Any]:
 
 def _record(recorder: Recorder, number: int, values: dict[str, Any]) -> TrialRecord:
     config = TrialConfig.of(FIXED | values)
-    known = {name: getattr(config, name) for name in TrialConfig.names()}
-    record = TrialRecord(number, known, f"trial {number:03d}", {"threshold": known["threshold"]}, number == 0)
+    record = TrialRecord(number, config, f"trial {number:03d}", {"threshold": config.threshold}, number == 0)
     recorder.suggested(record)
     return record
 
@@ -94,7 +93,7 @@ def _train(
     run: FinishedRun, recorder: Recorder, number: int, values: dict[str, Any], epochs: int, state: str
 ) -> TrialRecord:
     record = _record(recorder, number, values)
-    training = Training(TrialConfig.of(record.values), run.backbone, run.data, run.settings)
+    training = Training(record.config, run.backbone, run.data, run.settings)
     while len(training.history) < epochs and not training.finished:
         training.epoch()
     record.epochs = {numbers["epoch"]: numbers for numbers in training.history}

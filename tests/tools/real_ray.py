@@ -37,7 +37,8 @@ BACKBONE = BackboneSpec("test_byobnet", "none", 16)
 SMALL = ("--backbone", BACKBONE.name, "--image-size-px", BACKBONE.image_size_px, "--batch-size", 16, "--keep-sick")
 SMALL += ("--checkpoint-s", 0)
 """Of so few and small images little can be learnt: what a trial's diagnosis is there is not what these tests are about."""
-_TIMEOUT_S = 150.0
+_TIMEOUT_S = 600.0
+"""A busy machine makes these tests slow, not red."""
 
 
 class Output:
@@ -110,17 +111,18 @@ class Here(Output):
 class Command(Output):
     """`python -m tuner.run` with these arguments, started in `folder`; `log` is the file with its output.
 
-    script: Python to run in place of the module.
+    script: Python to run in place of the module; more: variables of its environment.
 
     Without --address it finds no token, as on a person's machine.
     """
 
-    def __init__(self, folder: Path, *arguments: object, script: str | None = None) -> None:
+    def __init__(self, folder: Path, *arguments: object, script: str | None = None, **more: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / f"log-{time.monotonic_ns()}.txt"
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": ""}
         if "--address" not in arguments:
             environment = {name: value for name, value in environment.items() if not name.startswith("RAY_AUTH_")}
+        environment |= more
         with self.log.open("w") as file:
             self.process = subprocess.Popen(
                 [sys.executable, *(("-c", script) if script else ("-m", "tuner.run")), *map(str, arguments)],
@@ -197,7 +199,7 @@ def dashboard(url: str, path: str, token: str | None = None) -> Any:
     if token:
         request.add_header("Authorization", f"Bearer {token}")
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=10) as answer:
+    with opener.open(request, timeout=300) as answer:
         return json.loads(answer.read())
 
 

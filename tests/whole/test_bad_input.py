@@ -25,7 +25,7 @@ from trainable.errors import InputError
 from trainable.metrics.thresholds import cross_fitted
 from trainable.model import weights
 from tuner.cli.run_options import RunOptions
-from tuner.cluster import connection
+from tuner.cluster import address as addresses
 from tuner.cluster.connection import Cluster
 from tuner.inputs import dataset
 from tuner.results.writer import RunTables
@@ -100,7 +100,7 @@ def says(message: str, *parts: object) -> None:
         ("--metric", "val_loss", ["'val_loss'", *METRICS, "floor moves with the temperature"]),
         ("--metric", "val_acc", ["'val_acc'", "perhaps val_auc, val_accuracy"]),
         ("--sampler", "tpee", ["'tpee'", "tpe, gp, random, qmc", "perhaps tpe"]),
-        ("--scheduler", "hyperband", ["'hyperband'", "asha, none"]),
+        ("--scheduler", "pbt", ["'pbt'", "asha, hyperband, median, none"]),
         ("--device", "tpu", ["'tpu'", "auto, cpu, cuda"]),
         ("--precision", "fp8", ["'fp8'", "auto, fp32, bf16, fp16"]),
         ("--temperature", "0", ["temperature is 0.0", "a number above 0"]),
@@ -340,6 +340,10 @@ def accepted(table: PairTable) -> bool:
         ("a_file/results", ["cannot be written", "a_file is a file", "a folder that you may write or make"]),
         ("ftp://host/results", ["cannot be opened", "s3://", "Change --results"]),
         ("/proc/results", ["cannot be written", "Change --results"]),
+        ("", ["the results root is ''", "a local folder or a URI"]),
+        ("s3:bucket", ["the results root is 's3:bucket'", "Do you mean s3://bucket?"]),
+        ("gs:/bucket/x", ["the results root is 'gs:/bucket/x'", "Do you mean gs://bucket/x?"]),
+        ("s3://", ["cannot be written", "Change --results"]),
     ],
 )
 def test_results_that_cannot_be_written(refused, tmp_path, results, parts):
@@ -372,7 +376,7 @@ def test_an_address_where_nothing_answers(refused, address):
 
 def test_an_address_where_something_else_answers(refused, monkeypatch):
     """A server that is no Ray's is told apart within seconds; Ray itself would wait for minutes."""
-    monkeypatch.setattr(connection, "_CONNECT_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(addresses, "_TIMEOUT_S", 1.0)
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen()
@@ -421,6 +425,7 @@ def test_a_run_that_cannot_go_on_as_it_began(refused, tmp_path):
     file = results / "state" / run / "run.json"
     file.parent.mkdir(parents=True)
     file.write_text('{"options"')
+    (file.parent / "lock").touch()  # as every run leaves one
     again = ("--results", results, "--resume", run)
     says(refused(*again), "run.json", "is not JSON", "Restore it")
     file.write_text(json.dumps({"options": RunOptions().as_dict(), "data_fingerprint": "0-0", "attempts": 1}))
@@ -464,7 +469,7 @@ def test_more_than_the_cluster_has(refused, no_ray, arguments, parts):
 def command(folder: Path, *arguments: object) -> subprocess.CompletedProcess:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     words = [sys.executable, "-m", "tuner.run", *map(str, arguments)]
-    return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=240)
+    return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
 
 
 def test_the_command_itself(tmp_path):

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -137,10 +138,10 @@ def excerpt(data: PairData, batch_size: int) -> PairData:
 
 
 def _evenly(rows: np.ndarray, count: int) -> np.ndarray:
-    return rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)]
+    return np.asarray(rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)])
 
 
-def _start(training: Training) -> tuple[dict[str, float], float]:
+def _start(training: Training) -> tuple[dict[str, Any], float]:
     """The spread of the embeddings before the first step, and the seconds that scoring takes for each image."""
     data = training.data
     rows = data.rows("val")
@@ -148,7 +149,7 @@ def _start(training: Training) -> tuple[dict[str, float], float]:
     scores, embeddings = training.score(rows)
     image_s = (time.perf_counter() - began) / len(embeddings)
     if not np.isfinite(scores).all():
-        nothing = dict.fromkeys(("mean_cosine", "feature_std", "rank", "auc"), math.nan)
+        nothing: dict[str, Any] = dict.fromkeys(("mean_cosine", "feature_std", "rank", "auc"), math.nan)
         return nothing | {"rank_limit": 0}, image_s
     signs = spread.of_embeddings(scores, embeddings, spread.Sample.of(data, rows))
     found = {
@@ -171,7 +172,10 @@ def _kept(training: Training) -> dict[str, Tensor]:
 
 def _steps(training: Training) -> tuple[list[dict[str, float]], list[float], int]:
     """The steps' losses, the seconds of each, and the bytes that the first one kept for its backward pass."""
-    taken, seconds, saved, began = [], [], {}, time.perf_counter()
+    taken: list[dict[str, float]] = []
+    seconds: list[float] = []
+    saved: dict[int, int] = {}
+    began = time.perf_counter()
     with seeded(training.config.seed):
         steps = training.steps(1)
         while len(taken) < STEPS and (len(taken) < 2 or time.perf_counter() - began < SLOW_S):
@@ -199,7 +203,7 @@ def _counting(storages: dict[int, int]) -> Iterator[None]:
         yield
 
 
-def _group(group: dict, names: dict[int, str], before: dict[str, Tensor], steps: int) -> Group:
+def _group(group: dict[str, Any], names: dict[int, str], before: dict[str, Tensor], steps: int) -> Group:
     weights = [before[names[id(p)]] for p in group["params"]]
     changes = [p.detach() - old for p, old in zip(group["params"], weights, strict=True)]
     size = float(get_total_norm(weights))

@@ -1,7 +1,9 @@
-"""Images that show the same: exact copies by their pixels, near copies by a perceptual hash and a second look.
+"""Images that show the same: exact copies by their pixels, look-alikes by a perceptual hash and a second look, and among
+those near copies by a third.
 
-What is found is a copy that was saved again, scaled or slightly retouched; two different things that look alike, or two
-views of one thing a few degrees apart, are further apart than that on the sets this was set on.
+Look-alikes may be two cups of one kind, or two views of one thing a few degrees apart. Near copies are what no two things can
+be: one photograph that was saved again, scaled or slightly retouched. They agree in the finest detail that is left, edges
+and grain, and nowhere in the picture does a patch differ by more than saving explains.
 """
 
 from __future__ import annotations
@@ -14,15 +16,20 @@ from scipy.fft import dctn
 
 HASH_BITS = 64
 NEAR_BITS = 8
-"""Bits in which the hashes of near copies may differ; unrelated images differ in about 32."""
+"""Bits in which the hashes of look-alikes may differ; unrelated images differ in about 32."""
 NEAR_LEVELS = 6.0
-"""Mean difference of near copies, in levels of 0 to 255, when both are 16 × 16 thumbnails."""
+"""Mean difference of look-alikes, in levels of 0 to 255, when both are 16 × 16 thumbnails."""
 NEAR_CORRELATION = 0.98
 """Least correlation of their thumbnails: a small thing on a wide plain ground differs in few levels from any other."""
+COPY_DETAIL = 0.9
+"""Least correlation of near copies in their detail: what is left of an image of 64 px less its means over 4 × 4 pixels."""
+COPY_LEVELS = 12.0
+"""Largest difference of near copies in any cell of their thumbnails, in levels, once brightness and contrast are alike."""
 BLANK_LEVELS = 2.0
 """Standard deviation of every colour's levels in a thumbnail below which an image shows nothing."""
 
 _THUMB, _GRID, _WAVES = 16, 32, 8
+_DETAIL, _COARSE = 64, 4
 _CHUNK = 256
 _NEIGHBOURS = 64  # hashes compared within a band's group, so that many look-alikes do not cost their square
 
@@ -30,7 +37,7 @@ _NEIGHBOURS = 64  # hashes compared within a band's group, so that many look-ali
 def same_pixels(pixels: np.ndarray) -> np.ndarray:
     """(m,) group of each of the images (m, S, S, 3) uint8: the number of the first one that has the same pixels."""
     first: dict[bytes, int] = {}
-    digests = (hashlib.blake2b(np.ascontiguousarray(image), digest_size=16).digest() for image in pixels)
+    digests = (hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in pixels)
     return np.array([first.setdefault(digest, at) for at, digest in enumerate(digests)], dtype=np.int64)
 
 
@@ -41,7 +48,7 @@ def thumbnails(pixels: np.ndarray) -> np.ndarray:
 
 def blank(thumbs: np.ndarray) -> np.ndarray:
     """(m,) whether each thumbnail (m, 768) is of one colour."""
-    return thumbs.reshape(len(thumbs), _THUMB**2, 3).std(axis=1).max(axis=1) < BLANK_LEVELS
+    return np.asarray(thumbs.reshape(len(thumbs), _THUMB**2, 3).std(axis=1).max(axis=1) < BLANK_LEVELS)
 
 
 def hashes(pixels: np.ndarray) -> np.ndarray:
@@ -55,8 +62,8 @@ def hashes(pixels: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def near_copies(pixels: np.ndarray, thumbs: np.ndarray) -> np.ndarray:
-    """(p, 2) image numbers, the smaller first, of near copies among images (m, S, S, 3) that all differ.
+def look_alikes(pixels: np.ndarray, thumbs: np.ndarray) -> np.ndarray:
+    """(p, 2) image numbers, the smaller first, of look-alikes among images (m, S, S, 3) that all differ.
 
     thumbs: their `thumbnails`. Blank images are left out: they are all alike.
     """
@@ -65,11 +72,36 @@ def near_copies(pixels: np.ndarray, thumbs: np.ndarray) -> np.ndarray:
     return np.concatenate([part[_alike(thumbs, part)] for part in _chunks(pairs)])
 
 
+def near_copies(pixels: np.ndarray, thumbs: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """(p,) whether each of the look-alikes (p, 2) among images (m, S, S, 3) is one photograph twice. thumbs: as there."""
+    found = [np.zeros(0, dtype=bool)]
+    for part in _chunks(pairs):
+        first, second = (_detail(pixels[part[:, side]]) for side in (0, 1))
+        patches = _largest_difference(thumbs[part[:, 0]], thumbs[part[:, 1]])
+        found.append((_correlation(first, second) >= COPY_DETAIL) & (patches <= COPY_LEVELS))
+    return np.concatenate(found)
+
+
+def _detail(pixels: np.ndarray) -> np.ndarray:
+    """(p, d) what is finer than 4 × 4 pixels in images (p, S, S, 3), in grey, of 64 px or what they have."""
+    size = max(_THUMB, min(_DETAIL, pixels.shape[1]) // _COARSE * _COARSE)
+    grey, cells = _shrunk(pixels, size).mean(axis=3), size // _COARSE
+    blocks = grey.reshape(len(grey), cells, _COARSE, cells, _COARSE)
+    return np.asarray(blocks - blocks.mean(axis=(2, 4), keepdims=True)).reshape(len(grey), size * size)
+
+
+def _largest_difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(p,) largest difference of thumbnails (p, d) once the second has the first's brightness and contrast."""
+    a, b = (rows - rows.mean(axis=1, keepdims=True) for rows in (first, second))
+    gain = (a * b).sum(axis=1, keepdims=True) / np.maximum((b * b).sum(axis=1, keepdims=True), 1e-9)
+    return np.asarray(np.abs(a - gain * b).max(axis=1))
+
+
 def _alike(thumbs: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """(p,) whether the second look at pairs (p, 2) of thumbnails finds them alike too."""
     first, second = thumbs[pairs[:, 0]], thumbs[pairs[:, 1]]
     near = np.abs(first - second).mean(axis=1) <= NEAR_LEVELS
-    return near & (_correlation(first, second) >= NEAR_CORRELATION)
+    return np.asarray(near & (_correlation(first, second) >= NEAR_CORRELATION))
 
 
 def _chunks(rows: np.ndarray) -> Iterator[np.ndarray]:
@@ -82,7 +114,7 @@ def _shrunk(pixels: np.ndarray, size: int) -> np.ndarray:
     count, side = pixels.shape[:2]
     areas = _areas(side, size)
     flat = areas @ pixels.reshape(count, side, 3 * side).astype(np.float32)  # (m, size, 3 S): their height first
-    return (areas @ flat.reshape(count * size, side, 3)).reshape(count, size, size, 3)
+    return np.asarray(areas @ flat.reshape(count * size, side, 3)).reshape(count, size, size, 3)
 
 
 def _areas(source: int, size: int) -> np.ndarray:
@@ -91,7 +123,7 @@ def _areas(source: int, size: int) -> np.ndarray:
     low, high = edges[:-1, None], edges[1:, None]
     pixel = np.arange(source)
     shared = np.clip(np.minimum(high, pixel + 1) - np.maximum(low, pixel), 0, None)
-    return (shared / shared.sum(axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(shared / shared.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
 def _close(codes: np.ndarray) -> np.ndarray:
@@ -120,4 +152,4 @@ def _correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """(p,) correlation of rows (p, d) with rows (p, d)."""
     first, second = (rows - rows.mean(axis=1, keepdims=True) for rows in (first, second))
     length = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
-    return (first * second).sum(axis=1) / np.maximum(length, 1e-9)
+    return np.asarray((first * second).sum(axis=1) / np.maximum(length, 1e-9))

@@ -33,10 +33,10 @@ def measured(device: torch.device) -> Iterator[Peak]:
         return
     _give_back_freed()
     known = _reset_peak()
-    before = _resident_gb("VmRSS:") if known else 0.0
+    resident_gb = _resident_gb("VmRSS:") if known else 0.0
     yield peak
     if known:
-        peak.gb = _resident_gb("VmHWM:") - before
+        peak.gb = _resident_gb("VmHWM:") - resident_gb
 
 
 def _give_back_freed() -> None:

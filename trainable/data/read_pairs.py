@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from pathlib import Path
@@ -162,8 +163,8 @@ def _splits(
         checks.check_splits(source, split, pair_label)
         checks.held(tolerated, checks.check_disjoint, source, split, *identities, identity_names)
         return split, ()
-    split = make_splits(*identities, pair_label, seed, fractions)
-    if split is None:
+    made = make_splits(*identities, pair_label, seed, fractions)
+    if made is None:
         raise DataError(
             "splits",
             f"{source}: its {len(identity_names)} identities in {len(rows)} pairs cannot be dealt to "
@@ -171,12 +172,12 @@ def _splits(
             "valid is at least two identities, with a positive and a negative pair among them, for each split. Add "
             "pairs of more identities, or a column `split`.",
         )
-    lost = int(np.sum(split < 0))
+    lost = int(np.sum(made < 0))
     note = f"the table has no column `split`: identities were dealt to {', '.join(SPLITS)} by seed {seed}"
     if lost:
         negatives = int(np.sum(pair_label == 0))
         note += f", and {lost} of {negatives} negative pairs, whose identities came apart, were left out"
-    return split, (note,)
+    return made, (note,)
 
 
 def _without(table: PairTable, left_out: np.ndarray) -> PairTable:
@@ -186,8 +187,16 @@ def _without(table: PairTable, left_out: np.ndarray) -> PairTable:
     keep = ~left_out
     images, sides = np.unique(np.stack([table.front[keep], table.angle[keep]]), return_inverse=True)
     ids, identities = np.unique(np.stack([table.front_identity[keep], table.angle_identity[keep]]), return_inverse=True)
-    return PairTable(
-        table.source, tuple(table.images[i] for i in images), tuple(table.image_names[i] for i in images),
-        *sides.reshape(2, -1), table.pair_label[keep], *identities.reshape(2, -1),
-        tuple(table.identity_names[i] for i in ids), table.split[keep], table.dropped, table.notes,
-    )  # fmt: skip
+    (front, angle), (front_identity, angle_identity) = sides.reshape(2, -1), identities.reshape(2, -1)
+    return dataclasses.replace(
+        table,
+        images=tuple(table.images[i] for i in images),
+        image_names=tuple(table.image_names[i] for i in images),
+        front=front,
+        angle=angle,
+        pair_label=table.pair_label[keep],
+        front_identity=front_identity,
+        angle_identity=angle_identity,
+        identity_names=tuple(table.identity_names[i] for i in ids),
+        split=table.split[keep],
+    )

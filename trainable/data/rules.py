@@ -67,8 +67,8 @@ def _is_empty(column: pd.Series) -> np.ndarray:
 def labels_of(source: str, rows: pd.DataFrame) -> np.ndarray:
     """(n,) int8 labels; 0 and 1 in any usual spelling, and both must occur."""
     text = rows["pair_label"].astype(str).str.strip()
-    labels = text.str.lower().map(_LABELS)
-    wrong = labels.isna().to_numpy()
+    known = text.str.lower().map(_LABELS)
+    wrong = known.isna().to_numpy()
     if wrong.any():
         found = [
             f"{value!r}: {count} ({at(rows.index, wrong & (text == value).to_numpy())})"
@@ -80,7 +80,7 @@ def labels_of(source: str, rows: pd.DataFrame) -> np.ndarray:
             f"{listing(found, text[wrong].nunique())}",
             "Valid are 0 (different) and 1 (same). Correct these rows, or remove them.",
         )
-    labels = labels.to_numpy(dtype=np.int8)
+    labels = known.to_numpy(dtype=np.int8)
     if labels.min() == labels.max():
         raise DataError(
             "labels",
@@ -157,7 +157,7 @@ def splits_of(source: str, rows: pd.DataFrame) -> np.ndarray:
     if wrong.any():
         found, values = [], text[wrong].value_counts()
         for value, count in values.head(LISTED).items():
-            near = nearest(value, list(_SPLIT_NAMES), count=1)
+            near = nearest(str(value), list(_SPLIT_NAMES), count=1)
             where = at(rows.index, wrong & (text == value).to_numpy())
             found.append(f"{value!r}: {count} ({where})" + (f", perhaps {near}" if near else ""))
         raise DataError(

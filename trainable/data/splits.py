@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 SPLITS = ("train", "val", "test")
@@ -13,10 +15,12 @@ def connected(first: np.ndarray, second: np.ndarray, count: int) -> np.ndarray:
     """(count,) group of each of `count` nodes, when `first[i]` and `second[i]` ((n,) node numbers) are joined."""
     from scipy.sparse.csgraph import connected_components
 
-    return connected_components(_graph(first, second, count), directed=False)[1].astype(np.int64)
+    groups: np.ndarray = connected_components(_graph(first, second, count), directed=False)[1].astype(np.int64)
+    return groups
 
 
-def _graph(first: np.ndarray, second: np.ndarray, count: int):
+def _graph(first: np.ndarray, second: np.ndarray, count: int) -> Any:
+    """The (count, count) sparse matrix of the edges; scipy has no types."""
     from scipy.sparse import coo_matrix
 
     ones = np.ones(len(first), dtype=np.int8)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -175,7 +176,7 @@ def render(parts: list[Part], shot: Shot, size_px: int) -> NDArray[np.uint8]:
     light = colour + (1 - cover) * _backdrop(parts, shot, size_px)
     steps = 2 * shot.noise.integers(-2, 3, (2, size_px, size_px, 3), dtype=np.int8).sum(0, dtype=np.int16)
     bright = np.sqrt(np.minimum(light, 1)) * np.float32(255)  # gamma 2, the square root being exact everywhere
-    return np.clip(np.rint(bright + steps), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(bright + steps), 0, 255), dtype=np.uint8)
 
 
 def _placed(part: Part, shot: Shot) -> tuple[Array, Array, Array]:
@@ -209,9 +210,9 @@ def _foreground(parts: list[Part], shot: Shot, size: int) -> tuple[Array, Array]
         normal[pixel] = _product(faces[:, y, x].T, inverse)
         colour[pixel] = part.colour
     hit = np.flatnonzero(depth > -np.inf)
-    image = np.zeros((size * size, 4), np.float32)
-    image[hit] = _shaded(normal[hit], colour[hit], shot)
-    image = image.reshape(size, size, 4)
+    flat = np.zeros((size * size, 4), np.float32)
+    flat[hit] = _shaded(normal[hit], colour[hit], shot)
+    image: NDArray[Any] = flat.reshape(size, size, 4)
     image = (image[::2, ::2] + image[1::2, ::2] + image[::2, 1::2] + image[1::2, 1::2]) / 4
     return image[..., :3], image[..., 3:]
 
@@ -293,4 +294,4 @@ def _backdrop(parts: list[Part], shot: Shot, size: int) -> Array:
         ahead = sum(np.float32(beam[i]) * point[i] for i in range(3))
         miss = sum(point[i] * point[i] for i in range(3)) - ahead * ahead  # squared distance from the beam to the part
         shadow = np.maximum(shadow, np.clip((1.9 - miss) / 1.4, 0, 1))
-    return light * (1 - 0.6 * shadow[..., None])
+    return np.asarray(light * (1 - 0.6 * shadow[..., None]))

@@ -53,7 +53,8 @@ class TrialHistory:
     def last(self, name: str, count: int) -> list[float]:
         """The numbers of the last `count` epochs, oldest first; empty if there are fewer, or one is unknown."""
         values = [number(epoch.get(name)) for epoch in self.epochs[-count:]]
-        return values if len(values) == count and None not in values else []
+        known = [value for value in values if value is not None]
+        return known if len(known) == count else []
 
     def all(self, name: str) -> list[float]:
         """Every known number of this name, oldest first."""

@@ -49,7 +49,9 @@ def _negatives_as_close(course: TrialHistory) -> Diagnosis | None:
         course.value(name) for name in ("negative_loss", "consistency_loss", "mean_cosine")
     )
     loss, chance = course.value("contrastive_loss"), course.value("chance_loss")
-    if not course.warm_epochs or None in (negative, consistency, strangers, loss, chance) or loss > 0.75 * chance:
+    if negative is None or consistency is None or strangers is None or loss is None or chance is None:
+        return None
+    if not course.warm_epochs or loss > 0.75 * chance:
         return None
     same, different = 1 - consistency, course.config.negative_margin + math.sqrt(max(0, negative))
     if same - strangers < 0.2 or different - strangers < 0.8 * (same - strangers):

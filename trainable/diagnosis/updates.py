@@ -31,7 +31,7 @@ def update_too_large(course: TrialHistory) -> Diagnosis | None:
     parts = {
         part: max(_ratio(course, part, "update_ratio") / 0.1, _ratio(course, part, "growth") / 5) for part in _PARTS
     }
-    part = max(parts, key=parts.get)
+    part = max(parts, key=parts.__getitem__)
     if parts[part] <= 1:
         return None
     evidence = f"a step changes the {part} by {_ratio(course, part, 'update_ratio'):.2g} of its weights' norm"

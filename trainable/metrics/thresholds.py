@@ -65,7 +65,8 @@ def correct_at(scores: np.ndarray, labels: np.ndarray, threshold: float) -> np.n
     """(n,) bool: is the pair classified correctly at the threshold."""
     scores, positive = checked_pairs(scores, labels)
     # In float64: numpy would round the threshold to the scores' precision, and with it across a score.
-    return (scores.astype(np.float64) >= np.float64(threshold)) == positive
+    correct: np.ndarray = (scores.astype(np.float64) >= np.float64(threshold)) == positive
+    return correct
 
 
 def cross_fitted(

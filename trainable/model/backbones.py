@@ -46,6 +46,8 @@ class Backbone(nn.Module):
         self.image_size_px = image_size_px
         self.feature_size = feature_size
         self.mean, self.std = mean, std
+        self.note = ""
+        """What to say of its weights, once; empty where nothing was decided for the user."""
         # Not persistent: a checkpoint of weights says nothing about pixels.
         self.register_buffer("mean_255", 255 * torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("inverse_std_255", 1 / (255 * torch.tensor(std).view(1, 3, 1, 1)), persistent=False)
@@ -101,10 +103,12 @@ def create_backbone(spec: BackboneSpec, *, seed: int = 0, **overrides: Any) -> B
     check_name(spec.name)
     arguments = model_arguments(spec) | overrides
     with seeded(seed):
-        net = _created(spec, arguments)
+        net, note = _created(spec, arguments)
     net = net.eval().to(memory_format=torch.channels_last)
     mean, std = (_channels(spec, field, net.pretrained_cfg) for field in ("mean", "std"))
-    return Backbone(net, spec.image_size_px, _feature_size(net, spec), mean, std)
+    backbone = Backbone(net, spec.image_size_px, _feature_size(net, spec), mean, std)
+    backbone.note = note
+    return backbone
 
 
 def check_name(name: str) -> None:
@@ -136,18 +140,25 @@ def model_arguments(spec: BackboneSpec) -> dict[str, int]:
     return {"num_classes": 0, **({"img_size": spec.image_size_px} if fixed else {})}
 
 
-def _created(spec: BackboneSpec, arguments: dict[str, Any]) -> nn.Module:
+def _created(spec: BackboneSpec, arguments: dict[str, Any]) -> tuple[nn.Module, str]:
+    """The net, and what to say of its weights."""
     if spec.weights == "none":
-        return _random(spec, arguments)
+        return _random(spec, arguments), ""
     published = spec.weights == "pretrained"
-    loading = weights.from_hub(spec.name) if published else weights.from_file(spec.name, spec.weights)
+    loading = weights.from_hub(spec.name) if published else _from_file(spec, arguments)
     try:
         net = timm.create_model(spec.name, pretrained=True, pretrained_cfg_overlay=loading.overlay, **arguments)
     except (*_REFUSALS, OSError) as error:
         plain = _random(spec, arguments)  # raises, and says so, where the size is to blame and not the weights
         raise InputError(loading.complaint(plain, error)) from error
     net.pretrained_cfg.pop("state_dict", None)  # timm keeps a copy of all weights there
-    return net
+    return net, loading.note
+
+
+def _from_file(spec: BackboneSpec, arguments: dict[str, Any]) -> weights.Loading:
+    with torch.device("meta"):  # its names alone are needed: no memory, no random numbers
+        names = _random(spec, arguments).state_dict().keys()
+    return weights.from_file(spec.name, spec.weights, names)
 
 
 def _random(spec: BackboneSpec, arguments: dict[str, Any]) -> nn.Module:

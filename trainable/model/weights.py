@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import huggingface_hub
 import timm
+import torch
 from huggingface_hub import constants
 from timm.models import load_state_dict
 from torch import Tensor, nn
@@ -31,6 +32,8 @@ class Loading:
     """Replaces entries of timm's `pretrained_cfg`."""
     complaint: Callable[[nn.Module, Exception], str]
     """From a net of the same shape with random weights, and from the error."""
+    note: str = ""
+    """What was decided for the user, to be said once."""
 
 
 def from_hub(name: str) -> Loading:
@@ -53,10 +56,16 @@ def from_hub(name: str) -> Loading:
     )
 
 
-def from_file(name: str, path: str) -> Loading:
-    """The weights in a file, to be loaded strictly but for the classifier; InputError if it holds no tensors."""
+def from_file(name: str, path: str, wanted: Iterable[str]) -> Loading:
+    """The weights in a file, to be loaded strictly but for the classifier; InputError if it holds no tensors, or NaN.
+
+    wanted: the names of the backbone's tensors. Where they stand in the file under a prefix, as in the checkpoint of a larger
+    model, that part is taken, and `Loading.note` says so.
+    """
     cfg = timm.get_pretrained_cfg(name)
-    state = _without_classifier(read(path), cfg.classifier)
+    state, note = under_prefix(path, read(path), set(wanted))
+    state = _without_classifier(state, cfg.classifier)
+    _check_finite(path, state)
     overlay = {
         "state_dict": state,
         # timm loads loosely when the numbers of classes differ; with equal ones, and no offset, every key must fit.
@@ -65,7 +74,7 @@ def from_file(name: str, path: str) -> Loading:
         "custom_load": False,
         "source": "",
     }
-    return Loading(overlay, lambda net, error: _misfit(name, path, net.state_dict(), state, error))
+    return Loading(overlay, lambda net, error: _misfit(name, path, net.state_dict(), state, error), note)
 
 
 def read(path: str) -> dict[str, Tensor]:
@@ -81,6 +90,44 @@ def read(path: str) -> dict[str, Tensor]:
     if not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(f"the weights file {path} does not hold a model's named tensors. {_VALID_WEIGHTS}")
     return state
+
+
+def under_prefix(path: str, state: dict[str, Tensor], wanted: set[str]) -> tuple[dict[str, Tensor], str]:
+    """The part of a file's tensors that stands under one prefix (`model.`, `backbone.`, `visual.trunk.`, …) and has all that
+    are wanted, without it, and a note of that; the tensors as they are where they have no such part.
+
+    InputError if there are two such parts, as of a student and its teacher: which one is meant cannot be told.
+    """
+    if not wanted or wanted <= state.keys():
+        return state, ""
+    one = min(wanted)
+    ends = [key.removesuffix(one) for key in state if key.endswith(f".{one}")]
+    prefixes = [prefix for prefix in ends if all(prefix + name in state for name in wanted)]
+    if len(prefixes) > 1:
+        raise InputError(
+            f"the weights file {path} holds this backbone {len(prefixes)} times, under {', '.join(prefixes)}; valid is a file "
+            "that holds it once. Save the one that is meant on its own."
+        )
+    if not prefixes:
+        return state, ""
+    part = {key.removeprefix(prefixes[0]): value for key, value in state.items() if key.startswith(prefixes[0])}
+    rest = sorted(key for key in state if not key.startswith(prefixes[0]))
+    left = f"; {len(rest)} others are left out ({_some(rest)})" if rest else ""
+    return part, f"of the weights file {path} the tensors under {prefixes[0]!r} are read{left}"
+
+
+def _check_finite(path: str, state: dict[str, Tensor]) -> None:
+    """InputError for weights that are NaN or infinite: nothing can be trained from them."""
+    broken = sorted(
+        key
+        for key, tensor in state.items()
+        if tensor.is_floating_point() and "mask" not in key and not torch.isfinite(tensor).all()
+    )
+    if broken:
+        raise InputError(
+            f"the weights file {path} has NaN or infinite values in {len(broken)} of {len(state)} tensors ({_some(broken)}); "
+            "valid are finite weights. Take a checkpoint of before its training broke down, or none for random weights."
+        )
 
 
 _VALID_WEIGHTS = (

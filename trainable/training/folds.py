@@ -94,6 +94,7 @@ class FoldedTraining:
             epoch_s=sum(one.epoch_s for one in reports),
             validation_s=sum(one.validation_s for one in reports),
             learning_rate=reports[0].learning_rate,
+            grad_norm=float(np.mean([one.grad_norm for one in reports])),
         )
 
     def state(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from trainable.config import TrialConfig
-from tuner.cli.run_options import DEVICES, DataOptions, ModelOptions, check_choice, check_range
+from tuner.cli.run_options import DEVICES, FITS, DataOptions, ModelOptions, check_choice, check_range
 
 
 @dataclass(frozen=True)
@@ -33,5 +33,6 @@ class DoctorOptions:
         """Raise InputError for a value that no look can have."""
         check_range("--image-size-px", self.data.image_size_px, 8, 4096)
         check_choice("--device", self.device, DEVICES)
+        check_choice("--fit", self.data.fit, FITS)
         check_range("--cpus-per-trial", self.cpus_per_trial, 1)
         check_range("--views", self.data.views, 1, 1000)

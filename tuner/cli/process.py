@@ -17,11 +17,25 @@ from typing import Any
 from trainable.errors import InputError
 
 
-def exit_code(work: Callable[[Sequence[str] | None], int]) -> Callable[[Sequence[str] | None], int]:
+class HaltError(Exception):
+    """What ends a command although nothing in its input is wrong: the message says what happened and what to do."""
+
+    code = 1
+    """The command's exit code: a class of its own for each cause."""
+
+
+class Main(typing.Protocol):
+    """A verb: its arguments, None for those of the command line, into an exit code."""
+
+    def __call__(self, arguments: Sequence[str] | None = None) -> int:
+        """Run it."""
+
+
+def exit_code(work: Callable[[Sequence[str] | None], int]) -> Main:
     """Makes a verb's main of `work`, with the exit codes of all verbs.
 
-    What `work` returns; 2, after a message, for a mistake in the input; 130 after Ctrl-C; 141, as other programs do, if
-    whoever read the output, such as `head`, is gone.
+    What `work` returns; 2, after a message, for a mistake in the input; the code of a HaltError, after its message; 130
+    after Ctrl-C; 141, as other programs do, if whoever read the output, such as `head`, is gone.
     """
 
     @wraps(work)
@@ -38,6 +52,9 @@ def exit_code(work: Callable[[Sequence[str] | None], int]) -> Callable[[Sequence
         except InputError as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
+        except HaltError as halt:
+            print(f"error: {halt}", file=sys.stderr)
+            return halt.code
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             return 130

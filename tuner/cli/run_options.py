@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from trainable.config import METRICS, RANK_BY, TrialConfig
 from trainable.errors import InputError, nearest
+from tuner.cli.sampler_names import SAMPLERS, may_be_sampler
 
-SAMPLERS = ("tpe", "gp", "random", "qmc")
-SCHEDULERS = ("asha", "none")
+SCHEDULERS = ("asha", "hyperband", "median", "none")
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 FEATURE_PRECISIONS = ("fp32", "fp16", "auto")
+FITS = ("squash", "crop", "pad")
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,14 @@ class DataOptions:
     """The pairs of images."""
 
     data: str = "turntable"
-    """turntable (the embedded set), or a pair table (.csv, .parquet), or a folder identity/front*.jpg, angle*.jpg."""
+    """turntable (the embedded set), or a pair table (.csv, .parquet, .jsonl), or a folder identity/front*.jpg, angle*.jpg."""
     image_size_px: int | None = None
     """Side of the square that images are resized to; none: 64 for turntable, 128 for other data."""
+    fit: str = "squash"
+    """How an image that is no square becomes one: squash, crop (its centre), or pad (with grey)."""
+    folds: int = 0
+    """Train each trial on so many identity-disjoint folds of the train and val pairs, and rank it by its scores out of fold:
+    for small sets, where a val split of its own decides nothing. 0: the val split."""
     views: int = 1
     """Augmented views of each training image, the plain one included, drawn once; an epoch shows one of them."""
     cache_gb: float = 20.0
@@ -56,14 +62,21 @@ class SearchOptions:
     time_budget_s: float | None = None
     """The search ends after so many seconds, with what was reached by then; none: no limit."""
     sampler: str = "tpe"
-    """What proposes configurations: tpe or gp (both learn from finished trials), random, or qmc (evenly spread)."""
+    """What proposes configurations: tpe or gp (both learn from earlier trials), random, qmc (evenly spread), any other class
+    of optuna.samplers by its name, or a sampler of your own as module:Class."""
+    sampler_args: tuple[str, ...] = ()
+    """Arguments of the sampler's class as name=value, such as n_startup_trials=4 (values in JSON), or one JSON object."""
+    start_from: tuple[str, ...] = ()
+    """Runs whose best configurations are tried first (a quarter of the trials at most), by their names; auto: all runs of the
+    results folder with the same backbone that searched one of these parameters, also on other data."""
     scheduler: str = "asha"
-    """asha stops weak trials early; none trains every trial to its last epoch."""
+    """Stops weak trials early: asha (after a quarter and three quarters of the epochs the best third goes on), hyperband (so
+    in three groups, from a twelfth, a quarter and three quarters on), median (who is behind it stops); none: nobody stops."""
     keep_sick: bool = False
     """Train trials on that a diagnosis calls hopeless; without it they end at once. NaN ends a trial all the same."""
     rank_by: str = "last"
     """The epoch that a trial is ranked by, and whose model it is: last, or best (which promises more than it keeps)."""
-    metric: str = field(default="val_accuracy", metadata={"help": f"What ranks the trials: {', '.join(METRICS)}."})
+    metric: str = field(default="val_auc", metadata={"help": f"What ranks the trials: {', '.join(METRICS)}."})
 
 
 @dataclass(frozen=True)
@@ -86,6 +99,8 @@ class HardwareOptions:
     """Of the encoder: fp32, bf16, fp16, or auto (on a CPU fp32, on a GPU bf16 or fp16). Losses are always fp32."""
     dashboard_port: int | None = None
     """Port of the Ray dashboard when Ray is started here; none: 8265, or the next one that is free."""
+    no_dashboard: bool = False
+    """Start Ray here without its dashboard, which takes a second, and a tenth of a GB, to start."""
 
 
 @dataclass(frozen=True)
@@ -127,14 +142,16 @@ class RunOptions:
 
     def check(self) -> None:
         """Raise InputError for a value that no run can have; costs nothing and needs no other option."""
+        if not may_be_sampler(self.search.sampler):
+            check_choice("--sampler", self.search.sampler, [*SAMPLERS, "a class of optuna.samplers", "module:Class"])
         for name, value, valid in (
-            ("--sampler", self.search.sampler, SAMPLERS),
             ("--scheduler", self.search.scheduler, SCHEDULERS),
             ("--metric", self.search.metric, METRICS),
             ("--rank-by", self.search.rank_by, RANK_BY),
             ("--device", self.hardware.device, DEVICES),
             ("--precision", self.hardware.precision, PRECISIONS),
             ("--feature-precision", self.hardware.feature_precision, FEATURE_PRECISIONS),
+            ("--fit", self.data.fit, FITS),
         ):
             check_choice(name, value, valid)
         bounds: tuple[tuple[str, float | None, float, float | None], ...] = (
@@ -147,9 +164,15 @@ class RunOptions:
             ("--cache-gb", self.data.cache_gb, 0, None),
             ("--image-size-px", self.data.image_size_px, 8, 4096),
             ("--views", self.data.views, 1, 1000),
+            ("--folds", self.data.folds, 0, 50),
         )
         for name, number, low, high in bounds:
             check_range(name, number, low, high)
+        if self.search.start_from and self.output.resume is not None:
+            raise InputError(
+                "--start-from and --resume are given; valid is one of them: a run that goes on has what it started from. Leave "
+                "out --start-from."
+            )
         gpus, budget = self.hardware.gpus_per_trial, self.search.time_budget_s
         if gpus is not None and gpus > 1 and gpus != int(gpus):
             raise InputError(
@@ -221,7 +244,12 @@ def check_choice(name: str, value: str, valid: Iterable[str]) -> None:
 def _held(options: RunOptions) -> dict[str, Any]:
     """What must be the same for all trials of a run; data and space are compared by what is in them."""
     held = dataclasses.asdict(options.model) | dataclasses.asdict(options.configuration)
-    data = {"image_size_px": options.data.image_size_px, "views": options.data.views}
+    data = {
+        "image_size_px": options.data.image_size_px,
+        "fit": options.data.fit,
+        "folds": options.data.folds,
+        "views": options.data.views,
+    }
     return held | {"metric": options.search.metric, "rank_by": options.search.rank_by} | data
 
 

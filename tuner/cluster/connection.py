@@ -10,18 +10,14 @@ import urllib.request
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from trainable.errors import InputError
 from tuner.cli.run_options import HardwareOptions
+from tuner.cluster.address import check_address
+from tuner.cluster.start import start
 
-_CONNECT_TIMEOUT_S = 5.0
-_WORKERS_IN_ADVANCE = {
-    "enable_worker_prestart": True,
-    "preload_python_modules": ["tuner.cluster.worker_imports"],
-    "idle_worker_killing_time_threshold_ms": 600_000,
-}
-"""A Ray of our own starts its workers at once: they import what trials need, some seconds of work, while the driver goes
-on, and wait for the trials."""
+_DASHBOARD_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -46,45 +42,6 @@ class Cluster:
         return f"it asks for a token: the content of {os.environ.get('RAY_AUTH_TOKEN_PATH', '~/.ray/auth_token')}"
 
 
-def check_address(address: str | None) -> None:
-    """Raise InputError within seconds if nothing answers at a host:port or ray://host:port address."""
-    if address in (None, "auto"):
-        return
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or "/" in host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-        raise InputError(
-            f"--address is {address!r}; valid are host:port, ray://host:port and auto. "
-            "`ray start --head` prints the address of the cluster that it starts."
-        )
-    try:
-        with closing(socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_TIMEOUT_S)):
-            pass
-    except (OSError, UnicodeError) as error:  # UnicodeError: a name that cannot be a host's
-        raise InputError(
-            f"--address {address}: nothing answers there ({error}). Start a cluster with `ray start --head` and give the "
-            "address that it prints, or leave --address out to run on this machine."
-        ) from error
-    if not _speaks_grpc(f"{host}:{port}"):
-        raise InputError(
-            f"--address {address}: something answers there, but it is no Ray cluster. `ray start --head` prints the address "
-            "of the cluster that it starts: host and port (6379 unless another is asked for)."
-        )
-
-
-def _speaks_grpc(target: str) -> bool:
-    """Whether the server there does what Ray's do; ray.init would wait minutes for any other. With TLS nobody can tell."""
-    if os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):
-        return True
-    import grpc
-
-    with grpc.insecure_channel(target) as channel:
-        try:
-            grpc.channel_ready_future(channel).result(timeout=_CONNECT_TIMEOUT_S)
-        except grpc.FutureTimeoutError:
-            return False
-    return True
-
-
 def _check_port(port: int | None) -> None:
     """Raise InputError if the dashboard cannot have the port that was asked for; None leaves the choice to Ray."""
     if port is None:
@@ -101,28 +58,24 @@ def _check_port(port: int | None) -> None:
 
 
 def connect(options: HardwareOptions) -> Cluster:
-    """Start Ray on this machine with its dashboard, or join the cluster at `options.address`.
+    """Start Ray on this machine, or join the cluster at `options.address`.
 
-    Raises InputError if the address cannot be joined.
+    Raises InputError if the address cannot be joined, and RayDidNotStartError where Ray does not start here.
     """
-    import ray
-
     # Ray's future default; without it Ray warns at every start
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     if options.address is None:
         _check_port(options.dashboard_port)
-        context = ray.init(
-            address="local",
-            include_dashboard=True,
-            dashboard_port=options.dashboard_port,
-            **quiet,
-            _system_config=_WORKERS_IN_ADVANCE,
-        )
+        context = start(not options.no_dashboard, options.dashboard_port)
+        import ray
     else:
         check_address(options.address)
+        import ray
+
         try:
-            context = ray.init(address=options.address, runtime_env=_packages(), **quiet)
+            context = ray.init(
+                address=options.address, runtime_env=_packages(), logging_level=logging.ERROR, log_to_driver=False
+            )
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise InputError(
                 f"--address {options.address}: no Ray cluster could be joined there ({str(error).splitlines()[0]}). "
@@ -140,7 +93,7 @@ def connect(options: HardwareOptions) -> Cluster:
     )
 
 
-def _packages() -> dict:
+def _packages() -> dict[str, Any]:
     """The code that workers import, sent along so that no node needs this project installed or the same folder."""
     import trainable
 
@@ -148,15 +101,17 @@ def _packages() -> dict:
 
 
 def _dashboard_url(url: str | None) -> str | None:
-    """The dashboard's address, or None if nothing serves there (a Ray installed without its dashboard)."""
+    """The dashboard's address, or None if nothing serves there (a Ray installed without its dashboard); a slow one serves."""
     if not url:
         return None
     url = f"http://{url}" if "://" not in url else url
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        opener.open(url, timeout=_CONNECT_TIMEOUT_S).close()
-    except OSError:
-        return None
+        opener.open(url, timeout=_DASHBOARD_TIMEOUT_S).close()
+    except TimeoutError:
+        return url
+    except OSError as error:
+        return url if isinstance(getattr(error, "reason", None), TimeoutError) else None
     return url
 
 

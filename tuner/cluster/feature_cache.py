@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,21 +31,35 @@ class FeatureCache:
             with file.open("rb") as stream:
                 intact = hashlib.file_digest(stream, "sha256").hexdigest() == expected
             array = np.load(file, mmap_mode="r") if intact else None
-        except (FileNotFoundError, json.JSONDecodeError, KeyError, ValueError):
+        except (OSError, json.JSONDecodeError, KeyError, ValueError):
             array = None
         if array is None:
             self._remove(key)
             return None
-        os.utime(file)  # used now
+        with suppress(OSError):  # a cache that may only be read serves all the same
+            os.utime(file)  # used now
         return array
 
-    def put(self, key: str, array: np.ndarray) -> None:
-        """Store the array under the key; what is larger than the whole cache is not kept."""
+    def put(self, key: str, array: np.ndarray) -> OSError | None:
+        """Store the array under the key; what is larger than the whole cache is not kept.
+
+        Returns why it could not be stored where the folder is full or cannot be written; nothing of it is left then.
+        """
         if array.nbytes > self.limit_gb * 1e9:
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        file, sums = self._files(key)
+            return None
         draft = self.folder / f".{key}-{secrets.token_hex(4)}"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._store(key, array, draft)
+        except OSError as error:
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
+            return error
+        self._evict(keep=key)
+        return None
+
+    def _store(self, key: str, array: np.ndarray, draft: Path) -> None:
+        file, sums = self._files(key)
         with draft.open("wb") as stream:
             np.save(stream, array)
         with draft.open("rb") as stream:
@@ -52,14 +67,14 @@ class FeatureCache:
         draft.replace(file)
         draft.write_text(json.dumps({"sha256": digest}))
         draft.replace(sums)
-        self._evict(keep=key)
 
     def _files(self, key: str) -> tuple[Path, Path]:
         return self.folder / f"{key}{_ARRAY}", self.folder / f"{key}{_SUM}"
 
     def _remove(self, key: str) -> None:
         for file in self._files(key):
-            file.unlink(missing_ok=True)
+            with suppress(OSError):
+                file.unlink(missing_ok=True)
 
     def _evict(self, keep: str) -> None:
         entries = []

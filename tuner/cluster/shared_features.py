@@ -63,8 +63,14 @@ def with_features(
     missing = {cut: stored for cut, stored in chosen.items() if cut not in found}
     if missing:
         computed = _compute(data, backbone, missing, resources, console, here)
-        for cut, array in computed.items():
-            cache.put(keys[cut], array)
+        kept = [cache.put(keys[cut], array) for cut, array in computed.items()]
+        if failed := next(filter(None, kept), None):
+            console.print(
+                f"note: features are not kept for the next run: {cache.folder} cannot be written ({failed.strerror}). The "
+                "run goes on. Make room there, or give another folder with --cache.",
+                soft_wrap=True,
+                markup=False,
+            )
         found |= computed
     how = "computed once" if missing else "from the cache"
     said = _what(found, cuts, chosen) + (_not_halved(cuts, halves) if precision == "fp16" else "")

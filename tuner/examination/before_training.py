@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -44,7 +45,7 @@ def examine_data(options: DataOptions, config: TrialConfig, image_size_px: int, 
 
     def check_table(table: PairTable, tolerated: list[DataError]) -> None:
         findings.extend(examine_table(table, tolerated))
-        for check in (lambda: check_batch(table, config.batch_size), lambda: check_validation(table)):
+        for check in (partial(check_batch, table, config.batch_size), partial(check_validation, table)):
             try:
                 check()
             except DataError as fault:
@@ -55,6 +56,8 @@ def examine_data(options: DataOptions, config: TrialConfig, image_size_px: int, 
     except DataError as fault:
         return DataExamination([*(before.finding for before in fault.before), *findings, *too_few, fault.finding])
     shown = examine_images(read.table, read.data.pixels, config.batch_size, options.views)
+    if read.note:
+        shown.insert(1, Finding("levels", OK, read.note))
     replaced = {finding.check for finding in too_few}
     findings += too_few + [finding for finding in shown if finding.check not in replaced]
     return DataExamination(findings, None if too_few else read.data)
@@ -132,6 +135,8 @@ def examine(options: DoctorOptions, started: float) -> int:
         with console.status("taking the first training steps"):
             cuts = _tried(bound.cuts, block_count(backbone))
             parts["Model"] = examine_model(options, backbone, cuts, looked.data)
+            if backbone.note:
+                parts["Model"].insert(0, Finding("weights", OK, backbone.note))
         if not options.json:
             print_findings(console, "Model", parts["Model"])
     findings = [finding for part in parts.values() for finding in part]

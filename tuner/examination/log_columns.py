@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from trainable.errors import InputError, nearest
-from tuner.examination.log_cells import numbers
-from tuner.examination.log_formats import VALID, read_cells
-from tuner.examination.log_names import (
+from tuner.examination.reading.cells import numbers
+from tuner.examination.reading.formats import VALID, read_cells
+from tuner.examination.reading.names import (
     EXACT,
     MEASURES,
     NAMES,
@@ -21,8 +21,8 @@ from tuner.examination.log_names import (
     is_training,
     recognised,
 )
-from tuner.examination.log_rows import Rows, runs
-from tuner.examination.log_series import epochs, floats, spoilt
+from tuner.examination.reading.rows import Rows, runs
+from tuner.examination.reading.series import epochs, floats, spoilt
 
 _SHARES = ("val_accuracy", "accuracy", "train_accuracy", "retrieval_accuracy", "val_auc", "train_auc")
 

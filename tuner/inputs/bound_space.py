@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Any
 
-import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import Trial
 
 from search_spaces import SearchSpace
@@ -18,14 +19,14 @@ DEFAULT_THRESHOLD = 0.5
 
 @dataclass(frozen=True)
 class BoundSpace:
-    """What a search needs to know of its space: what is searched, and what else the trials have in common."""
+    """A space bound to a run: what is searched, and what else the trials have in common."""
 
     space: SearchSpace
     fixed: TrialConfig
     blocks: int
     searched: tuple[str, ...]
     """TrialConfig's names that differ between the space's configurations."""
-    distributions: dict[str, optuna.distributions.BaseDistribution]
+    distributions: dict[str, BaseDistribution]
     """Of the space's parameters, by name."""
 
     @property
@@ -34,44 +35,43 @@ class BoundSpace:
         fixed = self.fixed.trainable_blocks
         return [fixed, *range(self.blocks + 1)] if "trainable_blocks" in self.searched else [fixed]
 
-    def configure(self, trial: Trial, run_seed: int) -> dict[str, Any]:
-        """The values of one suggestion, with the seed that follows from the run's and from all that training depends on.
+    def configure(self, trial: Trial, run_seed: int) -> TrialConfig:
+        """The configuration of one suggestion, with the seed that follows from the run's and from all that training
+        depends on.
 
         Equal trainings get equal seeds: two configurations that differ in the threshold only train the same model.
         """
         given = self.space.suggest(trial, self.blocks)
-        return self.seeded({**_values(self.fixed), **given}, run_seed)
+        return self.seeded(TrialConfig.of({**dataclasses.asdict(self.fixed), **given}), run_seed)
 
     @property
-    def default(self) -> dict[str, Any]:
-        """The default configuration's values, without the trial's own seed and what the space fixes for all trials."""
-        values = _values(self.fixed)
-        return values | {"threshold": DEFAULT_THRESHOLD if values["threshold"] is None else values["threshold"]}
+    def default(self) -> TrialConfig:
+        """The default configuration, without the trial's own seed and what the space fixes for all trials."""
+        threshold = DEFAULT_THRESHOLD if self.fixed.threshold is None else self.fixed.threshold
+        return dataclasses.replace(self.fixed, threshold=threshold)
 
-    def in_study(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Of these values, those that the space suggests under their own name and that it can hold as they are."""
-        wanted = values | {
-            "trainable_blocks": self.blocks if values["trainable_blocks"] is None else values["trainable_blocks"]
-        }
+    def in_study(self, config: TrialConfig) -> dict[str, Any]:
+        """Of the configuration, what the space suggests under its own name and can hold as it is, for Optuna."""
+        wanted = dataclasses.asdict(config)
+        if config.trainable_blocks is None:
+            wanted["trainable_blocks"] = self.blocks
         found = {name: wanted[name] for name in self.distributions if name in wanted}
         return {name: value for name, value in found.items() if can_hold(self.distributions[name], value)}
 
-    def seeded(self, values: dict[str, Any], run_seed: int) -> dict[str, Any]:
-        """The values with the trial's own seed; the whole backbone written as its number of blocks becomes None."""
-        if values["trainable_blocks"] == self.blocks:
-            values = {**values, "trainable_blocks": None}
-        key = TrialConfig.of({**values, "seed": run_seed}).training_key()
-        return {**values, "seed": int(key, 16) % 2**31}
+    def seeded(self, config: TrialConfig, run_seed: int) -> TrialConfig:
+        """The configuration with the trial's own seed; the whole backbone written as its number of blocks becomes None."""
+        if config.trainable_blocks == self.blocks:
+            config = dataclasses.replace(config, trainable_blocks=None)
+        key = dataclasses.replace(config, seed=run_seed).training_key()
+        return dataclasses.replace(config, seed=int(key, 16) % 2**31)
 
 
-def _values(config: TrialConfig) -> dict[str, Any]:
-    return {name: getattr(config, name) for name in TrialConfig.names()}
-
-
-def can_hold(distribution: optuna.distributions.BaseDistribution, value: Any) -> bool:
+def can_hold(distribution: BaseDistribution, value: Any) -> bool:
     """Whether the value is one that the distribution can suggest."""
-    if isinstance(distribution, optuna.distributions.CategoricalDistribution):
+    if isinstance(distribution, CategoricalDistribution):
         return value in distribution.choices
+    if not isinstance(distribution, FloatDistribution | IntDistribution):
+        return False
     if value is None or not distribution.low <= value <= distribution.high:
         return False
     steps = (value - distribution.low) / distribution.step if distribution.step else 0

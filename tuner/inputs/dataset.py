@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ from rich.console import Console
 
 from trainable.data import turntable
 from trainable.data.augmentation import with_views
-from trainable.data.images import decode
+from trainable.data.folds import with_folds
+from trainable.data.images import Images, read_images
+from trainable.data.levels import Scale
+from trainable.data.missing import why_missing
 from trainable.data.pairs import PairData, PairTable
 from trainable.data.read_pairs import read_pairs
 from trainable.errors import InputError
@@ -35,7 +39,13 @@ def resolved(data: str) -> str:
 def data_path(options: DataOptions, console: Console) -> Path:
     """The pair table or folder; the embedded set is rendered first if it is not in the cache."""
     if options.data != EMBEDDED:
-        return Path(resolved(options.data))
+        path = Path(resolved(options.data))
+        why = "" if path.exists() else why_missing(options.data, Path())
+        if why:  # as it was given: an absolute path no longer shows that it began as file://
+            raise InputError(
+                f"there is no {options.data!r} ({why}); valid is a pair table or a folder. Correct the path."
+            )
+        return path
     with console.status("rendering the turntable pairs, once"):
         return turntable.ensure(cache_folder(options.cache))
 
@@ -66,6 +76,10 @@ class Dataset:
 
     table: PairTable
     data: PairData
+    scales: Mapping[str, Scale]
+    """The levels of black and white of each kind of image with more than 8 bits."""
+    note: str = ""
+    """What was decided about those, to be said once; empty where every image has 8 bits."""
 
     @property
     def fingerprint(self) -> str:
@@ -97,17 +111,23 @@ def load(
     if check_table is not None:
         check_table(table, tolerated)
     check_memory(len(table.images), image_size_px, options.views)
-    return Dataset(table, decoded(table, image_size_px, options.views, console))
+    with file_progress(console, "reading images") as progress:
+        images = read_images(table, image_size_px, options.fit, progress=progress)
+    data = _data(table, images, options.views, console)
+    if options.folds:
+        data = with_folds(data, options.folds, seed)
+    return Dataset(table, data, images.scales, images.note)
 
 
 def load_again(run: Mapping[str, Any], options: DataOptions, console: Console) -> Dataset:
     """What a run was made with, read again from where the options say it is now.
 
-    run: the run's row. options: with as many views as are needed; its image size does not count. Raises InputError if the
+    run: the run's row. options: with as many views as are needed; image size and fit are the run's. Raises InputError if the
     data are gone, or are not those that the run saw.
     """
     try:
-        found = load(options, run["image_size_px"], run["seed"], console)
+        as_then = replace(options, fit=run.get("fit") or "squash", folds=run.get("folds") or 0)
+        found = load(as_then, run["image_size_px"], run["seed"], console)
     except InputError as error:
         raise InputError(
             f"the data of the run {run['run']} cannot be read: {error}\n--data says where it is now."
@@ -125,14 +145,27 @@ def load_again(run: Mapping[str, Any], options: DataOptions, console: Console) -
     return found
 
 
-def decoded(table: PairTable, image_size_px: int, views: int, console: Console) -> PairData:
-    """The table's images read, in so many views, and what a trial needs of the table."""
-    with file_progress(console, "reading images") as progress:
-        pixels, fingerprint = decode(table, image_size_px, progress=progress)
+def _data(table: PairTable, images: Images, views: int, console: Console) -> PairData:
+    """What a trial needs of the table and its images, in so many views."""
+    pixels = images.pixels
     if views > 1:
         with file_progress(console, "drawing views") as progress:
-            pixels = with_views(pixels, views, fingerprint, progress=progress)
-    return PairData.of(table, pixels, fingerprint, views)
+            pixels = with_views(pixels, views, images.fingerprint, progress=progress)
+    return PairData.of(table, pixels, images.fingerprint, views)
+
+
+def levels_text(scales: Mapping[str, Scale]) -> str | None:
+    """Scales as the runs table has them."""
+    return json.dumps({kind: list(scale) for kind, scale in scales.items()}) if scales else None
+
+
+def levels_of(run: Mapping[str, Any]) -> dict[str, list[float]]:
+    """The levels of black and white by kind, as a run's row has them; empty where all images had 8 bits.
+
+    >>> levels_of({"levels": '{"whole": [0.0, 4095.0]}'})
+    {'whole': [0.0, 4095.0]}
+    """
+    return dict(json.loads(run.get("levels") or "{}"))
 
 
 def fingerprint_of(table: PairTable, pixels_fingerprint: str) -> str:

@@ -49,9 +49,10 @@ def show(options: CompareOptions) -> int:
 
 
 def _console() -> Console:
-    console = Console(highlight=False)
+    plain: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}  # names are what they are
+    console = Console(**plain)
     given = console.is_terminal or "COLUMNS" in os.environ
-    return console if given else Console(highlight=False, width=_FILE_WIDTH)
+    return console if given else Console(**plain, width=_FILE_WIDTH)
 
 
 # For programs

@@ -29,7 +29,8 @@ ImagesOf = Callable[[WholeRun], Images]
 _HERE = Path(__file__).parent
 _LOOKS = ("winner", "default", "completed", "pruned", "sick", "failed")
 _UNFINISHED = {
-    "running": "This run is still going on, or was killed: what is here are the trials that have ended.",
+    "running": "This run is still going on: what is here are the trials that have ended.",
+    "dead": "This run was killed: what is here are the trials that had ended. It can be gone on with.",
     "interrupted": "This run was interrupted: what is here are the trials that had ended.",
 }
 

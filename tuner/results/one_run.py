@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
@@ -178,7 +177,7 @@ def _leader(row: dict[str, Any], trials: pd.DataFrame) -> int | None:
 def _record(run: WholeRun, number: int, epochs: dict[int, dict[str, Any]]) -> TrialRecord:
     return TrialRecord(
         number,
-        values=dataclasses.asdict(configuration.of_row(run.trial(number) or {})),
+        config=configuration.of_row(run.trial(number) or {}),
         title=f"trial {number}",
         searched=run.searched_values(number),
         is_default=number == run.default,

@@ -17,6 +17,7 @@ from tuner.results.schema import DEFAULTS, OWN_FILE, PARTITIONS, SCHEMA_VERSION,
 from tuner.results.store import Store
 
 _PARTITION = re.compile(r"space=([^/]+)/run=([^/]+)/[^/]+\.parquet")
+_ADVICE = {"runs": "put back a copy of it; it is the run's only row, without which nobody knows what its trials are of"}
 _FILES_AT_ONCE = 8
 """On an object store, where what takes time is to wait for each file; local files are read faster one by one."""
 
@@ -89,7 +90,7 @@ def read_file(store: Store, path: str, table: str, columns: Collection[str] | No
         rows = file.read(None if wanted is None else [*wanted], use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise UnusableFileError(
-            f"is damaged or no Parquet file ({str(error).strip().splitlines()[0]}): remove it"
+            f"is damaged or no Parquet file ({str(error).strip().splitlines()[0]}): {_ADVICE.get(table, 'remove it')}"
         ) from error
     for older in range(version, SCHEMA_VERSION):
         rows = UPGRADES[older](table, rows)

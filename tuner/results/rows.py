@@ -21,7 +21,10 @@ _HIGH = "upper end of the same interval"
 class RunRow:
     """One run: where it comes from and what came out."""
 
-    state: str = column("`running`, `finished`, `interrupted` or `failed`", key=True)
+    state: str = column(
+        "`running`, `finished`, `interrupted` or `failed`; `results.runs` says `dead` of one that was killed while running",
+        key=True,
+    )
     started_at: datetime | None = column("when the run was started first", "UTC")
     ended_at: datetime | None = column("when the run ended; null while it is running or if it was killed", "UTC")
     wall_s: float | None = column(
@@ -44,6 +47,11 @@ class RunRow:
     image_size_px: int | None = column("edge of the square images", "px")
     input_mean: list[float] | None = column("mean of red, green and blue to normalise with", "0 to 1")
     input_std: list[float] | None = column("standard deviation of red, green and blue to normalise with", "0 to 1")
+    fit: str | None = column("how an image that is no square became one: `squash`, `crop` or `pad`; null: `squash`")
+    levels: str | None = column(
+        "levels of black and white in images with more than 8 bits, as JSON; null: there were none"
+    )
+    folds: int | None = column("identity-disjoint folds that each trial was trained on; 0: the val split", "folds")
     views: int | None = column("views of each image that training draws from, the plain one included")
     metric: str | None = column("what the trials are ranked by")
     rank_by: str | None = column(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,17 +26,26 @@ class Store:
     uri: str
 
     @classmethod
-    def at(cls, root: str | Path | Store) -> Store:
-        """The store at a local folder or a URI. Raises InputError for a URI that pyarrow's file systems do not take."""
+    def at(cls, root: str | Path | Store, patience_s: int = 4) -> Store:
+        """The store at a local folder or a URI. Raises InputError for a URI that pyarrow's file systems do not take.
+
+        patience_s: how long GCS, whose own limit is a quarter of an hour, is asked again where it cannot be reached.
+        """
         if isinstance(root, Store):
             return root
+        scheme = re.match(r"([a-z][a-z0-9+]+):(?!//)", str(root))
+        if not str(root) or (scheme and scheme[1] in (*SCHEMES, "http", "https", "ftp")):
+            near = f" Do you mean {scheme[1]}://{str(root)[scheme.end() :].lstrip('/')}?" if scheme else ""
+            raise InputError(
+                f"the results root is {str(root)!r}; valid is a local folder or a URI that starts with "
+                f"{', '.join(f'{scheme}://' for scheme in SCHEMES)}.{near} Change --results."
+            )
         if "://" not in str(root):
             path = str(Path(root).expanduser().resolve())
             return cls(pafs.LocalFileSystem(), path, path)
         address = str(root)
         if address.startswith(("gs://", "gcs://")) and "retry_limit_seconds" not in address:
-            # Without a limit a bucket that cannot be reached is asked again for a quarter of an hour.
-            address += f"{'&' if '?' in address else '?'}retry_limit_seconds=30"
+            address += f"{'&' if '?' in address else '?'}retry_limit_seconds={patience_s}"
         try:
             fs, path = pafs.FileSystem.from_uri(address)
         except (pa.ArrowException, OSError) as error:
@@ -48,8 +59,16 @@ class Store:
         """The path of a file or folder under the root, for the file system."""
         return "/".join([self.root, *parts])
 
+    def below(self, *parts: str) -> Store:
+        """The store whose root is this folder of this one."""
+        folder = self.path(*parts)
+        return Store(self.fs, folder, self.uri_of(folder))
+
     def write(self, folder: str, name: str, content: bytes) -> None:
         """Put a whole file in place; a reader sees the former one or this one, never a part."""
+        if self.fs.type_name == "local":
+            write_durably(Path(folder), name, content)
+            return
         self.fs.create_dir(folder, recursive=True)
         direct = self.fs.type_name in _OBJECT_STORES
         target = f"{folder}/{name}" if direct else f"{folder}/.{name}"  # readers skip names that start with a dot
@@ -89,6 +108,31 @@ class Store:
             if self.fs.get_file_info(folder or "/").type == pafs.FileType.File:
                 raise NotADirectoryError(f"{folder} is a file, where a folder is needed")
         return folder
+
+
+def write_durably(folder: Path, name: str, content: bytes) -> None:
+    """Put a local file in place so that it is there after a power cut, too: file and folder are on the disk."""
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = folder / f".{name}"  # readers skip names that start with a dot
+    try:
+        with draft.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        draft.replace(folder / name)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
+    sync_folder(folder)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have what was made, renamed or removed in a local folder on the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _first_line(error: Exception) -> str:

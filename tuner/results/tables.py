@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from trainable.errors import InputError, nearest
+from tuner.results.alive import last_sign
 from tuner.results.reading import read_table
 from tuner.results.schema import PART_FILE, PARTITIONS, SCHEMAS, SCORES_FILE
 from tuner.results.store import Store
@@ -59,6 +60,7 @@ def runs(
 ) -> pd.DataFrame:
     """One row a run; `runs` and `columns` limit it to those named. What the columns hold: results/README.md.
 
+    A run that was killed, whose own last word is that it is running, is `dead`.
     Raises InputError for a folder or a run that is not there, ValueError for a column that is not in the table.
 
     >>> from tuner import results
@@ -66,7 +68,19 @@ def runs(
                             run     state        metric  trials_done
     0  temperature-before-rooms  finished  val_accuracy            4
     """
-    return _read("runs", root, runs, columns)
+    store = Store.at(root)
+    frame = _read("runs", store, runs, columns)
+    if "state" in frame:
+        frame["state"] = [
+            "dead" if state == "running" and _is_dead(store, run) else state
+            for state, run in zip(frame["state"], frame["run"], strict=True)
+        ]
+    return frame
+
+
+def _is_dead(store: Store, run: str) -> bool:
+    sign = last_sign(store.below("state", quote(run, safe="")))
+    return sign is not None and not sign.lives
 
 
 def trials(

@@ -11,7 +11,7 @@ import numpy as np
 
 from trainable import columns
 from trainable.columns import about, column, computed
-from trainable.config import sign
+from trainable.config import TrialConfig, sign
 
 COMPLETED, PRUNED, SICK, FAILED, RUNNING, WAITING = "completed", "pruned", "sick", "failed", "running", "waiting"
 
@@ -24,8 +24,7 @@ class TrialRecord:
     """
 
     number: int = field(metadata=about("number of the trial in its run, from 0", key=True, stored_as="trial"))
-    values: dict[str, Any]
-    """The fields of its TrialConfig."""
+    config: TrialConfig
     title: str
     searched: dict[str, Any]
     """Its values of the parameters that the space varies."""
@@ -53,6 +52,9 @@ class TrialRecord:
     """It trained nothing itself."""
     is_extra: bool = False
     """Beyond the trials that were asked for: a training once more at the threshold that its scores favour."""
+    started_from: str | None = column(
+        "run/trial of an earlier run whose parameters it was given; null if they were suggested", default=None
+    )
     saved: float = 0.0
     """When its training was saved last, or started if it has not been since."""
     started: float = field(default_factory=time.time)
@@ -70,7 +72,7 @@ class TrialRecord:
     @computed("where the threshold is from: `searched`, `fixed` or `solved`")
     def threshold_source(self) -> str:
         """Searched by the space, fixed by the configuration, or solved on validation scores."""
-        if self.values.get("threshold") is None:
+        if self.config.threshold is None:
             return "solved"
         return "searched" if "threshold" in self.searched else "fixed"
 

@@ -20,6 +20,9 @@ from tuner.results.schema import PART_FILE, SCHEMAS, SCORES_FILE
 from tuner.results.store import Store
 from tuner.results.tables import Row, check_names
 
+RUN_PATIENCE_S = 30
+"""How long a run, which has much to lose, asks an object store again that it cannot reach."""
+
 
 class RunTables:
     """The four tables of one run, opened for writing; the rows of a run that is resumed are read back.
@@ -32,7 +35,7 @@ class RunTables:
             if not re.search(r"[^\d.]", name):  # readers would take the partition for a number, or for a folder
                 raise InputError(f"the {word}'s name is {name!r}; valid is one with a letter in it. Rename the {word}.")
         self.space, self.run = space, run
-        self._store = Store.at(root)
+        self._store = Store.at(root, RUN_PATIENCE_S)
         self._partition = f"space={quote(space, safe='')}/run={quote(run, safe='')}"
         # One small table a trial: a trial that ends converts its own rows only, not those of all before it.
         self._trials = self._read_back("trials")

@@ -9,10 +9,10 @@ import time
 from typing import Any
 
 from ray import tune
-from ray.tune.execution import class_cache
 
 from tuner.cli.run_options import SearchOptions
 from tuner.cluster.connection import TrialResources
+from tuner.cluster.private_ray import let_waiting_workers_train
 from tuner.search.recorder import Recorder
 from tuner.search.scheduler import make_scheduler
 from tuner.search.searcher import StudySearch
@@ -56,7 +56,7 @@ def run_experiment(
     os.environ["TUNE_PRINT_ALL_TRIAL_ERRORS"] = "0"  # they go into the tables
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "inf"  # its own memory of the search is not what a run goes on from
     os.environ["TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S"] = "0"
-    class_cache.DEFAULT_ENV_VARS.clear()  # workers started in advance, which have no such variables, serve trials too
+    let_waiting_workers_train()
     for name in ("ray.tune", "ray.train"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     path, filesystem = storage

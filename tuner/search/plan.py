@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from rich.console import Console
@@ -13,13 +13,15 @@ from trainable.checks.data_checks import examine_images, examine_table
 from trainable.data.pairs import PairData, PairTable, check_batch
 from trainable.findings import DataError
 from trainable.model.backbones import Backbone, BackboneSpec, block_count, create_backbone
+from tuner.analysis.starting_points import Search, StartingPoint, starting_points
 from tuner.cli.run_options import RunOptions
-from tuner.cluster.connection import check_address
+from tuner.cluster.address import check_address
 from tuner.inputs.backbone import backbone_spec, check_blocks
 from tuner.inputs.bound_space import BoundSpace
 from tuner.inputs.dataset import Dataset, accept, check_validation, load
 from tuner.inputs.space import examine, load_space
 from tuner.results.writer import writable
+from tuner.search.samplers import check_sampler
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Plan:
     backbone: Backbone
     dataset: Dataset
     results_root: str
+    start_from: list[StartingPoint]
+    """What earlier runs offer to a new one, the best first."""
 
     @property
     def table(self) -> PairTable:
@@ -62,20 +66,40 @@ def prepare(options: RunOptions, console: Console, run: str | None = None) -> Pl
     check_address(options.hardware.address)
     spec = backbone_spec(options.data, options.model)
     backbone = create_backbone(spec, seed=options.configuration.seed)
+    if backbone.note:
+        console.print(f"note: {backbone.note}", soft_wrap=True, markup=False)
     check_blocks(options.configuration.trainable_blocks, block_count(backbone), spec.name)
     bound = examine(space, options.configuration, block_count(backbone))
+    check_sampler(options.search.sampler, options.search.sampler_args, bound)
     batch_size, views = options.configuration.batch_size, options.data.views
 
     def check_table(table: PairTable, tolerated: list[DataError]) -> None:
         check_batch(table, batch_size)
-        check_validation(table)
+        if not options.data.folds:  # which `load` checks itself: they are made of train and val pairs
+            check_validation(table)
         accept(examine_table(table, tolerated), options.force, console)
         for note in table.notes:
             console.print(f"note: {note}", soft_wrap=True, markup=False)
 
     read = load(options.data, spec.image_size_px, options.configuration.seed, console, check_table)
+    if read.note:
+        console.print(f"note: {read.note}", soft_wrap=True, markup=False)
     accept(examine_images(read.table, read.data.pixels, batch_size, views), options.force, console)
-    return Plan(_new_name(space.name) if run is None else run, options, bound, spec, backbone, read, root)
+    name = _new_name(space.name) if run is None else run
+    plan = Plan(name, options, bound, spec, backbone, read, root, [])
+    return plan if run is not None else replace(plan, start_from=_start_from(plan, console))
+
+
+def _start_from(plan: Plan, console: Console) -> list[StartingPoint]:
+    """What earlier runs offer to this one, said in a line."""
+    asked = plan.options.search.start_from
+    search = Search(plan.space.name, plan.bound.searched, plan.backbone_spec.name, plan.data_fingerprint)
+    points = starting_points(plan.results_root, asked, search)
+    if asked:
+        names = sorted({point.origin.rpartition("/")[0] for point in points})
+        what = f"the best configurations of {', '.join(names)}" if names else "nothing: no run there is comparable"
+        console.print(f"starting from {what}", soft_wrap=True, markup=False)
+    return points
 
 
 def _new_name(space: str) -> str:

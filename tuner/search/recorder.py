@@ -15,16 +15,18 @@ from ray.exceptions import RayActorError
 from ray.tune import Callback
 from ray.tune.result import SHOULD_CHECKPOINT
 
-from trainable.config import MEASURED, Settings, TrialConfig, sign
+from trainable.config import MEASURED, Settings, sign
 from trainable.data.pairs import PairData
 from trainable.metrics import intervals, thresholds
 from trainable.training.epoch_report import rejudged
 from trainable.training.ranked_epoch import ranked_epoch
 from trainable.trial import scores_by_epoch
+from tuner.cluster.private_ray import name_tasks
 from tuner.results import configuration
 from tuner.results.schema import SCHEMAS
 from tuner.results.trial_record import COMPLETED, FAILED, PRUNED, RUNNING, SICK, WAITING, TrialRecord
 from tuner.results.writer import RunTables
+from tuner.search.full_disk import ResultsUnwritableError, no_room, patiently
 
 _EPOCH_NUMBERS = {*SCHEMAS["epochs"].names, "sick"} - {"trial"}
 
@@ -36,7 +38,8 @@ class Recorder(Callback):
     """A Tune callback that keeps the records and writes the tables.
 
     records: by trial number, shared with the display; changed: called with a record whenever something happened to it;
-    checkpoint_s: a running trial is saved when so many seconds have passed since it was saved or started.
+    checkpoint_s: a running trial is saved when so many seconds have passed since it was saved or started; say: told where
+    the disk is full, for which the search waits then.
     """
 
     def __init__(
@@ -47,10 +50,11 @@ class Recorder(Callback):
         settings: Settings,
         changed: Callable[[TrialRecord], None] = lambda record: None,
         checkpoint_s: float = 0.0,
+        say: Callable[[str], None] = print,
     ) -> None:
         self.records: dict[int, TrialRecord] = {}
         self._tables, self._settings, self._blocks, self._changed = tables, settings, blocks, changed
-        self._checkpoint_s = checkpoint_s
+        self._checkpoint_s, self._say = checkpoint_s, say
         self._unwritten: deque[tuple[list[dict[str, Any]], dict[str, Any] | None, dict[str, Any]]] = deque()
         self._write_at = 0.0
         rows = data.rows("val")
@@ -93,14 +97,14 @@ class Recorder(Callback):
         record.epoch_scores = scores_by_epoch(state["score_history"])
         self.records[record.number] = record
         last = record.last
-        finished = bool(last) and last["epoch"] == record.values["epochs"]
+        finished = bool(last) and last["epoch"] == record.config.epochs
         self.end(record, ending_state({**last, "finished": finished}))
 
     def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         record = self._record(trial)
         record.state, record.saved = RUNNING, time.time()
         self._write_at = 0.0  # its worker does not wait any longer
-        _name_tasks(trial, record.title)
+        name_tasks(trial, record.title)
         self._changed(record)
 
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict[str, Any], **info: Any) -> None:
@@ -122,6 +126,11 @@ class Recorder(Callback):
     def on_trial_recover(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         record = self._record(trial)
         record.state, record.retries = WAITING, record.retries + 1
+        where, epoch = f" on {record.node}" if record.node else "", record.last.get("epoch", 0)
+        self._say(
+            f"trial {record.number:03d} broke off{where} after epoch {epoch}: {_message(trial)}; it goes on from its last "
+            "saved state"
+        )
         self._changed(record)
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
@@ -132,12 +141,15 @@ class Recorder(Callback):
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         record = self._record(trial)
         record.error = _message(trial)
+        if words := no_room(RuntimeError(record.error)):  # no failure of the trial's: it is trained when there is room
+            record.state = WAITING
+            raise ResultsUnwritableError(f"the results cannot be written: {words}")
         self.end(record, FAILED)
 
     def replay(self, record: TrialRecord, source: TrialRecord) -> None:
         """Write down a trial that differs from an ended one in its threshold only: the source's epochs, judged anew."""
         record.replay_of, record.node = source.number, source.node
-        config = TrialConfig.of(record.values)
+        config = record.config
         better, best = sign(self._settings.metric), -math.inf
         for epoch, numbers in sorted(source.epochs.items()):
             scores = source.epoch_scores[epoch]
@@ -178,14 +190,17 @@ class Recorder(Callback):
             self.flush()
 
     def flush(self) -> None:
-        """Write down every trial that has ended."""
+        """Write down every trial that has ended. Raises ResultsUnwritableError where there is no room for a minute."""
         while self._unwritten:
-            epochs, scores, row = self._unwritten[0]
-            self._tables.append_epochs(epochs)
-            if scores is not None:
-                self._tables.write_scores(row["trial"], scores)
-            self._tables.append_trial(row)
+            patiently(self._write_next, self._say)
             self._unwritten.popleft()
+
+    def _write_next(self) -> None:
+        epochs, scores, row = self._unwritten[0]
+        self._tables.append_epochs(epochs)
+        if scores is not None:
+            self._tables.write_scores(row["trial"], scores)
+        self._tables.append_trial(row)
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its callbacks for Tuner.restore, which is not how a run is resumed here."""
@@ -205,12 +220,12 @@ class Recorder(Callback):
 
     def _row(self, record: TrialRecord) -> dict[str, Any]:
         if record.best_arrays is not None:
-            solved = record.values["threshold"] is None
+            solved = record.config.threshold is None
             interval_of = intervals.cross_fitted_interval if solved else intervals.interval
             ends = interval_of(record.best_arrays["correct"], self._linked)
             record.val_accuracy_low, record.val_accuracy_high = ends
         record.completion_order = sum(r.ended is not None for r in self.records.values()) - 1
-        row = configuration.to_row(TrialConfig.of(record.values), self._blocks)
+        row = configuration.to_row(record.config, self._blocks)
         measured = _only(record.best, MEASURED)
         if measured.get("threshold") is None:  # no epoch used any: the cell is the configuration's own
             measured.pop("threshold", None)
@@ -242,11 +257,3 @@ def _message(trial: Any) -> str:
         return f"the worker died: {str(error).strip().splitlines()[0]}"
     cause = getattr(error, "cause", None) or error
     return f"{type(cause).__name__}: {cause}".strip().splitlines()[-1]
-
-
-def _name_tasks(trial: Any, title: str) -> None:
-    """Name the trial's training tasks after it in the Ray dashboard. A reused actor keeps its name, so its tasks carry it."""
-    actor = trial.temporary_state.ray_actor
-    if actor is not None:
-        unnamed = actor.__dict__.setdefault("_unnamed_train", actor.train)
-        actor.train = unnamed.options(name=title)

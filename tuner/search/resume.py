@@ -1,9 +1,10 @@
-"""Going on with a run: its options kept in a file, and the proof that it is still the same question on the same data."""
+"""Going on with a run: its options kept in a file, proof that question and data are the same, and its trials taken up."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,44 +16,102 @@ from trainable.errors import InputError
 from tuner import results
 from tuner.cli.run_options import RunOptions
 from tuner.inputs.dataset import cache_folder, resolved
-from tuner.results.writer import writable
+from tuner.results.alive import Sign, last_sign, signs_of_life
+from tuner.results.checkpoints import Saved
+from tuner.results.reading import SkippedFileWarning
+from tuner.results.store import Store, write_durably
+from tuner.results.writer import RUN_PATIENCE_S, writable
 from tuner.search.plan import Plan
+from tuner.search.recorder import Recorder
+from tuner.search.study import Suggestion, TrialStudy
+
+OPTIONS, STUDY = "run.json", "study.log"
 
 
-def local_state(root: str, run: str, cache: str | None) -> Path:
-    """The run's folder for study and options; for results that are not local, in the cache."""
-    state = results.state_dir(root, run)
-    return Path(state) if "://" not in state else cache_folder(cache) / "state" / run
+class RunFiles:
+    """They are written in a local folder; where results do not lie on this machine, in the cache, and copied to them.
+
+    So another machine can go on with the run: it fetches them first.
+    """
+
+    def __init__(self, root: str, run: str, cache: str | None) -> None:
+        state = results.state_dir(root, run)
+        self._remote = Store.at(state, RUN_PATIENCE_S) if "://" in state else None
+        self.folder = cache_folder(cache) / "state" / run if self._remote else Path(state)
+
+    def fetch(self) -> None:
+        """Have what lies beside the results here."""
+        if self._remote is None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name in (OPTIONS, STUDY):
+            path = self._remote.path(name)
+            if self._remote.exists(path):
+                with self._remote.fs.open_input_stream(path) as stream:
+                    (self.folder / name).write_bytes(stream.read())
+
+    def keep(self, name: str) -> None:
+        """Have the file, as it is now, beside the results."""
+        if self._remote is not None:
+            self._remote.write(self._remote.root, name, (self.folder / name).read_bytes())
+
+    def is_there(self) -> bool:
+        """Whether the run's options lie where they belong."""
+        if self._remote is None:
+            return (self.folder / OPTIONS).is_file()
+        return self._remote.exists(self._remote.path(OPTIONS))
 
 
 @contextmanager
-def held(plan: Plan) -> Iterator[None]:
+def held(root: str, run: str, cache: str | None) -> Iterator[None]:
     """The run is this process's alone, until it ends or dies. InputError if another one on this machine has it."""
-    folder = local_state(plan.results_root, plan.run, plan.options.data.cache)
+    folder = RunFiles(root, run, cache).folder
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / "lock")
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise InputError(
-            f"--resume {plan.run}: another process is working on this run; valid is one at a time. Wait for its end, or stop "
+            f"--resume {run}: another process is working on this run; valid is one at a time. Wait for its end, or stop "
             "it with Ctrl-C."
         ) from error
+    state = Store.at(results.state_dir(root, run))
     try:
-        yield
+        _check_no_other_machine(run, last_sign(state))
+        with signs_of_life(state):
+            yield
     finally:
         lock.release()
 
 
+def _check_no_other_machine(run: str, sign: Sign | None) -> None:
+    """A lock holds on this machine only."""
+    if sign is not None and not sign.is_of_this_machine and sign.lives:
+        raise InputError(
+            f"--resume {run}: a process on {sign.host} was working on this run {sign.age_s:.0f} s ago; valid is one at a time. "
+            "Wait for its end, or, if it was killed, a minute and a half."
+        )
+
+
+@contextmanager
+def held_again(options: RunOptions) -> Iterator[dict[str, Any]]:
+    """The run to go on with, held before anything of it is read: its options, data fingerprint and number of attempts."""
+    root, run = writable(options.output.results), options.output.resume
+    assert run is not None
+    files = RunFiles(root, run, options.data.cache)
+    _check_is_there(root, run, files)
+    with held(root, run, options.data.cache):
+        files.fetch()
+        yield _saved(run, files.folder / OPTIONS)
+
+
 def save_options(plan: Plan, attempt: int) -> None:
     """Keep what `saved_run` needs, at the start of each attempt at a run."""
-    folder = local_state(plan.results_root, plan.run, plan.options.data.cache)
-    folder.mkdir(parents=True, exist_ok=True)
-    saved = {"options": _from_any_folder(plan), "data_fingerprint": plan.data_fingerprint}
+    files = RunFiles(plan.results_root, plan.run, plan.options.data.cache)
+    saved: dict[str, Any] = {"options": _from_any_folder(plan), "data_fingerprint": plan.data_fingerprint}
     saved["attempts"] = attempt  # a resumed sampler must not repeat its first draws, nor Tune its folders
-    temporary = folder / ".run.json"
-    temporary.write_text(json.dumps(saved, indent=1))
-    temporary.replace(folder / "run.json")
+    write_durably(files.folder, OPTIONS, json.dumps(saved, indent=1).encode())
+    files.keep(OPTIONS)
 
 
 def _from_any_folder(plan: Plan) -> dict[str, Any]:
@@ -65,29 +124,24 @@ def _from_any_folder(plan: Plan) -> dict[str, Any]:
     return options
 
 
-def attempts_of(saved: dict[str, Any] | None) -> int:
-    """How many attempts at the run there were."""
-    return saved["attempts"] if saved else 0
-
-
-def saved_run(options: RunOptions) -> dict[str, Any]:
-    """The options, data fingerprint and number of attempts of the run to resume; InputError if it is not there."""
-    root = writable(options.output.results)
-    run = options.output.resume
+def _check_is_there(root: str, run: str, files: RunFiles) -> None:
     known = results.known_runs(root)
-    file = local_state(root, run, options.data.cache) / "run.json"
-    if run not in known or not file.is_file():
+    if run not in known or not files.is_there():
         there = f"runs there: {', '.join(known)}" if known else "there are no runs there"
         raise InputError(
             f"--resume {run!r}: no such run in {root}; {there}. Name one of them, or give another --results."
         )
+
+
+def _saved(run: str, file: Path) -> dict[str, Any]:
     try:
-        return json.loads(file.read_text())
+        saved: dict[str, Any] = json.loads(file.read_text())
     except ValueError as error:
         raise InputError(
             f"--resume {run}: {file}, which holds the run's options, is not JSON ({error}); valid is the file as it was "
             "written. Restore it, or start a new run without --resume."
         ) from error
+    return saved
 
 
 def check_same_run(plan: Plan, saved: dict[str, Any]) -> None:
@@ -98,7 +152,13 @@ def check_same_run(plan: Plan, saved: dict[str, Any]) -> None:
 
 def _check_same_question(plan: Plan) -> None:
     """The space must be the one that the run began with: the study remembers its parameters and ranges."""
-    began = results.runs(plan.results_root, [plan.run]).iloc[0]
+    with warnings.catch_warnings(record=True) as complaints:  # of its file, where that is damaged
+        warnings.simplefilter("always", SkippedFileWarning)
+        rows = results.runs(plan.results_root, [plan.run])
+    if rows.empty:
+        reason = str(complaints[0].message).removesuffix(" It is skipped.") if complaints else "its row is missing"
+        raise InputError(f"--resume {plan.run}: {reason}.")
+    began = rows.iloc[0]
     if (plan.space.name, plan.space.source) != (began["space"], began["space_source"]):
         raise InputError(
             f"--resume {plan.run}: the space {plan.space.path} is not {began['space']}, which the run began with, or was "
@@ -112,3 +172,32 @@ def _check_same_data(plan: Plan, saved: dict[str, Any]) -> None:
             f"--resume {plan.run}: the pairs or images of {plan.options.data.data} are not the ones that the run began with. "
             "Put them back as they were, or start a new run without --resume."
         )
+
+
+def take_up_trials(study: TrialStudy, recorder: Recorder, saved: Callable[[int], Saved | None]) -> None:
+    """Records of the trials of earlier attempts: those that ended, and those whose end the driver did not live to hear of.
+
+    saved: reads a trial's newest saved state.
+    """
+    for suggestion in study.ended():
+        record = study.record(suggestion)
+        if not recorder.adopt(record) and (state := saved(record.number)):
+            recorder.recover(record, state.state)
+    for suggestion in list(study.unfinished):
+        state = saved(suggestion.number)
+        if state is not None and _has_ended(state.state, suggestion.config.epochs):
+            _close(study, suggestion, recorder, state.state)
+
+
+def _has_ended(state: dict[str, Any], epochs: int) -> bool:
+    """No epoch is to come."""
+    return bool(state["sick"]) or len(state["history"]) >= epochs
+
+
+def _close(study: TrialStudy, suggestion: Suggestion, recorder: Recorder, state: dict[str, Any]) -> None:
+    study.unfinished.remove(suggestion)
+    record = study.record(suggestion)
+    recorder.recover(record, state)
+    for numbers in state["history"]:
+        study.report(suggestion, numbers["epoch"], numbers["objective"])
+    study.tell(suggestion, record, record.state)

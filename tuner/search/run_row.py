@@ -11,7 +11,8 @@ import numpy as np
 from trainable.data.splits import SPLITS
 from trainable.model.features import fingerprint, stored_as
 from tuner.analysis.text import plural
-from tuner.inputs.dataset import resolved
+from tuner.cli.run_options import HardwareOptions
+from tuner.inputs.dataset import levels_text, resolved
 from tuner.results.provenance import code, versions
 
 if TYPE_CHECKING:
@@ -24,21 +25,31 @@ def introduction(plan: Plan, cluster: Cluster, resources: TrialResources, precis
     options, search = plan.options, plan.options.search
     counts = " / ".join(f"{len(plan.data.rows(split)):,}" for split in SPLITS)
     views = f" in {plan.data.views} views" if plan.data.views > 1 else ""
+    folds = f" ({plan.data.fold_count} folds: trained on all, validated out of fold)" if plan.data.fold_count else ""
     size, blocks = plan.backbone_spec.image_size_px, plan.bound.blocks
+    fit = "" if options.data.fit == "squash" else f", {options.data.fit}"
     return {
         "run": plan.run,
         "question": plan.space.question,
         "searched": ", ".join(plan.bound.searched),
-        "data": f"{options.data.data}: {counts} pairs to train / validate / test, {plan.data.images:,} images{views}",
-        "model": f"{options.model.backbone}, {blocks} blocks, weights {options.model.weights}, {size} px",
+        "data": f"{options.data.data}: {counts} pairs to train / validate / test{folds}, {plan.data.images:,} images{views}",
+        "model": f"{options.model.backbone}, {blocks} blocks, weights {options.model.weights}, {size} px{fit}",
         "search": f"{plural(search.trials, 'trial')} of up to {plural(options.configuration.epochs, 'epoch')}, "
         f"{search.sampler} suggests, "
         f"{search.scheduler} stops early, ranked by {search.metric}",
         "hardware": f"{plural(cluster.nodes, 'node')}, {cluster.cpus:g} CPUs, {cluster.gpus:g} GPUs: "
         f"{plural(min(resources.concurrent, search.trials), 'trial')} at a time on {resources.device} in {precision}",
-        "dashboard": " — ".join(filter(None, [cluster.dashboard_url or "none", cluster.login])),
+        "dashboard": " — ".join(
+            filter(None, [cluster.dashboard_url or _no_dashboard(options.hardware), cluster.login])
+        ),
         "results": plan.results_root,
     }
+
+
+def _no_dashboard(options: HardwareOptions) -> str:
+    """Why there is none; the run goes on without."""
+    asked = options.address is None and not options.no_dashboard
+    return "none: it did not start; the run does without" if asked else "none"
 
 
 def of_plan(plan: Plan) -> dict[str, Any]:
@@ -56,6 +67,9 @@ def of_plan(plan: Plan) -> dict[str, Any]:
         "image_size_px": plan.backbone_spec.image_size_px,
         "input_mean": list(plan.backbone.mean),
         "input_std": list(plan.backbone.std),
+        "fit": options.data.fit,
+        "levels": levels_text(plan.dataset.scales),
+        "folds": plan.data.fold_count,
         "views": plan.data.views,
         "metric": options.search.metric,
         "rank_by": options.search.rank_by,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import optuna
@@ -16,11 +18,11 @@ from rich.markup import escape
 
 from trainable.config import Settings
 from trainable.data.pairs import PairData
-from trainable.trial import REPORT_S, PairTrial, gpu_precision, score_test_pairs
+from trainable.trial import REPORT_S, PairTrial, gpu_precision
 from tuner import results
-from tuner.analysis import winner as winner_numbers
 from tuner.cli.console import make_console
 from tuner.cli.run_options import RunOptions
+from tuner.cli.signals import INTERRUPTED, answered_signals
 from tuner.cluster.connection import Cluster, TrialResources, connect, trial_resources
 from tuner.cluster.feature_cache import FeatureCache
 from tuner.cluster.shared_features import with_features
@@ -33,33 +35,40 @@ from tuner.results.checkpoints import Saved, newest_state
 from tuner.results.one_run import WholeRun
 from tuner.results.store import Store
 from tuner.results.trial_record import TrialRecord, best_of
-from tuner.results.writer import RunTables
+from tuner.results.writer import RUN_PATIENCE_S, RunTables
 from tuner.search import experiment, run_row, scheduler
+from tuner.search.final_scores import FinalScores
+from tuner.search.full_disk import ends_in_order
 from tuner.search.plan import Plan, prepare
 from tuner.search.recorder import Recorder
-from tuner.search.resume import attempts_of, check_same_run, held, local_state, save_options, saved_run
-from tuner.search.samplers import make_sampler, open_storage
+from tuner.search.resume import STUDY, RunFiles, check_same_run, held, held_again, save_options, take_up_trials
+from tuner.search.samplers import make_sampler
 from tuner.search.searcher import StudySearch
-from tuner.search.signals import INTERRUPTED, answered_signals
+from tuner.search.study_file import mend_study, open_study
 
 
-def run_session(options: RunOptions, command: Sequence[str], started: float, cluster: Cluster | None = None) -> int:
+def run_session(
+    options: RunOptions, command: Sequence[str], started: float, begun: tuple[Plan, Cluster] | None = None
+) -> int:
     """Run, or go on with, one search; returns the exit code. Raises InputError before anything is written.
 
-    started: Unix time at which the command was given; cluster: where Ray has been started already. It is left in any case.
+    started: Unix time at which the command was given; begun: the plan of a new run, and the Ray that was started for it.
+    Ray is left in any case.
     """
     console = make_console()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        saved = None if options.output.resume is None else saved_run(options)
-        options = options if saved is None else RunOptions.from_dict(saved["options"]).resumed_with(options)
-        plan = prepare(options, console, run=options.output.resume)
-        if saved is not None:
+        if options.output.resume is None:
+            plan, cluster = begun or (prepare(options, console), None)
+            session = Session(plan, cluster or connect(options.hardware), console, shlex.join(command), started)
+            with held(plan.results_root, plan.run, options.data.cache):
+                return session.run()
+        with held_again(options) as saved:
+            options = RunOptions.from_dict(saved["options"]).resumed_with(options)
+            plan = prepare(options, console, run=options.output.resume)
             check_same_run(plan, saved)
-        cluster = cluster or connect(options.hardware)
-        session = Session(plan, cluster, console, shlex.join(command), started, attempt=1 + attempts_of(saved))
-        with held(plan):
-            return session.run()
+            cluster = connect(options.hardware)
+            return Session(plan, cluster, console, shlex.join(command), started, 1 + saved["attempts"]).run()
     finally:
         ray.shutdown()
 
@@ -71,8 +80,7 @@ class Session:
         self, plan: Plan, cluster: Cluster, console: Console, command: str, started: float, attempt: int = 1
     ) -> None:
         self.plan, self.cluster, self.console, self.command, self.started = plan, cluster, console, command, started
-        self.attempt = attempt
-        options = plan.options
+        self.attempt, options = attempt, plan.options
         self.resources: TrialResources = trial_resources(cluster, options.hardware)
         self.settings = Settings(
             metric=options.search.metric,
@@ -83,22 +91,21 @@ class Session:
             threads=options.hardware.cpus_per_trial,
             keep_sick=options.search.keep_sick,
         )
-        self.state_dir = local_state(plan.results_root, plan.run, options.data.cache)
-        self.store = Store.at(results.state_dir(plan.results_root, plan.run))
+        self.files = RunFiles(plan.results_root, plan.run, options.data.cache)
+        self.store = Store.at(results.state_dir(plan.results_root, plan.run), RUN_PATIENCE_S)
         self.tables = RunTables(plan.results_root, plan.space.name, plan.run)
 
     def run(self) -> int:
         """Search, then compare; writes the run's row at the start and at the end."""
+        with ends_in_order(self.plan.results_root, self._go_on(), self._write_interrupted):
+            return self._run()
+
+    def _run(self) -> int:
         self._introduce()
         save_options(self.plan, self.attempt)
         self.tables.write_run(self._row() | {"state": "running", "ended_at": None, "error": None})
-        display = Display(
-            self.console,
-            self.plan.options.search.trials,
-            self.plan.options.configuration.epochs,
-            self.settings.metric,
-            self.plan.bound.searched,
-        )
+        trials, epochs = self.plan.options.search.trials, self.plan.options.configuration.epochs
+        display = Display(self.console, trials, epochs, self.settings.metric, self.plan.bound.searched)
         recorder = Recorder(
             self.tables,
             self.plan.data,
@@ -106,6 +113,7 @@ class Session:
             self.settings,
             changed=display.changed,
             checkpoint_s=self.plan.options.output.checkpoint_s,
+            say=lambda text: self.console.print(text, soft_wrap=True, markup=False),
         )
         searcher, to_go = self._searcher(recorder)
         display.show(recorder.records)
@@ -138,23 +146,26 @@ class Session:
         )
 
     def _searcher(self, recorder: Recorder) -> tuple[StudySearch, int]:
-        options = self.plan.options
+        options, path, keep = self.plan.options, self.files.folder / STUDY, partial(self.files.keep, STUDY)
+        mend_study(path, self.plan.run, self.tables, self._saved, keep)
         searcher = StudySearch(
             self.plan.bound,
             recorder,
             metric=self.settings.metric,
-            sampler=make_sampler(options.search.sampler, options.configuration.seed + 1000 * (self.attempt - 1)),
-            storage=open_storage(self.state_dir / "study.log"),
+            sampler=make_sampler(
+                options.search.sampler,
+                options.configuration.seed + 1000 * (self.attempt - 1),
+                options.search.sampler_args,
+            ),
+            storage=open_study(path, keep),
             study_name=self.plan.run,
             run_seed=options.configuration.seed,
             trials=options.search.trials,
             parallel=self.resources.concurrent,
             saved=self._saved,
+            start_from=self.plan.start_from,
         )
-        for record in searcher.ended_before():
-            if not recorder.adopt(record) and (saved := self._saved(record.number)):
-                recorder.recover(record, saved.state)
-        searcher.close_finished()
+        take_up_trials(searcher.study, recorder, self._saved)
         return searcher, options.search.trials - _count(not r.is_extra for r in recorder.records.values())
 
     def _search(self, searcher: StudySearch, recorder: Recorder, to_go: int, stop: experiment.Stop) -> None:
@@ -165,7 +176,7 @@ class Session:
             backbone=plan.backbone,
             settings=self.settings,
             run=plan.run,
-            rungs=scheduler.rungs(plan.options.configuration.epochs),
+            rungs=scheduler.rungs(plan.options.search.scheduler, plan.options.configuration.epochs),
             report_s=min(REPORT_S, plan.options.output.checkpoint_s),
         )
         experiment.run_experiment(
@@ -198,9 +209,10 @@ class Session:
             columns["error"] = self._complain(records)
         else:
             columns["state"] = "finished"
-            columns |= self._compare(winner, next(record for record in records if record.is_default))
-        done = _count(record.ended is not None for record in records)
-        ended = time.time()
+            default = next(record for record in records if record.is_default)
+            scores = FinalScores(self.data, self.plan.backbone, self.settings, self.resources, self._saved)
+            columns |= scores.compare(winner, default, self.console)
+        done, ended = _count(record.ended is not None for record in records), time.time()
         before = self.tables.run_row().get("wall_s") or 0.0
         self.tables.write_run(
             columns | {"ended_at": _utc(ended), "wall_s": before + ended - self.started, "trials_done": done}
@@ -210,54 +222,6 @@ class Session:
         summary.print_symptoms(self.console, records)
         self._say_where(ended - self.started)
         return code
-
-    def _compare(self, winner: TrialRecord, default: TrialRecord) -> dict[str, Any]:
-        """Score the test pairs with the winner's and the default's best weights; return what came out, as columns."""
-        with self.console.status("scoring the test pairs"):
-            scores = self._test_scores([winner, default] if default.eligible else [winner])
-        pairs = winner_numbers.TestPairs(self.plan.data)
-        best = pairs.result(scores[winner.number], self._threshold(winner))
-        if not default.eligible:
-            return winner_numbers.winner_columns(best, winner, pairs.identities)
-        comparison = pairs.compare(
-            best,
-            pairs.result(scores[default.number], default.best["threshold"]),
-            pairs.result(scores[default.number], self._threshold(default, solve=True)),
-        )
-        return winner_numbers.run_columns(comparison, winner)
-
-    def _threshold(self, record: TrialRecord, solve: bool = False) -> float:
-        """The threshold for test pairs: the trial's own where it was searched, else solved on all validation scores."""
-        fixed = record.values["threshold"] is not None and not self.settings.threshold_is_searched
-        data = self.plan.data
-        labels = data.pair_label[data.rows("val")]
-        return winner_numbers.threshold_for(
-            record.best["threshold"], solve or fixed, record.best_arrays["scores"], labels
-        )
-
-    def _test_scores(self, records: list[TrialRecord]) -> dict[int, Any]:
-        plan, settings = self.plan, self.settings
-        trained = {r.number: r.number if r.replay_of is None else r.replay_of for r in records}
-        work = {r.number: (r.values, self._state_of(trained[r.number]), r.ranked_epoch) for r in records}
-        if settings.device == "cpu":  # here, as a new worker would take seconds to start
-            return {
-                number: score_test_pairs(values, plan.backbone, self.data, settings, state, epoch)
-                for number, (values, state, epoch) in work.items()
-            }
-        data, backbone = ray.put(self.data), ray.put(plan.backbone)
-        task = ray.remote(score_test_pairs)
-        futures = {
-            number: task.options(
-                num_cpus=self.resources.cpus, num_gpus=self.resources.gpus, name=f"test pairs, trial {number:03d}"
-            ).remote(values, backbone, data, settings, state, epoch)
-            for number, (values, state, epoch) in work.items()
-        }
-        return {number: ray.get(future) for number, future in futures.items()}
-
-    def _state_of(self, number: int) -> dict[str, Any] | None:
-        """The trial's newest saved state; None if there is none, as of one that the time budget cut off early."""
-        saved = self._saved(number)
-        return saved.state if saved else None
 
     def _saved(self, number: int) -> Saved | None:
         return newest_state(self.store, number)
@@ -283,9 +247,8 @@ class Session:
         return known | run_row.of_plan(self.plan) | run_row.of_machine(self.cluster, self.resources)
 
     def _introduce(self) -> None:
-        for name, text in run_row.introduction(
-            self.plan, self.cluster, self.resources, self.settings.precision
-        ).items():
+        told = run_row.introduction(self.plan, self.cluster, self.resources, self.settings.precision)
+        for name, text in told.items():
             self.console.print(f"[bold]{name:10}[/bold] {escape(text)}", soft_wrap=True)
         self.console.print()
 
@@ -305,7 +268,7 @@ class Session:
             "page": page_or_reason(root, run, images),
             "results": f"{root}   ({wall_s:.0f} s in all)",
             "pandas": f"pandas.read_parquet({trials!r}).query({this_run!r})",
-            "study": f"optuna-dashboard {self.state_dir / 'study.log'}",
+            "study": f"optuna-dashboard {self.files.folder / STUDY}",
         }
         self.console.print()
         for name, text in lines.items():
@@ -314,15 +277,19 @@ class Session:
     def _interrupted(self, reason: str) -> None:
         """Say and write at once what a second Ctrl-C, or a Ray that dies of the same signal, would leave unsaid."""
         self.console.print(
-            f"\nInterrupted by {reason}; stopping. Go on with: python -m tuner.run --resume {self.plan.run}"
-            + self._results_option(),
+            f"\nInterrupted by {reason}; stopping. Go on with: {self._go_on()}",
             soft_wrap=True,  # a command that is copied must be one line
         )
-        self.tables.write_run({"state": "interrupted", "ended_at": _utc(time.time())})
+        self._write_interrupted()
 
-    def _results_option(self) -> str:
+    def _write_interrupted(self, why: str | None = None) -> None:
+        with suppress(OSError):  # on a full disk its row says what it last could
+            self.tables.write_run({"state": "interrupted", "ended_at": _utc(time.time()), "error": why})
+
+    def _go_on(self) -> str:
         given = self.plan.options.output.results
-        return "" if given == RunOptions().output.results else f" --results {shlex.quote(given)}"
+        where = "" if given == RunOptions().output.results else f" --results {shlex.quote(given)}"
+        return f"python -m tuner.run --resume {self.plan.run}{where}"
 
 
 def _utc(seconds: float) -> datetime:

@@ -17,7 +17,7 @@ from rich.markup import escape
 from safetensors.torch import save_file
 
 from trainable.config import TrialConfig
-from trainable.data.images import HOW
+from trainable.data.images import how
 from trainable.data.pairs import PairData
 from trainable.errors import InputError
 from trainable.model.backbones import Backbone, model_arguments
@@ -26,6 +26,7 @@ from trainable.training.loop import new_encoder
 from tuner.analysis import winner as winner_numbers
 from tuner.cli.console import make_console
 from tuner.cli.stored_options import ExportOptions
+from tuner.inputs.dataset import levels_of
 from tuner.results import provenance
 from tuner.stored import export_folder, onnx_model
 from tuner.stored import score as exported_score
@@ -67,6 +68,11 @@ def export(options: ExportOptions) -> int:
     data = None if options.unchecked else stored_trial.read_data(trial, options.source, console, plain=kept is not None)
     encoder = _encoder(trial, backbone, kept, data, console)
     config = _config(trial, backbone, _threshold(trial, scores))
+    if (
+        data is not None and data.folds is not None
+    ):  # the model is no fold's: it was trained on all, and is its own measure
+        pairs = scores.pair.to_numpy()
+        scores = scores.assign(score=_scores_under(encoder.eval(), data, pairs))
     with tempfile.TemporaryDirectory(prefix="export-") as place:
         folder = Path(place)
         _write_model(folder, encoder, config)
@@ -102,6 +108,8 @@ def _encoder(
         return encoder
     how_far = f"{trial.row['ranked_epoch']} of {trial.row['max_epochs']} epochs"
     _say(console, "weights", f"not kept by the run; training again, {how_far}")
+    if data is None:
+        raise ValueError("a model is trained again on the run's data")
     return stored_trial.retrained(trial, backbone, data).encoder
 
 
@@ -114,7 +122,11 @@ def tolerance(trial: StoredTrial) -> float:
 @torch.inference_mode()
 def validation_scores(folder: Path, data: PairData, pairs: np.ndarray) -> np.ndarray:
     """(n,) cosines of these pairs of the table under the exported model, read back from its folder."""
-    encoder, _ = exported_score.load(folder)
+    return _scores_under(exported_score.load(folder)[0], data, pairs)
+
+
+@torch.inference_mode()
+def _scores_under(encoder: torch.nn.Module, data: PairData, pairs: np.ndarray) -> np.ndarray:
     images, place = np.unique(np.concatenate([data.front[pairs], data.angle[pairs]]), return_inverse=True)
     chunks = (data.pixels[images[start : start + _BATCH]] for start in range(0, len(images), _BATCH))
     embeddings = torch.cat([encoder(torch.tensor(chunk)) for chunk in chunks])
@@ -156,6 +168,7 @@ def _write_config(folder: Path, config: dict[str, Any]) -> None:
 def _config(trial: StoredTrial, backbone: Backbone, threshold: float) -> dict[str, Any]:
     """What config.json says."""
     run, row, config = trial.run, trial.row, trial.config
+    fit = run["fit"] or "squash"
     metrics = ("val_accuracy", "val_accuracy_low", "val_accuracy_high", "val_auc", "val_eer")
     return {
         "format": export_folder.FORMAT,
@@ -170,10 +183,11 @@ def _config(trial: StoredTrial, backbone: Backbone, threshold: float) -> dict[st
             "image_size_px": trial.spec.image_size_px,
             "mean": list(backbone.mean),
             "std": list(backbone.std),
-            "how": f"{HOW}; then value / 255, less mean, over std, channel by channel",
+            "how": f"{how(fit)}; then value / 255, less mean, over std, channel by channel",
             "exif_orientation": "applied",
             "transparency": "white",
-            "resize": "the whole image to a square, whatever its sides",
+            "fit": fit,
+            "levels": levels_of(run),
             "interpolation": "bicubic with antialiasing (Pillow's resize)",
             "jpeg_draft": "a JPEG is decoded at 1/2, 1/4 or 1/8 where that leaves twice image_size_px or more",
         },

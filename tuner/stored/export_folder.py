@@ -54,7 +54,7 @@ def _check_writable(folder: Path) -> None:
 
 def _is_export(folder: Path) -> bool:
     try:
-        return json.loads((folder / "config.json").read_text(encoding="utf-8"))["format"] == FORMAT
+        return bool(json.loads((folder / "config.json").read_text(encoding="utf-8"))["format"] == FORMAT)
     except (OSError, ValueError, TypeError, KeyError):
         return False
 
@@ -104,13 +104,36 @@ The same by hand, for images whose pixels are plain RGB:
 {in_a_dozen_lines(config)}
 ```
 
-Images are turned upright by their EXIF data, put on white where transparent, and squashed to a square of
+Images are turned upright by their EXIF data, put on white where transparent, and {_FITTED[pre["fit"]]} of
 {pre["image_size_px"]} px, bicubic with antialiasing; `read()` in `score.py` is exact about it. Scores are computed in fp32.
+{_levels(pre["levels"])}
+**Prepare images this way and no other.** timm's own evaluation transform (`timm.data.create_transform`) resizes the shorter
+side and cuts the centre out, often at another size and mean: the model sees other pictures than in training, and scores
+them worse.
 
 From trial {source["trial"]} of the run {source["run"]}, after epoch {source["epoch"]}.
 
 {chr(10).join(f"- {line}" for line in _evidence(config))}
 """
+
+
+_FITTED = {
+    "squash": "squashed, whatever their sides, to a square",
+    "crop": "cropped to the largest square about their centre, resized to one",
+    "pad": "padded with grey (128) to a square, resized to one",
+}
+_BY_HAND = {
+    "squash": ".resize(({side}, {side}), Image.Resampling.BICUBIC)",
+    "crop": "; image = ImageOps.fit(image, ({side}, {side}), Image.Resampling.BICUBIC)",
+    "pad": "; image = ImageOps.pad(image, ({side}, {side}), Image.Resampling.BICUBIC, color=(128, 128, 128))",
+}
+
+
+def _levels(levels: dict[str, list[float]]) -> str:
+    """What is black and white in images with more than 8 bits; empty where training had none."""
+    names = {"whole": "whole numbers", "float": "floats"}
+    said = [f"{low:g} is black and {high:g} is white in {names[kind]}" for kind, (low, high) in levels.items()]
+    return f"Images with more than 8 bits: {', '.join(said)}, as in the images of the search.\n" if said else ""
 
 
 def in_a_dozen_lines(config: dict[str, Any]) -> str:
@@ -133,7 +156,7 @@ mean, std = torch.tensor({pre["mean"]}), torch.tensor({pre["std"]})
 def embed(path):
     image = Image.open(path)
     image.draft(None, ({2 * side}, {2 * side}))
-    image = ImageOps.exif_transpose(image).convert("RGB").resize(({side}, {side}), Image.Resampling.BICUBIC)
+    image = ImageOps.exif_transpose(image).convert("RGB"){_BY_HAND[pre["fit"]].format(side=side)}
     pixels = ((torch.tensor(np.asarray(image)) / 255 - mean) / std).permute(2, 0, 1)
     return nn.functional.normalize(model["head"](model["backbone"](pixels[None])))[0]
 with torch.inference_mode():

@@ -51,7 +51,7 @@ class StoredTrial:
     @property
     def number(self) -> int:
         """Of the trial in its run."""
-        return self.row["trial"]
+        return int(self.row["trial"])
 
     @property
     def title(self) -> str:
@@ -117,12 +117,12 @@ def _threshold_is_searched(run: dict[str, Any], rows: pd.DataFrame) -> bool:
 
 def _winner(name: str, run: dict[str, Any], rows: pd.DataFrame) -> int:
     if run["state"] == "finished" and run["winner_trial"] is not None:  # one that goes on may find a better one
-        return run["winner_trial"]
+        return int(run["winner_trial"])
     ranked = rows[rows.state.isin([COMPLETED, PRUNED]) & rows.objective.notna()]
     best = "none of its trials was ranked"
     if len(ranked):
-        at = (sign(run["metric"]) * ranked.objective).idxmax()
-        best = f"its best trial so far is {ranked.trial[at]} ({run['metric']} {ranked.objective[at]:.4g})"
+        leader = ranked.iloc[int((sign(run["metric"]) * ranked.objective.astype(float)).argmax())]
+        best = f"its best trial so far is {leader.trial} ({run['metric']} {leader.objective:.4g})"
     raise InputError(
         f"the run {name} is {run['state']} and has no winner yet; {best}. Name a trial, or go on with the run: "
         f"python -m tuner.run --resume {name}"
@@ -201,7 +201,7 @@ def circumstances(trial: StoredTrial, backbone: Backbone) -> list[str]:
     run, (commit, dirty) = trial.run, provenance.code()
     then, now = run["versions"] or {}, provenance.versions()
     machine = run["hostname"] if trial.row["node"] is None else trial.row["node"].partition("/")[0]
-    pairs = [(name, then.get(name), now[name]) for name in _NUMERICAL]
+    pairs: list[tuple[str, Any, Any]] = [(name, then.get(name), now[name]) for name in _NUMERICAL]
     pairs += [
         ("machine", machine, socket.gethostname()),
         ("device", run["device"], trial.settings.device),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from io import BytesIO
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile, ImageOps
 
-from trainable.data.images import decode
+from trainable.data.images import FITS, decode, read_images
 from trainable.data.pairs import PairTable
 from trainable.data.read_pairs import read_pairs
 from trainable.errors import InputError
@@ -164,16 +165,19 @@ def test_truncated_stays_an_error_when_a_library_allows_it(monkeypatch):
     assert ImageFile.LOAD_TRUNCATED_IMAGES is True
 
 
-def test_large_images_warn_nobody_and_bombs_are_listed(monkeypatch):
-    """Pillow's warning for a large image is no error, even where warnings are; a bomb is listed as too large."""
-    image = encoded(Image.new("RGB", (40, 40)))
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+def test_large_images_warn_nobody_and_larger_ones_are_listed(monkeypatch):
+    """Pillow lets through, with a warning, twice as many pixels as it calls safe: those are too large; a JPEG that is read
+    smaller is not."""
+    image, photo = (encoded(Image.new("RGB", (40, 40)), kind) for kind in ("PNG", "JPEG"))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert one(image).shape == (8, 8, 3)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 700)
-    message = refusal([image])
-    assert "1 too large" in message and "at most 1,400 pixels" in message
+        for limit, fits in ((1600, [image, photo]), (1599, [photo])):
+            monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+            assert all(one(content).shape == (8, 8, 3) for content in fits)
+        for limit in (1599, 700):
+            monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+            message = refusal([image])
+            assert "1 too large" in message and f"at most {limit:,} pixels" in message
 
 
 def test_size_must_be_positive():
@@ -190,3 +194,51 @@ def test_decodes_the_real_sets(name, count):
     pixels, _ = decode(read_pairs(SHARED / name / "pairs.csv"), 32)
     assert pixels.shape == (count, 32, 32, 3)
     assert len(np.unique(pixels.reshape(count, -1), axis=0)) > 0.95 * count
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00", "but HEIC, which Pillow does not read"),
+        (b"v/1\x01\x02\x00\x00\x00", "but OpenEXR"),
+        (b"\x93NUMPY\x01\x00", "but an array of NumPy"),
+        (b"\x00\x00\x00\x0cJXL \r\n\x87\n", "but JPEG XL"),
+        (b"II*\x00\x08\x00\x00\x00\x00\x00", "but a TIFF of a kind, or a raw photograph"),
+    ],
+)
+def test_formats_that_are_not_read_are_named(content, said):
+    """By the first bytes, whatever the file is called; the message says to convert them."""
+    message = refusal([content])
+    assert said in message and "convert them to JPEG or PNG" in message
+
+
+WIDE = np.zeros((8, 24, 3), np.uint8)
+WIDE[:, :8], WIDE[:, 8:16], WIDE[:, 16:] = (250, 0, 0), (0, 250, 0), (0, 0, 250)
+"""Three squares beside each other: red, green, blue."""
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_fits(turned):
+    """Squashed, all three are seen; cropped, the middle one alone; padded, all three between grey."""
+    image = np.swapaxes(WIDE, 0, 1) if turned else WIDE
+    found = {
+        fit: read_images(table_of([encoded(Image.fromarray(image))]), 24, fit).pixels[0].astype(int) for fit in FITS
+    }
+    seen = {fit: np.swapaxes(pixels, 0, 1) if turned else pixels for fit, pixels in found.items()}
+    assert (np.abs(seen["squash"][:, [3, 12, 20]] - [[250, 0, 0], [0, 250, 0], [0, 0, 250]]) <= 2).all()
+    assert (np.abs(seen["crop"] - [0, 250, 0])[2:22, 2:22] <= 20).all()  # resampling blends the borders
+    assert (seen["pad"][:7] == 128).all() and (seen["pad"][17:] == 128).all()
+    assert (np.abs(seen["pad"][12, [3, 12, 20]] - [[250, 0, 0], [0, 250, 0], [0, 0, 250]]) <= 2).all()
+
+
+def test_every_fit_has_its_fingerprint_and_squash_that_of_before():
+    """And of a square they are the same picture."""
+    square = encoded(Image.fromarray(RAMP[:, :32]))
+    found = {fit: read_images(table_of([square]), 16, fit) for fit in FITS}
+    assert len({images.fingerprint for images in found.values()}) == 3
+    assert all((images.pixels == found["squash"].pixels).all() for images in found.values())
+    how = (
+        "RGB, upright, alpha on white, whole image to a square, bicubic with antialiasing, JPEG draft at twice the size"
+    )
+    digest = hashlib.sha256(square).digest()
+    assert decode(table_of([square]), 16)[1] == hashlib.sha256(f"16 px; {how}; ".encode() + digest).hexdigest()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import doctest
 import unicodedata
 
 import pytest
 
 from tests.trainable.data.test_read_pairs import pair_frame, refusal, says, write
+from trainable.data import missing
 from trainable.data.missing import why_missing
 
 
@@ -53,6 +55,11 @@ def test_addresses_and_home(folder, monkeypatch):
 def test_nothing_is_said_where_nothing_shows(folder, spelt):
     """A file that is simply gone is missing, no more."""
     assert why_missing(spelt, folder) == ""
+
+
+def test_the_examples_run():
+    """Those of the docstrings."""
+    assert doctest.testmod(missing) == doctest.TestResults(0, 1)
 
 
 def test_a_table_says_it_beside_each_image(tmp_path):

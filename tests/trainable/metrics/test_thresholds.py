@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tools import reference
-from trainable.metrics import bootstrap, thresholds, verification
+from trainable.metrics import thresholds, verification
 
 
 @st.composite
@@ -128,7 +128,6 @@ def test_pairs_that_cannot_be_judged_are_refused(scores, labels, message):
         lambda: verification.verify(scores, labels),
         lambda: thresholds.accuracy_at(scores, labels, 0.5),
         lambda: thresholds.cross_fitted(scores, labels, identities, identities),
-        lambda: bootstrap.auc_interval(scores, labels, np.ones((3, len(scores)))),
     ):
         with pytest.raises(ValueError, match=message):
             judge()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.tools.by_hand import numbers
+from trainable.config import TrialConfig
 from tuner.analysis.health import health
 from tuner.results.trial_record import COMPLETED, TrialRecord
 
@@ -23,7 +24,9 @@ LINES = [
 
 def record(epochs, number=3, best_epoch=None, threshold=None, searched=("temperature",)):
     values = {"temperature": 0.123456, "threshold": threshold, "trainable_blocks": None}
-    made = TrialRecord(number, values, f"trial {number:03d}", {name: values[name] for name in searched}, number == 0)
+    made = TrialRecord(
+        number, TrialConfig.of(values), f"trial {number:03d}", {name: values[name] for name in searched}, number == 0
+    )
     made.state = COMPLETED
     made.epochs = {epoch: numbers(epoch, 0.5) | extra for epoch, extra in enumerate(epochs, 1)}
     made.best_epoch = made.ranked_epoch = best_epoch or len(epochs)

@@ -7,6 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
+from trainable.config import TrialConfig
 from tuner.analysis.symptoms import symptoms_of
 from tuner.reporting.summary import print_symptoms
 from tuner.results.trial_record import COMPLETED, SICK, TrialRecord
@@ -14,7 +15,7 @@ from tuner.results.trial_record import COMPLETED, SICK, TrialRecord
 
 def trial(number: int, diagnoses: list[str] | None, state: str = COMPLETED, **searched) -> TrialRecord:
     """A trial with one epoch."""
-    record = TrialRecord(number, {}, f"trial {number}", searched, is_default=number == 0, state=state)
+    record = TrialRecord(number, TrialConfig(), f"trial {number}", searched, is_default=number == 0, state=state)
     record.epochs = {1: {"epoch": 1, "diagnoses": diagnoses}}
     return record
 

@@ -53,7 +53,7 @@ def test_help_explains_every_option(shown):
     explained = {part.split()[0]: " ".join(part.split()[1:]) for part in re.split(r"^(?=--)", shown, flags=re.M)[1:]}
     assert sorted(explained) == sorted(option_names())
     for name, text in explained.items():
-        assert re.search(r"\w+ \w+ \w+.*\. \(default: ", text), f"{name} is not explained: {text!r}"
+        assert re.search(r"\w+ \w+ \w+.*\. ?(\(default: |$|\(repeatable)", text), f"{name} is not explained: {text!r}"
     choices = {"--sampler": SAMPLERS, "--scheduler": SCHEDULERS, "--metric": METRICS, "--device": DEVICES}
     choices |= {"--precision": PRECISIONS, "--feature-precision": FEATURE_PRECISIONS}
     for name, valid in choices.items():
@@ -140,16 +140,24 @@ def test_a_resumed_run_keeps_its_options():
     ("given", "had"),
     [
         (["--epochs", "5"], "--epochs 3"),
-        (["--metric", "val_auc"], "--metric val_accuracy"),
+        (["--metric", "val_accuracy"], "--metric val_auc"),
         (["--backbone", "test_resnet"], "--backbone test_byobnet"),
         (["--image-size-px", "32"], "--image-size-px none"),
         (["--views", "3"], "--views 1"),
+        (["--fit", "pad"], "--fit squash"),
     ],
 )
 def test_a_resumed_run_does_not_mix_what_cannot_be_compared(given, had):
     """Trials of a run are ranked against each other, so that another metric, model or training is a new run."""
     with pytest.raises(InputError, match=f"begun with {had}.*start a new run"):
         read("--epochs", "3").resumed_with(read("--resume", "r", *given))
+
+
+def test_a_run_saved_before_there_was_a_fit_was_squashed():
+    """Its file has no such option, and it goes on as it was."""
+    saved = read("--epochs", "3").as_dict()
+    del saved["data"]["fit"]
+    assert RunOptions.from_dict(saved).resumed_with(read("--resume", "r")).data.fit == "squash"
 
 
 def test_whole_numbers_of_a_space_are_whole():

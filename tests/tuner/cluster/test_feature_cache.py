@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
 from tuner.cluster.feature_cache import FeatureCache
 
@@ -75,3 +78,30 @@ def test_two_writers_of_one_entry_leave_it_whole(tmp_path: Path) -> None:
         assert all(pool.map(work, range(200)))
     cache.put("a", ARRAY)
     assert np.array_equal(cache.get("a"), ARRAY)
+
+
+def test_a_cache_that_cannot_be_written_costs_nothing_but_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk, or a folder that may only be read: the reason is returned, no draft is left, what is there is read."""
+    cache = FeatureCache(tmp_path, limit_gb=1)
+    assert cache.put("a", ARRAY) is None
+
+    def full(stream: Any, array: np.ndarray) -> None:
+        stream.write(b"half of it")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "save", full)
+        error = cache.put("b", ARRAY)
+    assert error is not None and error.strerror == "No space left on device"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "a.npy"]
+
+    def refused(*arguments: Any, **options: Any) -> None:
+        raise PermissionError(errno.EROFS, "Read-only file system")
+
+    for owner, name in ((os, "utime"), (Path, "unlink"), (Path, "mkdir"), (Path, "replace")):
+        monkeypatch.setattr(owner, name, refused)
+    assert np.array_equal(cache.get("a"), ARRAY)
+    assert cache.get("b") is None
+    assert isinstance(cache.put("b", ARRAY), OSError)

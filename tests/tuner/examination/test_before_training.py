@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -11,14 +12,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 from rich.console import Console
 
 from tests.trainable.data.test_read_pairs import pair_frame
+from trainable.data import images
 from trainable.errors import InputError
-from tuner.cli.run_options import DataOptions, RunOptions
+from trainable.model.backbones import BackboneSpec, create_backbone
+from tuner.cli.run_options import FITS, DataOptions, ModelOptions, RunOptions
 from tuner.doctor import main
+from tuner.inputs.dataset import load_again
 from tuner.search.plan import prepare
+from tuner.search.run_row import of_plan
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -135,3 +141,71 @@ def test_a_run_says_warnings_and_goes_on(tmp_path, monkeypatch):
     console = Console(record=True, width=200, file=io.StringIO())
     prepare(options(table), console)
     assert "warning: variety of images: 1 of 96 images are of one colour: 5_front.png" in console.export_text()
+
+
+def in_12_bits(folder: Path) -> Path:
+    """The table with images of 12 bits in 16-bit files."""
+    table = written(folder, pairs())
+    for path in folder.glob("*.png"):
+        with Image.open(path) as image:
+            levels = np.asarray(image.convert("L")).astype(np.uint16)
+        Image.fromarray(levels * 16).save(path)
+    return table
+
+
+def test_levels_of_more_than_8_bits_are_told(doctor, tmp_path):
+    """By the doctor as a line, by a run as a note before it begins; the decision is part of the run."""
+    table = in_12_bits(tmp_path)
+    _, report = doctor("--data", table)
+    assert "4095 is white" in line(report, "levels")["found"] and line(report, "levels")["verdict"] == "ok"
+    console = Console(file=io.StringIO(), record=True, width=200)
+    plan = prepare(options(table), console)
+    assert "note: 96 images with more than 8 bits" in console.export_text()
+    assert plan.dataset.scales == {"whole": (0.0, 4095.0)} and of_plan(plan)["levels"] == '{"whole": [0.0, 4095.0]}'
+
+
+def test_levels_that_cannot_be_told_are_fatal(doctor, tmp_path):
+    """With the range that was found."""
+    table = in_12_bits(tmp_path)
+    Image.fromarray(np.full((32, 32), 7.5, np.float32)).save(tmp_path / "0_front.png", "TIFF")
+    code, report = doctor("--data", table)
+    assert code == 1 and "floats from 7.5 to 7.5" in line(report, "levels")["found"]
+
+
+def test_the_part_of_a_checkpoint_that_is_read_is_told(doctor, tmp_path):
+    """Weights under a prefix: the doctor has a line, a run a note."""
+    net = create_backbone(BackboneSpec("test_byobnet")).net
+    torch.save({f"visual.trunk.{name}": tensor for name, tensor in net.state_dict().items()}, tmp_path / "clip.pth")
+    table = written(tmp_path, pairs())
+    _, report = doctor("--data", table, "--weights", tmp_path / "clip.pth", "--space", "temperature")
+    assert "under 'visual.trunk.' are read" in line(report, "weights")["found"]
+    console = Console(file=io.StringIO(), record=True, width=300)
+    prepare(dataclasses.replace(options(table), model=ModelOptions(weights=str(tmp_path / "clip.pth"))), console)
+    assert "under 'visual.trunk.' are read" in console.export_text()
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad"])
+def test_a_fit_is_a_run_s_own(tmp_path, fit):
+    """Other pixels of images that are no squares, another fingerprint, and a column of the run."""
+    table = written(tmp_path, pairs())
+    for path in tmp_path.glob("*.png"):
+        with Image.open(path) as image:
+            image.resize((48, 32)).save(path)
+    quiet = Console(quiet=True)
+    plans = [prepare(with_fit(options(table), name), quiet) for name in ("squash", fit)]
+    assert plans[0].data_fingerprint != plans[1].data_fingerprint
+    assert not (plans[0].data.pixels == plans[1].data.pixels).all() and of_plan(plans[1])["fit"] == fit
+    row = of_plan(plans[1]) | {"run": "run-a"}
+    again = load_again(row, DataOptions(data=str(table)), quiet)
+    assert (again.data.pixels == plans[1].data.pixels).all()
+
+
+def with_fit(given: RunOptions, fit: str) -> RunOptions:
+    return dataclasses.replace(given, data=dataclasses.replace(given.data, fit=fit))
+
+
+def test_a_fit_that_there_is_not(capsys):
+    """Answered with those that there are."""
+    assert main(["--fit", "stretch"]) == 2
+    assert "valid are: squash, crop, pad" in capsys.readouterr().err
+    assert FITS == images.FITS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import io
 import shutil
 from pathlib import Path
@@ -115,12 +116,27 @@ def test_a_run_that_wrote_no_fingerprint_down_is_read_with_a_note(tmp_path):
     assert "did not write down" in console.export_text()
 
 
+@pytest.mark.parametrize("spelt", ["file://{}", "{} ", " {}"])
+def test_a_path_that_is_spelt_otherwise_is_told_so(tmp_path, spelt):
+    """With the path that is there."""
+    source = written(tmp_path, pair_frame(12))
+    with pytest.raises(
+        InputError, match=r"there is no .*\((a file:// address|blanks around it).*pairs\.csv is there\)"
+    ):
+        dataset.load(DataOptions(data=spelt.format(source)), SIZE_PX, 0, QUIET)
+
+
 @pytest.mark.parametrize(("views", "said"), [(1, "--image-size-px"), (4, "fewer --views")])
 def test_more_pixels_than_memory_are_refused_with_the_size_that_fits(views, said):
     """Before anything is decoded."""
     with pytest.raises(InputError, match=said):
         dataset.check_memory(10_000_000, 4096, views)
     dataset.check_memory(100, 64, views)
+
+
+def test_the_examples_run():
+    """Those of the docstrings."""
+    assert doctest.testmod(dataset) == doctest.TestResults(0, 1)
 
 
 def test_the_cache_is_where_the_user_says_or_where_caches_are(monkeypatch, tmp_path):

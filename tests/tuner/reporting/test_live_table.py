@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from tests.tools.by_hand import numbers
+from trainable.config import TrialConfig
 from tuner.cli.console import file_progress, make_console
 from tuner.reporting import live_table
 from tuner.reporting.live_table import Display
@@ -28,7 +29,8 @@ def clock(monkeypatch):
 def record(number, state, *objectives, temperature=0.07, blocks=None, error=None):
     values = {"temperature": temperature, "trainable_blocks": blocks, "backbone_lr_ratio": 1.0}
     searched = {name: value for name, value in values.items() if blocks != 0 or name != "backbone_lr_ratio"}
-    made = TrialRecord(number, values, f"trial {number:03d} temperature={temperature}", searched, number == 0, state)
+    config = TrialConfig.of(values)
+    made = TrialRecord(number, config, f"trial {number:03d} temperature={temperature}", searched, number == 0, state)
     made.epochs = {epoch: numbers(epoch, objective) for epoch, objective in enumerate(objectives, 1)}
     made.best_epoch = made.ranked_epoch = 1 + objectives.index(max(objectives)) if objectives and state != FAILED else 0
     made.ended = 5.0 + number if state in (COMPLETED, PRUNED, SICK, FAILED) else None

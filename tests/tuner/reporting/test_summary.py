@@ -44,11 +44,13 @@ def stored(folder: Path, comparison, winner, default, searched) -> WholeRun:
         told = [{"trial": trial.number} | epoch for epoch in trial.epochs.values()]
         names = SCHEMAS["epochs"].names
         tables.append_epochs([{name: epoch[name] for name in names if name in epoch} for epoch in told])
-        source = "solved" if trial.values["threshold"] is None else "searched" if "threshold" in searched else "fixed"
-        row = trial.values | {
+        threshold = trial.config.threshold
+        source = "solved" if threshold is None else "searched" if "threshold" in searched else "fixed"
+        row = {
+            "temperature": trial.config.temperature,
             "trainable_blocks": 4,
             "threshold_source": source,
-            "threshold": trial.values["threshold"] or 0.5,
+            "threshold": threshold or 0.5,
         }
         # Winner and default differ in the temperature, unless they are one trial or only thresholds were searched.
         row["temperature"] += 0.1 * (trial.number == 0 and "temperature" in searched)

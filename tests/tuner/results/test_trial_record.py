@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from trainable.config import TrialConfig
 from tuner.results.schema import SCHEMAS
 from tuner.results.trial_record import COMPLETED, TrialRecord
 
@@ -12,7 +13,7 @@ def record(**more: object) -> TrialRecord:
     """A trial that ended after two epochs."""
     epochs = {n: {"epoch": n, "epoch_s": 1.5, "diagnoses": names} for n, names in ((1, ["a"]), (2, ["b", "a"]))}
     given = {"state": COMPLETED, "epochs": epochs, "best_epoch": 2, "started": 100.0, "ended": 110.0}
-    return TrialRecord(7, {"threshold": None}, "trial 007", {}, False, **(given | more))
+    return TrialRecord(7, TrialConfig(), "trial 007", {}, False, **(given | more))
 
 
 def test_its_cells_are_columns_of_trials() -> None:
@@ -37,5 +38,5 @@ def test_what_is_not_known_yet_is_none() -> None:
 )
 def test_where_the_threshold_is_from(threshold: float | None, searched: dict[str, float], source: str) -> None:
     """A solved one is nobody's choice."""
-    made = TrialRecord(0, {"threshold": threshold}, "trial 000", searched, False)
+    made = TrialRecord(0, TrialConfig(threshold=threshold), "trial 000", searched, False)
     assert made.threshold_source == source

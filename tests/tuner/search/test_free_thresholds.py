@@ -76,7 +76,7 @@ def test_each_training_is_tried_at_the_threshold_that_its_scores_favour(tmp_path
     (extra,) = [record for record in run.recorder.records.values() if record.is_extra]
     best = max(thresholds.best_threshold(arrays(epoch)["scores"], LABELS).accuracy for epoch in (1, 2, 3))
     assert extra.replay_of == 0 and extra.best["objective"] == best
-    assert run.frozen(extra.number).params["threshold"] == extra.values["threshold"]
+    assert run.frozen(extra.number).params["threshold"] == extra.config.threshold
     assert run.frozen(extra.number).state == TrialState.COMPLETE
 
 
@@ -84,7 +84,7 @@ def test_only_equal_trainings_wait_for_each_other(tmp_path):
     """A suggestion that trains something else is handed out while another waits."""
     run = Search(tmp_path, space_of(tmp_path, WITH_RATE), trials=20)
     first, second = run.start(), run.start()
-    assert {first.config["values"]["learning_rate"], second.config["values"]["learning_rate"]} == {1e-3, 3e-3}
+    assert {first.config["config"].learning_rate, second.config["config"].learning_rate} == {1e-3, 3e-3}
     assert run.start() is None and run.answer is None
     for trial in (first, second):
         run.run(trial, 0.5, 0.9, 0.7)
@@ -129,8 +129,7 @@ def test_a_resumed_run_reads_the_scores_of_its_trainings_from_their_saved_states
     assert first.start() is None and first.answer == "FINISHED"
     state = {"score_history": [torch.from_numpy(arrays(epoch)["scores"]) for epoch in (1, 2, 3)]}
     second = Search(tmp_path, space, trials=5, attempt=2, saved={0: Saved("where it was saved", state)})
-    for record in second.searcher.ended_before():
-        assert second.recorder.adopt(record)
+    second.take_up()
     before = len(second.tables.trial_rows())
     assert second.start() is None and second.answer == "FINISHED"
     rows = second.tables.trial_rows()
@@ -150,12 +149,12 @@ def test_other_spaces_keep_no_scores_and_train_every_trial(tmp_path):
 def test_weights_that_were_not_kept_are_trained_again():
     """Test scores of an epoch are the same from its weights and from a state that has another epoch's."""
     data, backbone = pair_data(), create_backbone(BackboneSpec("test_byobnet", image_size_px=16))
-    values = {"epochs": 3, "batch_size": 8, "hidden_size": 16, "embedding_size": 8}
-    training = Training(TrialConfig.of(values), backbone, data, Settings())
+    config = TrialConfig(epochs=3, batch_size=8, hidden_size=16, embedding_size=8)
+    training = Training(config, backbone, data, Settings())
     training.epoch()
     kept = {"best_epoch": 1, "best_encoder": training.encoder.trainable_state()}
     training.epoch()
     other = {"best_epoch": 2, "best_encoder": training.encoder.trainable_state()}
-    from_weights = score_test_pairs(values, backbone, data, Settings(), kept, 1)
-    assert np.array_equal(score_test_pairs(values, backbone, data, Settings(), other, 1), from_weights)
-    assert not np.array_equal(score_test_pairs(values, backbone, data, Settings(), other, 2), from_weights)
+    from_weights = score_test_pairs(config, backbone, data, Settings(), kept, 1)
+    assert np.array_equal(score_test_pairs(config, backbone, data, Settings(), other, 1), from_weights)
+    assert not np.array_equal(score_test_pairs(config, backbone, data, Settings(), other, 2), from_weights)

@@ -12,6 +12,7 @@ import torch
 
 import search_spaces
 from tests.tools.by_hand import BLOCKS, DATA, VAL_PAIRS, Search, arrays, numbers, space_of
+from trainable.config import TrialConfig
 from trainable.metrics import intervals
 from trainable.trial import Carried
 from tuner import results
@@ -40,8 +41,8 @@ def test_a_completed_trial_s_row_has_its_parameters_and_the_numbers_of_its_best_
     assert row["objective"] == row["val_accuracy"] == 0.9
     assert row["contrastive_loss"] == numbers(2, 0.9)["contrastive_loss"]
     assert row["temperature"] == 0.07 and row["is_default"]
-    assert row["seed"] == trial.config["values"]["seed"]
-    assert row["learning_rate"] == trial.config["values"]["learning_rate"], "the configuration's, not the schedule's"
+    assert row["seed"] == trial.config["config"].seed
+    assert row["learning_rate"] == trial.config["config"].learning_rate, "the configuration's, not the schedule's"
     assert row["trainable_blocks"] == BLOCKS, "the number of blocks, never the word all"
     rows = DATA.rows("val")
     linked = intervals.linked_pairs(DATA.front_identity[rows], DATA.angle_identity[rows])
@@ -186,13 +187,12 @@ def test_a_later_attempt_adopts_what_an_earlier_one_wrote(run, tmp_path):
     run.fail(run.start(), RuntimeError("lost node"))
     before = run.recorder.records
     later = Search(tmp_path, search_spaces.load("temperature"), attempt=2)
-    for record in later.searcher.ended_before():
-        assert later.recorder.adopt(record)
+    later.take_up()
     after = later.recorder.records
     assert after.keys() == before.keys() == {0, 1, 2, 3}
     for number, old in before.items():
         new = after[number]
-        for name in ("state", "error", "node", "best_epoch", "values", "title", "searched", "is_default", "eligible"):
+        for name in ("state", "error", "node", "best_epoch", "config", "title", "searched", "is_default", "eligible"):
             assert getattr(new, name) == getattr(old, name), name
         assert new.started == pytest.approx(old.started, abs=1e-5)
         assert new.ended == pytest.approx(old.ended, abs=1e-5)
@@ -208,7 +208,7 @@ def test_a_later_attempt_adopts_what_an_earlier_one_wrote(run, tmp_path):
 
 def test_a_trial_that_is_not_in_the_tables_is_not_adopted(run):
     """It is then recovered from its checkpoint, or trained again."""
-    record = TrialRecord(5, {}, "trial 005", {}, False)
+    record = TrialRecord(5, TrialConfig(), "trial 005", {}, False)
     assert not run.recorder.adopt(record)
     assert 5 not in run.recorder.records
 
@@ -236,7 +236,7 @@ def test_a_trial_whose_end_was_not_written_is_recovered_from_its_saved_state(run
 
 
 def record(number, objective, state=COMPLETED, best_epoch=1):
-    made = TrialRecord(number, {}, f"trial {number:03d}", {}, number == 0, state)
+    made = TrialRecord(number, TrialConfig(), f"trial {number:03d}", {}, number == 0, state)
     made.epochs = {1: {"epoch": 1, "objective": objective}}
     made.best_epoch = made.ranked_epoch = best_epoch
     return made

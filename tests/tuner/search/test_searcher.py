@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import pickle
-from types import SimpleNamespace
+from dataclasses import replace
 
 import optuna
 import pytest
@@ -19,7 +19,7 @@ from tuner.cli.run_options import SAMPLERS
 from tuner.inputs import bound_space
 from tuner.inputs.space import examine
 from tuner.results.checkpoints import Saved
-from tuner.search import experiment, scheduler
+from tuner.search import experiment
 
 pytestmark = pytest.mark.usefixtures("quiet_optuna")
 
@@ -31,8 +31,8 @@ def space(tmp_path):
     return space_of(tmp_path, LEARNING_RATE)
 
 
-def values_of(trials):
-    return [trial.config["values"] for trial in trials]
+def configs_of(trials):
+    return [trial.config["config"] for trial in trials]
 
 
 def test_the_default_configuration_is_the_first_trial(tmp_path, space):
@@ -40,13 +40,13 @@ def test_the_default_configuration_is_the_first_trial(tmp_path, space):
     run = Search(tmp_path, space)
     first, second = run.start(), run.start()
     assert first.config["number"] == 0 and first.config["resume_from"] is None
-    values = first.config["values"]
-    assert values["learning_rate"] == TrialConfig().learning_rate and values["temperature"] == 0.07
-    assert values["threshold"] == bound_space.DEFAULT_THRESHOLD == 0.5
-    assert values["trainable_blocks"] is None and values["epochs"] == FIXED.epochs
+    config = first.config["config"]
+    assert config.learning_rate == TrialConfig().learning_rate and config.temperature == 0.07
+    assert config.threshold == bound_space.DEFAULT_THRESHOLD == 0.5
+    assert config.trainable_blocks is None and config.epochs == FIXED.epochs
     assert run.recorder.records[0].is_default and not run.recorder.records[1].is_default
-    assert run.frozen(0).params == {"learning_rate": values["learning_rate"]}
-    assert second.config["number"] == 1 and second.config["values"]["threshold"] is None
+    assert run.frozen(0).params == {"learning_rate": config.learning_rate}
+    assert second.config["number"] == 1 and second.config["config"].threshold is None
 
 
 def test_a_finished_trial_is_complete_with_its_best_epoch_s_objective(tmp_path, space):
@@ -92,18 +92,18 @@ def test_a_sick_trial_of_which_nothing_is_known_is_pruned(tmp_path, space):
 def sick_suggestions(folder, space, told):
     """How many of the last 12 of 18 suggestions have a rate above 1e-2, where all fall sick and the best border on it."""
     run = Search(folder, space, "tpe")
-    tell = run.searcher._tell
-    run.searcher._tell = lambda trial, record, state: tell(trial, record, told if state == "sick" else state)
+    tell = run.searcher.study.tell
+    run.searcher.study.tell = lambda trial, record, state: tell(trial, record, told if state == "sick" else state)
     for _ in range(18):
         trial = run.start()
-        rate = trial.config["values"]["learning_rate"]
+        rate = trial.config["config"].learning_rate
         if rate > 1e-2:
             run.report(trial, 0.6)
             run.report(trial, math.nan, sick="not finite")
         else:
             run.run(trial, 0.5, 0.6, 0.9 + math.log10(rate) / 10)
     records = run.recorder.records
-    return sum(records[number].values["learning_rate"] > 1e-2 for number in range(6, 18))
+    return sum(records[number].config.learning_rate > 1e-2 for number in range(6, 18))
 
 
 def test_sick_trials_steer_the_sampler_away(tmp_path, space):
@@ -163,7 +163,7 @@ def test_parallel_suggestions_differ(tmp_path, space, sampler):
     waiting = [run.start() for _ in range(12)]
     for index, trial in enumerate(waiting[:9]):
         run.run(trial, 0.5, 0.6, 0.5 + index / 30)
-    rates = [values["learning_rate"] for values in values_of(waiting + [run.start() for _ in range(4)])]
+    rates = [config.learning_rate for config in configs_of(waiting + [run.start() for _ in range(4)])]
     assert len({round(math.log10(rate), 9) for rate in rates}) == 16
     assert all(1e-4 <= rate <= 1e-1 for rate in rates)
 
@@ -180,8 +180,8 @@ def test_a_finite_space_is_tried_once_each_and_then_ends(tmp_path, sampler):
     while trial := run.start():
         found.append(trial)
         assert not run.searcher.exhausted
-        run.run(trial, 0.5, 0.6, 0.5 + min(8, trial.config["values"]["hidden_size"]) / 50)
-    default, *others = [values["hidden_size"] for values in values_of(found)]
+        run.run(trial, 0.5, 0.6, 0.5 + min(8, trial.config["config"].hidden_size) / 50)
+    default, *others = [config.hidden_size for config in configs_of(found)]
     assert default == TrialConfig().hidden_size and sorted(others) == list(range(1, 9))
     assert [run.frozen(number).params for number in range(1, 9)] == [{"width": width} for width in others]
     assert run.searcher.exhausted
@@ -194,7 +194,7 @@ def test_suggestions_are_repeatable(tmp_path, space):
 
     def course(name, seed):
         run = Search(tmp_path / name, space, sampler="tpe", seed=seed)
-        return values_of([run.run(run.start(), 0.5, 0.6, 0.7) for _ in range(8)])
+        return configs_of([run.run(run.start(), 0.5, 0.6, 0.7) for _ in range(8)])
 
     assert course("a", 3) == course("b", 3)
     assert course("c", 4)[1:] != course("b", 3)[1:]
@@ -208,14 +208,14 @@ def test_a_resumed_run_hands_out_its_unfinished_trials_first(tmp_path, space):
     first.run(trials[1], 0.5, stop=True)
     first.run(trials[2], 0.5)
     second = Search(tmp_path, space, attempt=2, saved={2: Saved("where trial 2 was saved", {})})
-    assert [record.number for record in second.searcher.ended_before()] == [0, 1]
+    assert [suggestion.number for suggestion in second.searcher.study.ended()] == [0, 1]
     resumed = [second.start() for _ in range(3)]
     assert [trial.config["number"] for trial in resumed] == [2, 3, 4]
-    assert values_of(resumed) == values_of(trials[2:])
+    assert configs_of(resumed) == configs_of(trials[2:])
     assert [trial.config["resume_from"] for trial in resumed] == ["where trial 2 was saved", None, None]
     new = [second.start() for _ in range(4)]
     assert [trial.config["number"] for trial in new] == [5, 6, 7, 8]
-    seen = [values["learning_rate"] for values in values_of(trials + new)]
+    seen = [config.learning_rate for config in configs_of(trials + new)]
     assert len(set(seen)) == 9
     resumed[0].last_result = {"epoch": 1}
     second.run(resumed[0], 0.6, 0.8)
@@ -230,7 +230,7 @@ def test_a_resumed_run_remembers_what_its_sampler_was_told(tmp_path):
     before = [first.run(first.start(), 0.5, 0.6, 0.7) for _ in range(3)]
     second = Search(tmp_path, space, attempt=2)
     after = [second.run(trial, 0.5, 0.6, 0.7) for trial in iter(second.start, None)]
-    sizes = [(values["hidden_size"], values["threshold"]) for values in values_of(before + after)]
+    sizes = [(config.hidden_size, config.threshold) for config in configs_of(before + after)]
     assert sorted(sizes, key=str) == sorted([(256, 0.5), *((size, None) for size in (8, 16, 32, 64, 256))], key=str)
 
 
@@ -252,7 +252,7 @@ def test_a_trial_that_had_ended_when_the_driver_was_killed_is_closed(tmp_path, s
     if sick:
         history[-1]["sick"] = sick
     second = Search(tmp_path, space, attempt=2, saved={0: Saved("where it was saved", saved | {"sick": sick})})
-    second.searcher.close_finished()
+    second.take_up()
     assert second.frozen(0).state == told
     assert second.start().config["number"] == (0 if told == TrialState.RUNNING else 1)
     assert [row["state"] for row in second.tables.trial_rows()] == ([state] if state else [])
@@ -269,7 +269,7 @@ def test_a_driver_killed_between_asking_and_starting_loses_only_that_suggestion(
     trial = first.study.ask()
     trial.set_user_attr = stopping_after(killed_after, trial.set_user_attr, written)
     with pytest.raises(KeyboardInterrupt):
-        first.searcher._marked(trial, first.bound.configure(trial, 0), is_default=False)
+        first.searcher.study.mark(trial, first.bound.configure(trial, 0))
     second = Search(tmp_path, space, attempt=2)
     assert [second.start().config["number"] for _ in range(2)] == [0, 1]
     states = [t.state for t in second.study.get_trials(deepcopy=False) if "number" not in t.user_attrs]
@@ -312,14 +312,14 @@ def test_a_default_outside_the_space_is_tried_but_not_told(tmp_path, body, endin
     """Its value would be told of parameters that it did not have; suggestions stay within the space."""
     run = Search(tmp_path, space_of(tmp_path, body))
     default, *others = [run.start() for _ in range(3)]
-    assert default.config["values"]["temperature"] == 0.07
+    assert default.config["config"].temperature == 0.07
     assert run.recorder.records[0].searched == {"temperature": 0.07}
     run.run(default, *((0.9, 0.9, 0.9) if ending == "finished" else (0.9,)), stop=ending == "stopped")
     if ending == "time budget":
         run.searcher.prune_leftovers()
     told = run.frozen(0)
     assert told.state == TrialState.FAIL and told.value is None
-    assert all(values["temperature"] != 0.07 for values in values_of(others))
+    assert all(config.temperature != 0.07 for config in configs_of(others))
     assert run.recorder.records[0].state == ("completed" if ending == "finished" else "pruned")
 
 
@@ -330,7 +330,7 @@ def test_a_space_may_name_its_parameters_as_it_likes(tmp_path):
     run.start()
     trial = run.start()
     exponent = run.frozen(1).params["exponent"]
-    assert trial.config["values"]["learning_rate"] == 10**exponent
+    assert trial.config["config"].learning_rate == 10**exponent
     assert run.recorder.records[1].searched == {"learning_rate": 10**exponent}
     assert trial.config["title"].startswith("trial 001 learning_rate=")
 
@@ -340,7 +340,7 @@ def test_constants_of_a_space_hold_for_the_default_too(tmp_path):
     body = LEARNING_RATE.replace("return {", 'return {"hidden_size": 0, "weight_decay": 0.0, ')
     run = Search(tmp_path, space_of(tmp_path, body))
     for trial in (run.start(), run.start()):
-        assert (trial.config["values"]["hidden_size"], trial.config["values"]["weight_decay"]) == (0, 0.0)
+        assert (trial.config["config"].hidden_size, trial.config["config"].weight_decay) == (0, 0.0)
 
 
 def test_a_parameter_that_does_nothing_is_not_shown(tmp_path):
@@ -349,9 +349,9 @@ def test_a_parameter_that_does_nothing_is_not_shown(tmp_path):
     trials = [run.start() for _ in range(12)]
     for trial in trials:
         record = run.recorder.records[trial.config["number"]]
-        assert ("backbone_lr_ratio" in record.searched) == (record.values["trainable_blocks"] != 0)
-    assert {trial.config["values"]["trainable_blocks"] for trial in trials} >= {0, None}
-    assert BLOCKS not in {trial.config["values"]["trainable_blocks"] for trial in trials}, "that is None"
+        assert ("backbone_lr_ratio" in record.searched) == (record.config.trainable_blocks != 0)
+    assert {trial.config["config"].trainable_blocks for trial in trials} >= {0, None}
+    assert BLOCKS not in {trial.config["config"].trainable_blocks for trial in trials}, "that is None"
 
 
 def test_trials_that_differ_only_in_the_threshold_get_one_seed(tmp_path):
@@ -359,35 +359,35 @@ def test_trials_that_differ_only_in_the_threshold_get_one_seed(tmp_path):
     run = Search(tmp_path, search_spaces.load("threshold"), trials=5)
     run.run(run.start(), 0.5, 0.6, 0.7)
     run.start()
-    values = [record.values for record in run.recorder.records.values()]
-    assert len({v["threshold"] for v in values}) == 6
-    assert len({v["seed"] for v in values}) == 1
-    keys = {TrialConfig.of(v).training_key() for v in values}
+    values = [record.config for record in run.recorder.records.values()]
+    assert len({v.threshold for v in values}) == 6
+    assert len({v.seed for v in values}) == 1
+    keys = {v.training_key() for v in values}
     assert len(keys) == 1
 
 
 def test_a_seed_follows_from_the_configuration_and_the_run_s_seed_alone(tmp_path, space):
     """Different configurations and different runs get different ones; neither order nor number matters."""
     bound = examine(space, FIXED, BLOCKS)
-    values = [{**bound.default, "learning_rate": rate, "seed": 0} for rate in (1e-3, 1e-2, 5e-2)]
-    seeds = [bound.seeded(v, 7)["seed"] for v in values]
+    configs = [replace(bound.default, learning_rate=rate) for rate in (1e-3, 1e-2, 5e-2)]
+    seeds = [bound.seeded(config, 7).seed for config in configs]
     assert len(set(seeds)) == 3
-    assert [bound.seeded(v, 7)["seed"] for v in reversed(values)] == seeds[::-1]
-    assert bound.seeded({**values[0], "seed": 99}, 7)["seed"] == seeds[0]
-    assert bound.seeded(values[0], 8)["seed"] != seeds[0]
+    assert [bound.seeded(config, 7).seed for config in reversed(configs)] == seeds[::-1]
+    assert bound.seeded(replace(configs[0], seed=99), 7).seed == seeds[0]
+    assert bound.seeded(configs[0], 8).seed != seeds[0]
     assert all(0 <= seed < 2**31 for seed in seeds)
     run = Search(tmp_path, space, seed=7)
     trials = [run.start() for _ in range(4)]
-    for v in values_of(trials):
-        assert v["seed"] == bound.seeded(v, 7)["seed"]
-    assert len({v["seed"] for v in values_of(trials)}) == 4
+    for v in configs_of(trials):
+        assert v.seed == bound.seeded(v, 7).seed
+    assert len({v.seed for v in configs_of(trials)}) == 4
 
 
 def test_the_whole_backbone_is_one_configuration_however_it_is_written(tmp_path, space):
     """All blocks as a number and as absent train the same, and have the same seed."""
     bound = examine(space, FIXED, BLOCKS)
-    by_number = bound.seeded({**bound.default, "trainable_blocks": BLOCKS}, 0)
-    assert by_number == bound.seeded({**bound.default, "trainable_blocks": None}, 0)
+    by_number = bound.seeded(replace(bound.default, trainable_blocks=BLOCKS), 0)
+    assert by_number == bound.seeded(replace(bound.default, trainable_blocks=None), 0)
 
 
 def test_optuna_opens_the_study_s_file(tmp_path, space):
@@ -408,50 +408,6 @@ def test_tune_s_own_snapshots_of_the_searcher_are_empty(tmp_path, space):
     searcher.save_to_dir(str(tmp_path))
     assert not list(tmp_path.glob("searcher*"))
     assert searcher.__getstate__() == {} and pickle.dumps(searcher.__getstate__())
-
-
-class Scheduled:
-    """ASHA's view of a search: trials that report their objective, and whether each goes on."""
-
-    def __init__(self, trials, epochs=10, metric="val_accuracy"):
-        self.scheduler = scheduler.make_scheduler("asha", metric, epochs)
-        self.trials = [SimpleNamespace(trial_id=str(n), config={"number": n}) for n in range(trials)]
-        for trial in self.trials:
-            self.scheduler.on_trial_add(None, trial)
-
-    def goes_on(self, number, epoch, objective):
-        result = {"epoch": epoch, "training_objective": objective}
-        return self.scheduler.on_trial_result(None, self.trials[number], result) == "CONTINUE"
-
-
-def test_the_default_trial_is_never_stopped_early():
-    """Trial 0, the worst at every epoch, trains to its end; another one as bad is stopped at the first rung."""
-    asha = Scheduled(8)
-    for number in range(2, 8):
-        assert asha.goes_on(number, 2, 0.7 + number / 100)
-    assert not asha.goes_on(1, 2, 0.5)
-    assert all(asha.goes_on(0, epoch, 0.5) for epoch in range(1, 11))
-
-
-def test_a_lower_metric_is_stopped_when_it_is_high():
-    """An equal error rate ranks the other way round."""
-    asha = Scheduled(4, metric="val_eer")
-    assert asha.goes_on(1, 2, 0.2) and asha.goes_on(2, 2, 0.1)
-    assert not asha.goes_on(3, 2, 0.4)
-
-
-def test_an_undefined_objective_neither_stops_a_trial_nor_moves_a_rung():
-    """NaN is no evidence: the trial goes on, its end is taken in, and the cut for the others stays what it was."""
-    asha = Scheduled(4)
-    assert asha.goes_on(1, 2, math.nan)
-    asha.scheduler.on_trial_complete(None, asha.trials[1], {"epoch": 2, "objective": math.nan})
-    assert asha.goes_on(2, 2, 0.8)
-    assert not asha.goes_on(3, 2, 0.6)
-
-
-def test_without_a_scheduler_every_trial_goes_on():
-    """`--scheduler none` is Tune's plain queue."""
-    assert type(scheduler.make_scheduler("none", "val_accuracy", 10)).__name__ == "FIFOScheduler"
 
 
 def test_the_search_stops_for_its_budget_or_for_a_signal(monkeypatch):

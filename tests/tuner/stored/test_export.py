@@ -17,16 +17,30 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 
 from tests.tools import finished_run
-from tests.tools.finished_run import BROKEN, COMPLETE, CRASHED, DIVERGED, REPLAYED, RUN, SPACE, STOPPED, FinishedRun
-from trainable.data.images import decode
+from tests.tools.finished_run import (
+    BROKEN,
+    COMPLETE,
+    CRASHED,
+    DIVERGED,
+    REPLAYED,
+    RUN,
+    SPACE,
+    SPEC,
+    STOPPED,
+    FinishedRun,
+)  # fmt: skip
+from trainable.data.images import FITS, read_images
 from trainable.data.pairs import PairTable
 from trainable.data.read_pairs import read_pairs
 from trainable.model.backbones import BackboneSpec, create_backbone
 from trainable.training.loop import new_encoder
+from tuner.cli.run_options import DataOptions
 from tuner.cli.stored_options import TrialSource
 from tuner.export import main
+from tuner.inputs.dataset import load
 from tuner.results.writer import RunTables
 from tuner.stored import export as export_trial
 from tuner.stored import export_folder, onnx_model
@@ -150,10 +164,11 @@ def test_weights_that_were_not_kept_are_trained_again(export, copied: Path, tmp_
 def test_a_replayed_trial_has_the_weights_of_the_trial_that_answered_for_it(
     run: FinishedRun, export, copied: Path
 ) -> None:
-    """With its own threshold; where that makes another epoch the best one, whose weights were not kept, it is trained."""
-    epoch, own = (run.rows(trial)["best_epoch"] for trial in (COMPLETE, REPLAYED))
-    assert epoch != own, "else nothing is tested"
-    assert f"training again, {own} of 2 epochs" in export(RUN, REPLAYED)[1]
+    """With its own threshold; of another epoch than the one whose weights were kept, it is trained again."""
+    epoch = run.rows(COMPLETE)["ranked_epoch"]
+    other = RunTables(copied, SPACE, RUN)
+    other.append_trial(other.trial_rows()[REPLAYED] | {"ranked_epoch": epoch - 1})
+    assert f"training again, {epoch - 1} of 2 epochs" in export(RUN, REPLAYED, root=copied)[1]
     tables = RunTables(copied, SPACE, RUN)
     tables.append_trial(tables.trial_rows()[COMPLETE] | {"trial": REPLAYED, "replay_of": COMPLETE, "threshold": 0.6})
     tables.write_scores(REPLAYED, tables.read_scores(COMPLETE) | {"epoch": epoch})
@@ -278,14 +293,14 @@ def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
     return stream.getvalue()
 
 
-def image_files() -> dict[str, bytes]:
-    """Images of every kind that needs care, none of them square."""
+def image_files(top: int = 1) -> dict[str, bytes]:
+    """Images of every kind that needs care, none of them square. top: the highest level of floats; 12 bits above 1."""
     random = np.random.default_rng(0)
     colour = Image.fromarray(random.integers(0, 256, (90, 140, 3), dtype=np.uint8))
     large = colour.resize((1400, 900))
     turned = Image.Exif()
     turned[0x0112] = 6
-    grey16 = Image.fromarray(random.integers(0, 65536, (50, 70), dtype=np.uint16))
+    grey16 = Image.fromarray(random.integers(0, top + 1 if top > 1 else 65536, (50, 70), dtype=np.uint16))
     alpha = colour.convert("RGBA")
     alpha.putalpha(colour.convert("L"))
     return {
@@ -295,28 +310,61 @@ def image_files() -> dict[str, bytes]:
         "odd exif.jpg": encoded(colour, "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff"),
         "grey.png": encoded(colour.convert("L"), "PNG"),
         "grey16.png": encoded(grey16, "PNG"),
+        "grey16 clear.png": encoded(grey16, "PNG", transparency=int(np.asarray(grey16)[3, 4])),
         "alpha.png": encoded(alpha, "PNG"),
         "grey alpha.png": encoded(alpha.convert("LA"), "PNG"),
         "palette.png": encoded(colour.convert("P"), "PNG", transparency=3),
         "bits.png": encoded(colour.convert("1"), "PNG"),
         "print.jpg": encoded(colour.convert("CMYK"), "JPEG"),
-        "float.tiff": encoded(Image.fromarray(random.random((40, 60), dtype=np.float32)), "TIFF"),
+        "float.tiff": encoded(Image.fromarray(top * random.random((40, 60), dtype=np.float32)), "TIFF"),
     }
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+@pytest.mark.parametrize("top", [1, 4095])
+@pytest.mark.parametrize("fit", FITS)
 @pytest.mark.parametrize("size_px", [16, 64])
-def test_images_are_prepared_as_in_training(size_px: int, tmp_path: Path) -> None:
-    """Turned by EXIF, grey, 16 bits, transparent, palette, CMYK, floats, much larger JPEGs: the same pixels."""
-    files = image_files()
+def test_images_are_prepared_as_in_training(size_px: int, fit: str, top: int, tmp_path: Path) -> None:
+    """Turned by EXIF, grey, 16 bits, transparent, palette, CMYK, floats, much larger JPEGs, in every fit, and in every scale
+    of floats and 12 bits: the same pixels."""
+    files = image_files(top)
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
     names = tuple(files)
     none = np.empty(0, dtype=np.int64)
     read = PairTable("", tuple(tmp_path / n for n in names), names, none, none, none, none, none, (), none.astype(str))
-    pixels, _ = decode(read, size_px)
-    for name, expected in zip(read.image_names, pixels, strict=True):
-        np.testing.assert_array_equal(exported_score.read(tmp_path / name, size_px), expected, err_msg=name)
+    images = read_images(read, size_px, fit)
+    scales = {kind: list(scale) for kind, scale in images.scales.items()}
+    preprocessing = {"image_size_px": size_px, "fit": fit, "levels": scales}
+    for name, expected in zip(read.image_names, images.pixels, strict=True):
+        np.testing.assert_array_equal(exported_score.read(tmp_path / name, preprocessing), expected, err_msg=name)
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_the_run_s_fit_and_levels_travel_with_the_model(
+    run: FinishedRun, export, copied: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, fit: str
+) -> None:
+    """In config.json, which score.py reads, and in the README, whose lines by hand do the same and which warns of timm's own
+    transform; the search's square images have the same scores in every fit."""
+    read = load(DataOptions(data=str(run.pairs), fit=fit), SPEC.image_size_px, 0, Console(quiet=True))
+    RunTables(copied, SPACE, RUN).write_run(
+        {"fit": fit, "levels": '{"whole": [0.0, 4095.0]}', "data_fingerprint": read.fingerprint}
+    )
+    code, output, folder = export(RUN, COMPLETE, root=copied)
+    assert code == 0, output
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    assert "timm.data.create_transform" in text and "4095 is white in whole numbers" in text
+    assert {"squash": "squashed", "crop": "cropped to", "pad": "padded with"}[fit] in text
+    (folder / "lines.py").write_text(text.split("```python\n")[1].split("```")[0], encoding="utf-8")
+    files = [folder / "wide.png", folder / "tall.png"]
+    for file, shape in zip(files, ((30, 50, 3), (50, 30, 3)), strict=True):
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)).save(file)
+    run_in(folder, "lines.py", *files, monkeypatch=monkeypatch)
+    by_hand = float(capsys.readouterr().out)
+    assert scorer(folder).score(*files)[0] == pytest.approx(by_hand, abs=1e-5)
+    pixels = scorer(folder).read(files[0], scorer(folder).load()[1]["preprocessing"])
+    table = PairTable("", (files[0],), ("wide",), *[np.empty(0, dtype=np.int64)] * 5, (), np.empty(0, dtype=str))
+    assert (pixels == read_images(table, SPEC.image_size_px, fit).pixels[0]).all()
 
 
 def test_onnx_gives_the_same_embeddings_in_batches_of_any_size(run: FinishedRun, export) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuner.examination.log_cells import GAPS, numbers
+from tuner.examination.reading.cells import GAPS, numbers
 
 NUMBERS = st.lists(st.floats(-1e6, 1e6, allow_nan=False).map(lambda value: round(value, 4)), min_size=2, max_size=20)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from tuner.examination.log_text import Cells
+from tuner.examination.reading.text import Cells
 
 
 def is_events(path: Path) -> bool:

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trainable.errors import InputError
-from tuner.examination.log_events import event_cells, is_events
-from tuner.examination.log_records import record_cells
-from tuner.examination.log_text import Cells, spoken_cells, text_cells
+from tuner.examination.reading.events import event_cells, is_events
+from tuner.examination.reading.records import record_cells
+from tuner.examination.reading.text import Cells, spoken_cells, text_cells
 
 VALID = (
     "valid is a CSV, TSV or Parquet file with a row for each step or epoch, JSON or JSONL of records (as Hugging Face's "

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from tuner.examination.log_names import NAMES, plain
-from tuner.examination.log_series import floats
+from tuner.examination.reading.names import NAMES, plain
+from tuner.examination.reading.series import floats
 
 _RUN_NAME = (
     r"^((run|trial|experiment|exp|job|model|config)(_?(id|name|uuid))?|"

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from trainable.errors import InputError
-from tuner.examination.log_text import Cells
+from tuner.examination.reading.text import Cells
 
 _WRAPPERS = (
     "log_history",

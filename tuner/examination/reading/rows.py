@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from tuner.examination.log_cells import Numbers
-from tuner.examination.log_names import plain
-from tuner.examination.log_runs import (
+from tuner.examination.reading.cells import Numbers
+from tuner.examination.reading.names import plain
+from tuner.examination.reading.runs import (
     TIME,
     chart_runs,
     column_names,
@@ -21,7 +21,7 @@ from tuner.examination.log_runs import (
     order_keys,
     restarted,
 )
-from tuner.examination.log_series import floats
+from tuner.examination.reading.series import floats
 
 _PHASE_NAME = r"(^|_)(phase|split|mode|stage|set|subset|part|partition|type|dataset|loader|job_type|prefix)$"
 _PHASES = {

@@ -5,15 +5,20 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
-
-from tuner.search import experiment
+from typing import Any, Protocol
 
 INTERRUPTED = 130
+"""The exit code of a command that was interrupted."""
+
+
+class Stoppable(Protocol):
+    """What looks at `reason` now and then, and ends where it is no longer None."""
+
+    reason: str | None
 
 
 @contextmanager
-def answered_signals(stop: experiment.Stop, say: Callable[[str], None] = lambda reason: None) -> Iterator[None]:
+def answered_signals(stop: Stoppable, say: Callable[[str], None] = lambda reason: None) -> Iterator[None]:
     """Ctrl-C and SIGTERM end the search in order, and `say` hears of it first; a second Ctrl-C ends it at once."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 

@@ -1,0 +1,93 @@
+"""A Ray of our own: what it does without, how long it waits, and what is said where it does not start."""
+
+from __future__ import annotations
+
+import pytest
+import ray
+from ray._private import services
+
+from tuner.cluster import start
+from tuner.run import main
+
+
+@pytest.fixture
+def tries(monkeypatch):
+    """Ray that never starts; what it was asked for, and how long it would have waited for a node."""
+    asked = []
+
+    def init(**options):
+        asked.append(options | {"get_node": services.get_node})
+        raise Exception("The current node timed out during startup. This could happen because\nof this and that")
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    monkeypatch.setenv("RAY_TMPDIR", "/tmp")
+    for name in start._LIMITS | start._READ_AT_ONCE:
+        monkeypatch.setenv(f"RAY_{name}", "1")
+    return asked
+
+
+def test_a_ray_that_does_not_start_is_one_sentence_and_a_code_of_its_own(tries, capsys, tmp_path):
+    """It was tried again before; no traceback, nothing written."""
+    code = main(["--results", str(tmp_path / "results"), "--cache", str(tmp_path / "cache"), "--image-size-px", "8"])
+    error = capsys.readouterr().err
+    assert code == start.RayDidNotStartError.code == 3
+    assert error.startswith("error: Ray could not be started on this machine, in 2 tries (The current node timed out")
+    assert error.count("\n") == 1 and "--address" in error and "/tmp/ray/session_latest/logs" in error
+    assert len(tries) == 2
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_dashboard_is_asked_for_but_not_insisted_on(tries):
+    """None is Ray's word for one that may fail; without one where that is asked for."""
+    for dashboard in (True, False):
+        with pytest.raises(start.RayDidNotStartError):
+            start.start(dashboard, None)
+    assert [options["include_dashboard"] for options in tries] == [None, None, False, False]
+
+
+def test_a_node_is_waited_for_longer_than_ray_does(monkeypatch):
+    """Ray asks for it until it is there; so long as the limit is not over, it hears of no failure."""
+    answers = iter([RuntimeError("not yet"), RuntimeError("not yet"), {"node": 1}])
+
+    def get_node(*arguments):
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(services, "get_node", get_node)
+    with start.waits_for_node(60):
+        assert services.get_node("address", "id") == {"node": 1}
+    assert services.get_node is get_node
+    monkeypatch.setattr(services, "get_node", lambda: (_ for _ in ()).throw(RuntimeError("never")))
+    with start.waits_for_node(0), pytest.raises(RuntimeError, match="never"):
+        services.get_node()
+
+
+@pytest.mark.parametrize(("length", "short"), [(37, False), (38, True)])
+def test_a_temporary_folder_too_long_for_a_socket_is_replaced(monkeypatch, capsys, length, short):
+    """At the very byte; it is said. What Ray adds to it is measured in tests/on_ray/test_start.py."""
+    monkeypatch.setattr(start.sys, "platform", "linux")
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    monkeypatch.setenv("TMPDIR", "/" + "x" * (length - 1))
+    start._shorten_folder()
+    assert (start._folder() == "/tmp") == short == ("note: Ray uses /tmp" in capsys.readouterr().err)
+
+
+def test_what_ray_left_is_ended_and_nothing_else(tmp_path):
+    """By the folder of Ray in its command line, among the children of this process."""
+    import subprocess
+    import sys
+
+    wait = "import time; time.sleep(600)"
+    mine = subprocess.Popen([sys.executable, "-c", wait])
+    rays = subprocess.Popen([sys.executable, "-c", wait, str(tmp_path / "ray" / "gcs_server")])
+    try:
+        start._end_leftovers(tmp_path / "ray")
+        assert mine.poll() is None
+        assert not start.Path(f"/proc/{rays.pid}").exists()
+    finally:
+        mine.kill()
+        mine.wait()
+        rays.poll()

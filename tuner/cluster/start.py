@@ -1,0 +1,150 @@
+"""A Ray of our own on this machine: started with patience where the machine is busy, and without what it can do without."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from tuner.cli.process import HaltError
+
+_NODE_LIMITS_S = (120.0, 300.0)
+"""How long each try waits for the node, which takes 3 s on a free machine; Ray's own limit, 30 s, is no option of it."""
+_SAYS_SO_AFTER_S = 20.0
+_SOCKETS_BYTES = 70
+"""What Ray adds to the temporary folder in the paths of its sockets, which may have 107 bytes (103 on a Mac)."""
+_SHORT_FOLDER = "/tmp"
+_LIMITS = {
+    "gcs_server_request_timeout_seconds": 300,
+    "raylet_start_wait_time_s": 300,
+    "agent_register_timeout_ms": 300_000,
+    "worker_register_timeout_seconds": 600,
+    "health_check_timeout_ms": 60_000,
+    "health_check_failure_threshold": 20,
+}
+"""Ray's own limits, which are of a machine that has nothing else to do: a worker imports PyTorch before it answers."""
+_READ_AT_ONCE = {"gcs_server_port_wait_time_s": 300, "py_gcs_connect_timeout_s": 300}
+"""Those that are read before Ray has a configuration."""
+WORKERS_IN_ADVANCE = {
+    "enable_worker_prestart": True,
+    "preload_python_modules": ["tuner.cluster.worker_imports"],
+    "idle_worker_killing_time_threshold_ms": 600_000,
+}
+"""A Ray of our own starts its workers at once: they import what trials need, some seconds of work, while the driver goes
+on, and wait for the trials."""
+
+
+class RayDidNotStartError(HaltError):
+    """Ray could not be started on this machine; nothing of the run was begun."""
+
+    code = 3
+
+
+def start(dashboard: bool, dashboard_port: int | None) -> Any:
+    """Start Ray here; returns what ray.init does. Where the dashboard does not start, Ray does without.
+
+    Raises RayDidNotStartError if it cannot be started, also when it is tried again.
+    """
+    for name, limit in (_LIMITS | _READ_AT_ONCE).items():
+        os.environ.setdefault(f"RAY_{name}", str(limit))
+    _shorten_folder()
+    import ray
+
+    for limit_s in _NODE_LIMITS_S:
+        try:
+            with _says_that_it_waits(), waits_for_node(limit_s):
+                context = ray.init(
+                    address="local",
+                    include_dashboard=None if dashboard else False,  # None: as well without, where it does not start
+                    dashboard_port=dashboard_port,
+                    logging_level=logging.CRITICAL,
+                    log_to_driver=False,
+                    _system_config=_LIMITS | WORKERS_IN_ADVANCE,
+                )
+            logging.getLogger("ray").setLevel(logging.ERROR)
+            return context
+        except Exception as error:  # Ray raises plain ones; whichever it is, there is no Ray
+            failure = error
+            ray.shutdown()
+            _end_leftovers(Path(ray.__file__).parent)
+    reason = next(iter(str(failure).strip().splitlines()), "") or type(failure).__name__
+    raise RayDidNotStartError(
+        f"Ray could not be started on this machine, in {len(_NODE_LIMITS_S)} tries ({reason.rstrip('.')}). Nothing was begun. "
+        f"Try again when the machine has less to do ({_load()}), or join a cluster with --address; Ray's own account is in "
+        f"{_folder()}/ray/session_latest/logs."
+    ) from failure
+
+
+def _folder() -> str:
+    return os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or _SHORT_FOLDER
+
+
+def _shorten_folder() -> None:
+    """Have Ray use a short folder where the temporary one has too long a name for its sockets; say so."""
+    longest = (103 if sys.platform == "darwin" else 107) - _SOCKETS_BYTES
+    if len(os.fsencode(_folder())) > longest:
+        print(
+            f"note: Ray uses {_SHORT_FOLDER}, as the path of a socket in {_folder()} would be too long.",
+            file=sys.stderr,
+        )
+        os.environ["RAY_TMPDIR"] = _SHORT_FOLDER
+
+
+@contextmanager
+def waits_for_node(limit_s: float) -> Iterator[None]:
+    """Meanwhile Ray waits so long for a node to appear; it has no option for it."""
+    from ray._private import services
+
+    ask: Callable[..., Any] = services.get_node
+    deadline = time.monotonic() + limit_s
+
+    def get_node(*arguments: Any, **named: Any) -> Any:
+        while True:
+            try:
+                return ask(*arguments, **named)
+            except RuntimeError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+
+    services.get_node = get_node
+    try:
+        yield
+    finally:
+        services.get_node = ask
+
+
+@contextmanager
+def _says_that_it_waits() -> Iterator[None]:
+    def say() -> None:
+        print(f"Ray takes long to start: the machine is busy ({_load()}). Still waiting …", file=sys.stderr)
+
+    timer = threading.Timer(_SAYS_SO_AFTER_S, say)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _load() -> str:
+    return f"load {os.getloadavg()[0]:.0f} on {os.cpu_count()} cores"
+
+
+def _end_leftovers(ray_folder: Path) -> None:
+    """Ends the processes of Ray that a start which failed left: children of this process. Where there is no /proc, they end
+    with this process."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, ValueError, IndexError):
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == os.getpid() and str(ray_folder).encode() in (entry / "cmdline").read_bytes():
+                os.kill(int(entry.name), signal.SIGKILL)
+                os.waitpid(int(entry.name), 0)

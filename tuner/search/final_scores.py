@@ -1,0 +1,83 @@
+"""The test pairs, scored once: by the winner, and by the default configuration beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import ray
+from rich.console import Console
+
+from trainable.config import Settings
+from trainable.data.pairs import PairData
+from trainable.model.backbones import Backbone
+from trainable.trial import score_test_pairs
+from tuner.analysis import winner as winner_numbers
+from tuner.cluster.connection import TrialResources
+from tuner.results.checkpoints import Saved
+from tuner.results.trial_record import TrialRecord
+
+
+@dataclass(frozen=True)
+class FinalScores:
+    """What it takes to score the test pairs with a trial's best weights.
+
+    saved: reads a trial's newest saved state.
+    """
+
+    data: PairData
+    backbone: Backbone
+    settings: Settings
+    resources: TrialResources
+    saved: Callable[[int], Saved | None]
+
+    def compare(self, winner: TrialRecord, default: TrialRecord, console: Console) -> dict[str, Any]:
+        """Score the test pairs with the winner's and the default's best weights; return columns of the `runs` table."""
+        with console.status("scoring the test pairs"):
+            scores = self._scores([winner, default] if default.eligible else [winner])
+        pairs = winner_numbers.TestPairs(self.data)
+        best = pairs.result(scores[winner.number], self._threshold(winner))
+        if not default.eligible:
+            return winner_numbers.winner_columns(best, winner, pairs.identities)
+        comparison = pairs.compare(
+            best,
+            pairs.result(scores[default.number], default.best["threshold"]),
+            pairs.result(scores[default.number], self._threshold(default, solve=True)),
+        )
+        return winner_numbers.run_columns(comparison, winner)
+
+    def _threshold(self, record: TrialRecord, solve: bool = False) -> float:
+        """The threshold for test pairs: the trial's own where it was searched, else solved on all validation scores."""
+        fixed = record.config.threshold is not None and not self.settings.threshold_is_searched
+        labels = self.data.pair_label[self.data.rows("val")]
+        if record.best_arrays is None:
+            raise ValueError(f"trial {record.number} has no validation scores; only a trial with a ranked epoch has")
+        return winner_numbers.threshold_for(
+            record.best["threshold"], solve or fixed, record.best_arrays["scores"], labels
+        )
+
+    def _scores(self, records: list[TrialRecord]) -> dict[int, np.ndarray]:
+        """(n_test,) cosines by trial. A trial that trained nothing has the weights of the one that answered for it."""
+        trained = {r.number: r.number if r.replay_of is None else r.replay_of for r in records}
+        work = {r.number: (r.config, self._state_of(trained[r.number]), r.ranked_epoch) for r in records}
+        if self.settings.device == "cpu":  # here, as a new worker would take seconds to start
+            return {
+                number: score_test_pairs(config, self.backbone, self.data, self.settings, state, epoch)
+                for number, (config, state, epoch) in work.items()
+            }
+        data, backbone = ray.put(self.data), ray.put(self.backbone)
+        task = ray.remote(score_test_pairs)
+        futures = {
+            number: task.options(
+                num_cpus=self.resources.cpus, num_gpus=self.resources.gpus, name=f"test pairs, trial {number:03d}"
+            ).remote(config, backbone, data, self.settings, state, epoch)
+            for number, (config, state, epoch) in work.items()
+        }
+        return {number: ray.get(future) for number, future in futures.items()}
+
+    def _state_of(self, number: int) -> dict[str, Any] | None:
+        """The trial's newest saved state; None if there is none, as of one that the time budget cut off early."""
+        saved = self.saved(number)
+        return saved.state if saved else None

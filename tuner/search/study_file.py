@@ -1,0 +1,138 @@
+"""A run's study on the disk: opened so that nothing in it is lost, and brought into line with the tables of its trials."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from trainable.errors import InputError
+from tuner.results.store import sync_folder
+from tuner.results.trial_record import COMPLETED, FAILED, SICK
+from tuner.results.writer import RunTables
+
+
+def open_study(path: Path, keep: Callable[[], None] | None = None) -> optuna.storages.JournalStorage:
+    """The study's file, which `optuna-dashboard` opens, without what a killed or torn write left behind.
+
+    keep: called when a trial has got its number or ended, to copy the file to where the results lie. The run must be held:
+    a lock that is still there is a dead process's.
+
+    Raises InputError if a line of the file is damaged.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Path(f"{path}.lock").unlink(missing_ok=True)
+    _drop_torn_tail(path)
+    storage = optuna.storages.JournalStorage(_Journal(path, keep))
+    sync_folder(path.parent)
+    return storage
+
+
+class _Journal(JournalFileBackend):
+    """Optuna's file, which is on the disk after every write, and is kept elsewhere, too, where that is asked for."""
+
+    def __init__(self, path: Path, keep: Callable[[], None] | None) -> None:
+        super().__init__(str(path))
+        self._keep = keep
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        super().append_logs(logs)
+        if self._keep and any("number" in log.get("user_attr", {}) or "state" in log for log in logs):
+            self._keep()
+
+
+def _drop_torn_tail(path: Path) -> None:
+    """Cut off a last line without an end; whoever wrote it heard of no success."""
+    if not path.exists():
+        return
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    for place, line in enumerate(whole.splitlines(), 1):
+        try:
+            json.loads(line)
+        except ValueError as error:
+            raise InputError(
+                f"line {place} of {path}, the sampler's memory, is damaged ({error}); valid is the file as it was written. "
+                "Restore it, or start a new run without --resume."
+            ) from error
+    if whole != content:
+        with path.open("r+b") as file:
+            file.truncate(len(whole))
+            os.fsync(file.fileno())
+
+
+def mend_study(
+    path: Path, name: str, tables: RunTables, saved: Callable[[int], Any], keep: Callable[[], None] | None = None
+) -> None:
+    """Have study and tables agree on which trials have ended, however the driver was killed.
+
+    The tables are right: a trial in them has ended, and is told to the study as it ended; one that is not in them, and
+    has no saved state that its row could be written from, is trained again, whatever the study was told.
+
+    saved: a trial's saved state, or nothing.
+
+    Raises InputError if the study does not know a trial that is in the tables: it was emptied, or is another one's.
+    """
+    storage = open_study(path, keep)
+    rows = {row["trial"]: row for row in tables.trial_rows()}
+    known = name in [summary.study_name for summary in optuna.get_all_study_summaries(storage)]
+    study = optuna.load_study(study_name=name, storage=storage) if known else None
+    trials = study.get_trials() if study else []
+    numbers = {trial.user_attrs["number"]: trial for trial in trials if "number" in trial.user_attrs}
+    if unknown := sorted(rows.keys() - numbers.keys()):
+        raise InputError(
+            f"--resume {name}: {path}, the sampler's memory, does not know the trials {', '.join(map(str, unknown[:5]))}"
+            f"{' …' if len(unknown) > 5 else ''} that are in the tables: it was emptied, removed or replaced. Valid is "
+            "the file as it was written. Restore it, or start a new run without --resume."
+        )
+    if study is None:
+        return
+    for number, trial in numbers.items():
+        if number in rows and not trial.state.is_finished():
+            _tell_as_it_ended(study, trial, rows[number], tables.epoch_rows(number))
+    untold = {n for n, t in numbers.items() if n not in rows and t.state.is_finished()}
+    again = {n for n in untold if numbers[n].state == TrialState.FAIL or not saved(n)}
+    if again:
+        _write_anew(path, study, again, keep)
+
+
+def _tell_as_it_ended(
+    study: optuna.Study, frozen: FrozenTrial, row: Mapping[str, Any], epochs: list[dict[str, Any]]
+) -> None:
+    """As the searcher would have told it."""
+    trial = Trial(study, frozen._trial_id)
+    for epoch in epochs:
+        if epoch["objective"] is not None and epoch["epoch"] not in frozen.intermediate_values:
+            trial.report(epoch["objective"], epoch["epoch"])
+    ranked = row["state"] != COMPLETED or row["objective"] is not None
+    if row["state"] == FAILED or frozen.user_attrs.get("outside_space") or not ranked:
+        study.tell(trial, state=TrialState.FAIL)
+        return
+    trial.set_constraint("sick", float(row["state"] == SICK))
+    value = row["objective"] if row["state"] == COMPLETED else None
+    study.tell(trial, value, state=TrialState.PRUNED if value is None else TrialState.COMPLETE)
+
+
+def _write_anew(path: Path, study: optuna.Study, again: set[int], keep: Callable[[], None] | None) -> None:
+    """The same study in a new file, in which these trials have not ended yet."""
+    draft = path.with_name(f".{path.name}")
+    draft.unlink(missing_ok=True)
+    copy = optuna.create_study(
+        study_name=study.study_name, storage=open_study(draft), direction=study.direction, load_if_exists=False
+    )
+    for trial in study.get_trials():
+        if trial.user_attrs.get("number") in again:
+            trial.state, trial.values, trial.datetime_complete = TrialState.RUNNING, None, None
+            trial.intermediate_values = {}
+        copy.add_trial(trial)
+    Path(f"{draft}.lock").unlink(missing_ok=True)
+    draft.replace(path)
+    sync_folder(path.parent)
+    if keep:
+        keep()

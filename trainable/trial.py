@@ -53,7 +53,7 @@ class PairTrial(tune.Trainable):
     config: `config` (a TrialConfig), `number`, `title`, and `resume_from`: a folder with a saved state, or None.
     """
 
-    def setup(
+    def setup(  # type: ignore[override]  # Tune passes what `tune.with_parameters` was given beside the configuration
         self,
         config: dict[str, Any],
         data: PairData,
@@ -128,8 +128,9 @@ class PairTrial(tune.Trainable):
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         torch.save(self._training.state(), Path(checkpoint_dir) / STATE_FILE)
 
-    def load_checkpoint(self, checkpoint: str) -> None:
-        self._training.restore(load_state(checkpoint))
+    def load_checkpoint(self, checkpoint: str | dict[Any, Any] | None) -> None:
+        """checkpoint: a folder, as `save_checkpoint` writes one."""
+        self._training.restore(load_state(str(checkpoint)))
         self._restored_now = True
 
     def __repr__(self) -> str:

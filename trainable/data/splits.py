@@ -85,13 +85,16 @@ def deal_identities(
     """
     count = int(max(front_identity.max(), angle_identity.max())) + 1
     groups = connected(front_identity, angle_identity, count)
-    best, best_share = None, 0.0
+    best: np.ndarray | None = None
+    best_share = 0.0
     for whole in (True, False):
         units = len(np.unique(groups)) if whole else count
         for attempt in range(max(1, min(_ATTEMPTS, 20_000 // units))):
             rng = np.random.default_rng([seed, attempt])
             unit = groups if whole else _cut_up(front_identity, angle_identity, groups, fractions, rng)
-            of_identity = deal(_class_weights(unit, front_identity, angle_identity, pair_label), fractions, rng)[unit]
+            of_identity: np.ndarray = deal(
+                _class_weights(unit, front_identity, angle_identity, pair_label), fractions, rng
+            )[unit]
             split = _split_of(of_identity, front_identity, angle_identity)
             share = _smallest_share(split, pair_label, fractions)
             if share > best_share:

@@ -115,6 +115,7 @@ def _judged(
     thresholds; None will do where a threshold is given.
     """
     if threshold is None:
+        assert solved_correct is not None, "a solved threshold comes with its cross-fitted decisions"
         used, correct = thresholds.best_threshold(scores, labels).value, solved_correct
     else:
         used, correct = threshold, thresholds.correct_at(scores, labels, threshold)

@@ -130,8 +130,9 @@ def _came_later(places: list[tuple[str, Any, Any]]) -> bool:
 
 
 def _score_columns(scores: pd.DataFrame, training: Training | FoldedTraining) -> list[Column]:
-    rows = results.plain_rows(scores)
-    again = {"score": training.ranked.scores.tolist(), "correct": training.ranked.correct.tolist()}
+    rows, ranked = results.plain_rows(scores), training.ranked
+    assert ranked.scores is not None and ranked.correct is not None, "asked for only where an epoch was ranked"
+    again = {"score": ranked.scores.tolist(), "correct": ranked.correct.tolist()}
     columns = []
     for name, values in again.items():
         places = [(f"pair {row['pair']}", row[name], value) for row, value in zip(rows, values, strict=True)]

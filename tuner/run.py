@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     command = ["python", "-m", "tuner.run", *(sys.argv[1:] if arguments is None else arguments)]
     with ends_in_order(options.output.results, shlex.join(command)):
-        return run_session(options, command, started, begun)
+        return run_session(options, command, started, begun).code
 
 
 def _check_at_once(options: RunOptions) -> None:

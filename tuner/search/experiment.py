@@ -6,11 +6,14 @@ import logging
 import math
 import os
 import time
+from collections.abc import Sequence
 from typing import Any
 
+import ray
 from ray import tune
 
-from tuner.cli.run_options import SearchOptions
+from trainable.trial import gpu_precision
+from tuner.cli.run_options import HardwareOptions, SearchOptions
 from tuner.cluster.connection import TrialResources
 from tuner.cluster.private_ray import let_waiting_workers_train
 from tuner.search.recorder import Recorder
@@ -34,6 +37,15 @@ class Stop(tune.Stopper):
         return self.reason is not None
 
 
+def precision(options: HardwareOptions, resources: TrialResources) -> str:
+    """What the encoder computes in: as asked for, or what suits the device."""
+    if options.precision != "auto":
+        return options.precision
+    if resources.device == "cpu":
+        return "fp32"
+    return str(ray.get(gpu_precision.options(num_gpus=resources.gpus).remote()))
+
+
 def run_experiment(
     trainable: Any,
     searcher: StudySearch,
@@ -47,8 +59,10 @@ def run_experiment(
     storage: tuple[str, Any],
     attempt: str,
     stop: Stop,
+    callbacks: Sequence[tune.Callback] = (),
 ) -> None:
-    """Run the trials. storage: (path, pyarrow file system or None) where Tune keeps checkpoints, under `attempt`."""
+    """Run the trials. storage: (path, pyarrow file system or None) where Tune keeps checkpoints, under `attempt`;
+    callbacks: of the user's, which hear of everything before the recorder does."""
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # no CSV, JSON or TensorBoard beside our tables
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # ours ends the run in order
     os.environ["TUNE_FORCE_TRIAL_CLEANUP_S"] = "5"  # a stopped actor has nothing to save
@@ -75,7 +89,7 @@ def run_experiment(
             name=attempt,
             storage_path=path,
             storage_filesystem=filesystem,
-            callbacks=[recorder],
+            callbacks=[*callbacks, recorder],
             stop=stop,
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=max_failures),

@@ -1,9 +1,10 @@
-"""Where a run comes from: its plan, this code, these libraries, this cluster; for its first lines and its row."""
+"""Where a run comes from: its plan, this code, these libraries, this cluster; for its first and last lines and its row."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,16 +41,28 @@ def introduction(plan: Plan, cluster: Cluster, resources: TrialResources, precis
         "hardware": f"{plural(cluster.nodes, 'node')}, {cluster.cpus:g} CPUs, {cluster.gpus:g} GPUs: "
         f"{plural(min(resources.concurrent, search.trials), 'trial')} at a time on {resources.device} in {precision}",
         "dashboard": " — ".join(
-            filter(None, [cluster.dashboard_url or _no_dashboard(options.hardware), cluster.login])
+            filter(None, [cluster.dashboard_url or _no_dashboard(cluster, options.hardware), cluster.login])
         ),
         "results": plan.results_root,
     }
 
 
-def _no_dashboard(options: HardwareOptions) -> str:
+def _no_dashboard(cluster: Cluster, options: HardwareOptions) -> str:
     """Why there is none; the run goes on without."""
+    if cluster.found:
+        return "that of the Ray that was running"
     asked = options.address is None and not options.no_dashboard
     return "none: it did not start; the run does without" if asked else "none"
+
+
+def whereabouts(root: str, run: str, study: Path, wall_s: float) -> dict[str, str]:
+    """What a person reads last: where the results lie, and how to look at them."""
+    trials, this_run = f"{root}/trials", f"run == {run!r}"
+    return {
+        "results": f"{root}   ({wall_s:.0f} s in all)",
+        "pandas": f"pandas.read_parquet({trials!r}).query({this_run!r})",
+        "study": f"optuna-dashboard {study}",
+    }
 
 
 def of_plan(plan: Plan) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import optuna
 import ray
@@ -18,12 +18,12 @@ from rich.markup import escape
 
 from trainable.config import Settings
 from trainable.data.pairs import PairData
-from trainable.trial import REPORT_S, PairTrial, gpu_precision
+from trainable.trial import REPORT_S, PairTrial
 from tuner import results
 from tuner.cli.console import make_console
 from tuner.cli.run_options import RunOptions
 from tuner.cli.signals import INTERRUPTED, answered_signals
-from tuner.cluster.connection import Cluster, TrialResources, connect, trial_resources
+from tuner.cluster.connection import Cluster, TrialResources, connect, is_connected, trial_resources
 from tuner.cluster.feature_cache import FeatureCache
 from tuner.cluster.shared_features import with_features
 from tuner.inputs.dataset import cache_folder
@@ -48,29 +48,45 @@ from tuner.search.study_file import mend_study, open_study
 
 
 def run_session(
-    options: RunOptions, command: Sequence[str], started: float, begun: tuple[Plan, Cluster] | None = None
-) -> int:
-    """Run, or go on with, one search; returns the exit code. Raises InputError before anything is written.
+    options: RunOptions,
+    command: Sequence[str],
+    started: float,
+    begun: tuple[Plan, Cluster] | None = None,
+    callbacks: Sequence[tune.Callback] = (),
+) -> Ended:
+    """Run, or go on with, one search. Raises InputError before anything is written.
 
-    started: Unix time at which the command was given; begun: the plan of a new run, and the Ray that was started for it.
-    Ray is left in any case.
+    started: Unix time at which the command was given; begun: the plan of a new run, and the Ray that was started for it;
+    callbacks: hear of the trials, too. Ray is left in any case, unless this process was connected to it before.
     """
     console = make_console()
+    leave_ray = begun is not None or not is_connected()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         if options.output.resume is None:
             plan, cluster = begun or (prepare(options, console), None)
             session = Session(plan, cluster or connect(options.hardware), console, shlex.join(command), started)
+            session.callbacks = callbacks
             with held(plan.results_root, plan.run, options.data.cache):
-                return session.run()
+                return Ended(plan.run, session.run())
         with held_again(options) as saved:
             options = RunOptions.from_dict(saved["options"]).resumed_with(options)
             plan = prepare(options, console, run=options.output.resume)
             check_same_run(plan, saved)
             cluster = connect(options.hardware)
-            return Session(plan, cluster, console, shlex.join(command), started, 1 + saved["attempts"]).run()
+            session = Session(plan, cluster, console, shlex.join(command), started, 1 + saved["attempts"])
+            session.callbacks = callbacks
+            return Ended(plan.run, session.run())
     finally:
-        ray.shutdown()
+        if leave_ray:
+            ray.shutdown()
+
+
+class Ended(NamedTuple):
+    """A session that came to its end: the run's name, and the command's exit code."""
+
+    run: str
+    code: int
 
 
 class Session:
@@ -81,13 +97,14 @@ class Session:
     ) -> None:
         self.plan, self.cluster, self.console, self.command, self.started = plan, cluster, console, command, started
         self.attempt, options = attempt, plan.options
+        self.callbacks: Sequence[tune.Callback] = ()
         self.resources: TrialResources = trial_resources(cluster, options.hardware)
         self.settings = Settings(
             metric=options.search.metric,
             rank_by=options.search.rank_by,
             threshold_is_searched="threshold" in plan.bound.searched,
             device=self.resources.device,
-            precision=self._precision(),
+            precision=experiment.precision(options.hardware, self.resources),
             threads=options.hardware.cpus_per_trial,
             keep_sick=options.search.keep_sick,
         )
@@ -104,6 +121,13 @@ class Session:
         self._introduce()
         save_options(self.plan, self.attempt)
         self.tables.write_run(self._row() | {"state": "running", "ended_at": None, "error": None})
+        try:
+            return self._search_and_compare()
+        except (Exception, KeyboardInterrupt) as error:  # the process may live on, as a notebook's does
+            self._write_interrupted(f"{type(error).__name__}: {error}")
+            raise
+
+    def _search_and_compare(self) -> int:
         trials, epochs = self.plan.options.search.trials, self.plan.options.configuration.epochs
         display = Display(self.console, trials, epochs, self.settings.metric, self.plan.bound.searched)
         recorder = Recorder(
@@ -191,6 +215,7 @@ class Session:
             storage=(self.store.root, self.store.fs),
             attempt=f"attempt-{self.attempt:02d}",
             stop=stop,
+            callbacks=self.callbacks,
         )
 
     def _conclude(self, records: list[TrialRecord], stopped: str | None, exhausted: bool) -> int:
@@ -227,15 +252,7 @@ class Session:
         return newest_state(self.store, number)
 
     def _complain(self, records: list[TrialRecord]) -> str:
-        reasons: dict[str, list[int]] = {}
-        for record in records:
-            if record.ended is not None:
-                reasons.setdefault(record.error or "no epoch was finished", []).append(record.number)
-        text = "; ".join(
-            f"trial{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}: {reason}"
-            for reason, numbers in reasons.items()
-        )
-        text = text or "no trial finished an epoch; give --time-budget-s more time"
+        text = summary.why_none_can_win(records)
         self.console.print(f"\n[red]No trial can win.[/red] {escape(text)}")
         return text
 
@@ -252,26 +269,12 @@ class Session:
             self.console.print(f"[bold]{name:10}[/bold] {escape(text)}", soft_wrap=True)
         self.console.print()
 
-    def _precision(self) -> str:
-        wanted = self.plan.options.hardware.precision
-        if wanted != "auto":
-            return wanted
-        if self.resources.device == "cpu":
-            return "fp32"
-        return ray.get(gpu_precision.options(num_gpus=self.resources.gpus).remote())
-
     def _say_where(self, wall_s: float) -> None:
         root, run = self.plan.results_root, self.plan.run
         images = Images(self.plan.table, self.plan.data.pixels)
-        trials, this_run = f"{root}/trials", f"run == {run!r}"
-        lines = {
-            "page": page_or_reason(root, run, images),
-            "results": f"{root}   ({wall_s:.0f} s in all)",
-            "pandas": f"pandas.read_parquet({trials!r}).query({this_run!r})",
-            "study": f"optuna-dashboard {self.files.folder / STUDY}",
-        }
+        lines = run_row.whereabouts(root, run, self.files.folder / STUDY, wall_s)
         self.console.print()
-        for name, text in lines.items():
+        for name, text in ({"page": page_or_reason(root, run, images)} | lines).items():
             self.console.print(f"[bold]{name:10}[/bold] {escape(text)}", soft_wrap=True)
 
     def _interrupted(self, reason: str) -> None:

@@ -52,6 +52,7 @@ def from_names(values: Mapping[str, Any], what: str = "run_search") -> RunOption
 
     Raises InputError for a name that is no option's, and for a value of another type.
 
+    >>> from tuner.cli.named_options import from_names
     >>> from_names({"trials": 32, "learning_rate": 3e-4}).search.trials
     32
     """
@@ -116,8 +117,7 @@ def _read(kind: Any, value: Any) -> Any:
 def _words(kind: Any) -> str:
     if typing.get_origin(kind) is tuple:
         parts = typing.get_args(kind)
-        count = "a list of texts" if parts[-1] is Ellipsis else f"a list of {len(parts)} numbers"
-        return count
+        return "a list of texts" if parts[-1] is Ellipsis else f"a list of {len(parts)} numbers"
     return {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}[kind]
 
 

@@ -110,7 +110,8 @@ class ResultOptions:
     results: str = "results"
     """Folder for the result tables, or a URI of pyarrow's file systems, such as s3://bucket/folder or gs://bucket/folder."""
     resume: str | None = None
-    """Run to go on with, by its name, with its options; finished trials are kept, a larger --trials adds more."""
+    """Run to go on with (its name, the start of it, its space, or latest), with its options;
+    finished trials are kept, a larger --trials adds more."""
     max_failures: int = 1
     """How often a trial that fails is started again from its last checkpoint before it is given up."""
     checkpoint_s: float = 10.0
@@ -132,6 +133,10 @@ class RunOptions:
     """Print the spaces with the question that each asks, and exit."""
     force: bool = False
     """Go on with pairs that the data checks call fatal, such as an identity in two splits; without it they are refused."""
+    config: str | None = None
+    """TOML file with options, as --save-config writes it; what stands on the command line counts more."""
+    save_config: str | None = None
+    """TOML file to write all options to, before the run begins."""
     data: DataOptions = field(default_factory=DataOptions)
     model: ModelOptions = field(default_factory=ModelOptions)
     search: SearchOptions = field(default_factory=SearchOptions)

@@ -138,8 +138,8 @@ def trials_of(symptom: Symptom) -> str:
     return f"{len(symptom.trials)}: {text.listed(symptom.trials)}{ended}"
 
 
-def why_none_can_win(records: list[TrialRecord]) -> str:
-    """The reasons why no trial can win, each with the trials that it holds for."""
+def print_why_none_can_win(console: Console, records: list[TrialRecord]) -> str:
+    """Print and return the reasons why no trial can win, each with the trials that it holds for."""
     reasons: dict[str, list[int]] = {}
     for record in records:
         if record.ended is not None:
@@ -147,4 +147,6 @@ def why_none_can_win(records: list[TrialRecord]) -> str:
     said = "; ".join(
         f"trial{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}: {reason}" for reason, numbers in reasons.items()
     )
-    return said or "no trial finished an epoch; give --time-budget-s more time"
+    said = said or "no trial finished an epoch; give --time-budget-s more time"
+    console.print(f"\n[red]No trial can win.[/red] {escape(said)}")
+    return said

@@ -11,11 +11,17 @@ from typing import Any
 
 import ray
 from ray import tune
+from rich.console import Console
 
+from trainable.data.pairs import PairData
 from trainable.trial import gpu_precision
 from tuner.cli.run_options import HardwareOptions, SearchOptions
-from tuner.cluster.connection import TrialResources
+from tuner.cluster.connection import Cluster, TrialResources
+from tuner.cluster.feature_cache import FeatureCache
 from tuner.cluster.private_ray import let_waiting_workers_train
+from tuner.cluster.shared_features import with_features
+from tuner.inputs.dataset import cache_folder
+from tuner.search.plan import Plan
 from tuner.search.recorder import Recorder
 from tuner.search.scheduler import make_scheduler
 from tuner.search.searcher import StudySearch
@@ -44,6 +50,23 @@ def precision(options: HardwareOptions, resources: TrialResources) -> str:
     if resources.device == "cpu":
         return "fp32"
     return str(ray.get(gpu_precision.options(num_gpus=resources.gpus).remote()))
+
+
+def data_with_features(plan: Plan, cluster: Cluster, resources: TrialResources, console: Console) -> PairData:
+    """The plan's data with what frozen blocks make of the images, computed once or read from the cache."""
+    options = plan.options
+    memory_gb = options.hardware.feature_memory_gb
+    return with_features(
+        plan.data,
+        plan.backbone,
+        plan.bound.cuts,
+        resources,
+        memory_gb=cluster.object_store_gb / 2 if memory_gb is None else memory_gb,
+        precision=options.hardware.feature_precision,
+        cache=FeatureCache(cache_folder(options.data.cache) / "features", options.data.cache_gb),
+        console=console,
+        here=cluster.address is None,
+    )
 
 
 def run_experiment(

@@ -17,16 +17,12 @@ from rich.console import Console
 from rich.markup import escape
 
 from trainable.config import Settings
-from trainable.data.pairs import PairData
 from trainable.trial import REPORT_S, PairTrial
 from tuner import results
 from tuner.cli.console import make_console
 from tuner.cli.run_options import RunOptions
 from tuner.cli.signals import INTERRUPTED, answered_signals
 from tuner.cluster.connection import Cluster, TrialResources, connect, is_connected, trial_resources
-from tuner.cluster.feature_cache import FeatureCache
-from tuner.cluster.shared_features import with_features
-from tuner.inputs.dataset import cache_folder
 from tuner.reporting import summary
 from tuner.reporting.figures.wrong_pairs import Images
 from tuner.reporting.live_table import Display
@@ -65,17 +61,17 @@ def run_session(
     try:
         if options.output.resume is None:
             plan, cluster = begun or (prepare(options, console), None)
-            session = Session(plan, cluster or connect(options.hardware), console, shlex.join(command), started)
-            session.callbacks = callbacks
+            cluster = cluster or connect(options.hardware)
+            session = Session(plan, cluster, console, shlex.join(command), started, callbacks=callbacks)
             with held(plan.results_root, plan.run, options.data.cache):
                 return Ended(plan.run, session.run())
-        with held_again(options) as saved:
+        with held_again(options) as (run, saved):
             options = RunOptions.from_dict(saved["options"]).resumed_with(options)
-            plan = prepare(options, console, run=options.output.resume)
+            plan = prepare(options, console, run)
             check_same_run(plan, saved)
             cluster = connect(options.hardware)
-            session = Session(plan, cluster, console, shlex.join(command), started, 1 + saved["attempts"])
-            session.callbacks = callbacks
+            attempt = 1 + saved["attempts"]
+            session = Session(plan, cluster, console, shlex.join(command), started, attempt, callbacks)
             return Ended(plan.run, session.run())
     finally:
         if leave_ray:
@@ -93,11 +89,17 @@ class Session:
     """A prepared run on a connected cluster."""
 
     def __init__(
-        self, plan: Plan, cluster: Cluster, console: Console, command: str, started: float, attempt: int = 1
+        self,
+        plan: Plan,
+        cluster: Cluster,
+        console: Console,
+        command: str,
+        started: float,
+        attempt: int = 1,
+        callbacks: Sequence[tune.Callback] = (),
     ) -> None:
         self.plan, self.cluster, self.console, self.command, self.started = plan, cluster, console, command, started
-        self.attempt, options = attempt, plan.options
-        self.callbacks: Sequence[tune.Callback] = ()
+        self.attempt, self.callbacks, options = attempt, callbacks, plan.options
         self.resources: TrialResources = trial_resources(cluster, options.hardware)
         self.settings = Settings(
             metric=options.search.metric,
@@ -142,7 +144,7 @@ class Session:
         searcher, to_go = self._searcher(recorder)
         display.show(recorder.records)
         stop = experiment.Stop(self.plan.options.search.time_budget_s)
-        self.data = self._features()
+        self.data = experiment.data_with_features(self.plan, self.cluster, self.resources, self.console)
         self.tables.write_run(run_row.of_features(self.data.features))
         with answered_signals(stop, self._interrupted), display:
             if to_go > 0:
@@ -152,22 +154,6 @@ class Session:
             searcher.prune_leftovers()
         recorder.flush()
         return self._conclude(list(recorder.records.values()), stop.reason, searcher.exhausted)
-
-    def _features(self) -> PairData:
-        """The plan's data with what frozen blocks make of the images, computed once or read from the cache."""
-        options, plan = self.plan.options, self.plan
-        memory_gb = options.hardware.feature_memory_gb
-        return with_features(
-            plan.data,
-            plan.backbone,
-            plan.bound.cuts,
-            self.resources,
-            memory_gb=self.cluster.object_store_gb / 2 if memory_gb is None else memory_gb,
-            precision=options.hardware.feature_precision,
-            cache=FeatureCache(cache_folder(options.data.cache) / "features", options.data.cache_gb),
-            console=self.console,
-            here=self.cluster.address is None,
-        )
 
     def _searcher(self, recorder: Recorder) -> tuple[StudySearch, int]:
         options, path, keep = self.plan.options, self.files.folder / STUDY, partial(self.files.keep, STUDY)
@@ -231,7 +217,7 @@ class Session:
             self.console.print(f"\n{kept} finished trial{' is' if kept == 1 else 's are'} kept.")
         elif winner is None:
             code, columns["state"] = 1, "failed"
-            columns["error"] = self._complain(records)
+            columns["error"] = summary.print_why_none_can_win(self.console, records)
         else:
             columns["state"] = "finished"
             default = next(record for record in records if record.is_default)
@@ -251,11 +237,6 @@ class Session:
     def _saved(self, number: int) -> Saved | None:
         return newest_state(self.store, number)
 
-    def _complain(self, records: list[TrialRecord]) -> str:
-        text = summary.why_none_can_win(records)
-        self.console.print(f"\n[red]No trial can win.[/red] {escape(text)}")
-        return text
-
     def _row(self) -> dict[str, Any]:
         """The run's row as it is known at the start."""
         started = self.tables.run_row().get("started_at") or _utc(self.started)
@@ -264,17 +245,18 @@ class Session:
         return known | run_row.of_plan(self.plan) | run_row.of_machine(self.cluster, self.resources)
 
     def _introduce(self) -> None:
-        told = run_row.introduction(self.plan, self.cluster, self.resources, self.settings.precision)
-        for name, text in told.items():
-            self.console.print(f"[bold]{name:10}[/bold] {escape(text)}", soft_wrap=True)
+        self._say(run_row.introduction(self.plan, self.cluster, self.resources, self.settings.precision))
         self.console.print()
 
     def _say_where(self, wall_s: float) -> None:
         root, run = self.plan.results_root, self.plan.run
         images = Images(self.plan.table, self.plan.data.pixels)
-        lines = run_row.whereabouts(root, run, self.files.folder / STUDY, wall_s)
+        page = page_or_reason(root, run, images)
         self.console.print()
-        for name, text in ({"page": page_or_reason(root, run, images)} | lines).items():
+        self._say({"page": page} | run_row.whereabouts(root, run, self.files.folder / STUDY, wall_s))
+
+    def _say(self, lines: dict[str, str]) -> None:
+        for name, text in lines.items():
             self.console.print(f"[bold]{name:10}[/bold] {escape(text)}", soft_wrap=True)
 
     def _interrupted(self, reason: str) -> None:

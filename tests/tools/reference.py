@@ -150,6 +150,33 @@ def d_prime(scores, labels) -> float:
     return (means[0] - means[1]) / math.sqrt(sum(variances) / 2)
 
 
+def match_ranks(embeddings, pairs, tied=0.0) -> list[list[int]]:
+    """Of each distinct front that has a match, the ranks of its matches among the distinct angles, whatever is tied first.
+
+    pairs: (front image, angle image, front identity, angle identity) each; embeddings: by image.
+    """
+    fronts = {front: identity for front, _, identity, _ in reversed(pairs)}
+    angles = {angle: identity for _, angle, _, identity in reversed(pairs)}
+    found = []
+    for front in sorted(fronts):
+        score = {angle: float(embeddings[front] @ embeddings[angle]) for angle in angles if angle != front}
+        matches = sorted((score[a] for a in score if angles[a] == fronts[front]), reverse=True)
+        strangers = [score[a] for a in score if angles[a] != fronts[front]]
+        ranks = [place + sum(s >= match - tied for s in strangers) for place, match in enumerate(matches, start=1)]
+        found += [ranks] if ranks else []
+    return found
+
+
+def recall_at(ranks, k) -> float:
+    """Share of the queries with a match among the k nearest."""
+    return sum(min(of_query) <= k for of_query in ranks) / len(ranks)
+
+
+def mean_average_precision(ranks) -> float:
+    """Mean over queries of the mean over matches of: matches up to and with this one, over its rank."""
+    return sum(sum(sum(r <= rank for r in q) / rank for rank in q) / len(q) for q in ranks) / len(ranks)
+
+
 def feature_std(rows) -> float:
     """mean_d std(z_d) · sqrt(D), a column at a time."""
     deviations = []

@@ -103,6 +103,7 @@ def _content(run: WholeRun, images_of: ImagesOf) -> dict[str, Any]:
         "effects_note": _effects_note(found),
         "importances": trial_figures.importances(found) if told else None,
         "parallel": trial_figures.parallel_coordinates(run),
+        "retrieval": sections.retrieval(run),
         "diagnoses": sections.diagnosis_rows(symptoms),
         "errors": sections.errors(run),
         "timeline": timeline(run),
@@ -153,6 +154,7 @@ def _absent(run: WholeRun, pairs: str | None = None) -> dict[str, str]:
     return {
         "winner": "No test pairs were looked at: the run has not come to its end, or no trial can win.",
         "scores": no_scores if run.leader is None else "The scores of the leading trial are not in the tables.",
+        "retrieval": "Unknown: of fronts that have an angle view of the same thing, none was looked at.",
         "pairs": pairs or no_scores,
         "diagnoses": "Every trial was checked after every epoch, and nothing was found."
         if checked

@@ -13,6 +13,7 @@ from tuner.analysis.advice import own_model_won
 from tuner.analysis.importance import Effect
 from tuner.analysis.symptoms import Symptom
 from tuner.analysis.text import number
+from tuner.reporting.figures.scores import cmc, cmc_curve
 from tuner.reporting.figures.svg import Axis, Panel, element, frame
 from tuner.reporting.summary import trials_of
 from tuner.results.one_run import WholeRun
@@ -28,6 +29,7 @@ TITLES = {
     "parallel": "All parameters at once",
     "threshold": "Threshold",
     "scores": "Scores",
+    "retrieval": "Retrieval",
     "pairs": "Most wrong pairs",
     "diagnoses": "Diagnoses",
     "timeline": "Timeline",
@@ -164,6 +166,25 @@ def effect_rows(effects: list[Effect]) -> list[list[str]]:
 def diagnosis_rows(symptoms: list[Symptom]) -> list[list[str]]:
     """A line a diagnosis: name, trials, where it occurs, cause and remedy."""
     return [[s.name, trials_of(s), s.where, *REMEDIES.get(s.name, ("", ""))] for s in symptoms]
+
+
+def retrieval(run: WholeRun) -> dict[str, Any] | None:
+    """Recall, mAP and the CMC curve of the leading trial; None where they are not known."""
+    curve = cmc_curve(run)
+    if not curve:
+        return None
+    rows = run.epochs[(run.epochs.trial == run.leader) & (run.epochs.epoch == run.value(run.leading, "ranked_epoch"))]
+    known = {name: run.value(run.leading, f"val_{name}") for name in ("recall_at_1", "recall_at_5", "recall_at_10", "map")}
+    shares = [
+        f"{'mAP' if name == 'map' else name.replace('_', ' ')} {number(value)}"
+        for name, value in known.items()
+        if value is not None
+    ]
+    text = (
+        f"Each of {number(rows.val_queries.iloc[0])} validation fronts looks for its thing among the angle views of all: "
+        f"{', '.join(shares)}. Ties count against the model."
+    )
+    return {"text": text, "figure": cmc(run)}
 
 
 def errors(run: WholeRun) -> list[str]:

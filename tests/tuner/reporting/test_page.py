@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
@@ -247,3 +248,13 @@ def test_a_page_that_cannot_be_made_costs_the_run_nothing(copy: Path) -> None:
 def test_the_same_tables_give_the_same_page(run: WholeRun, page: Path) -> None:
     """Byte for byte, whoever asks."""
     assert html_of(run, again) == page.read_text()
+
+
+def test_the_page_shows_the_winners_retrieval(run: WholeRun, copy: Path) -> None:
+    """Recall, mAP and the CMC curve of its epoch; of a run of an older program it says that they are unknown."""
+    text, page = text_of(run), html_of(run, again)
+    assert f"recall at 1 {run.value(run.leader, 'val_recall_at_1'):.3g}" in text and "mAP " in text
+    assert 'aria-label="cumulative match characteristic"' in page
+    (file,) = (copy / "epochs").rglob("*.parquet")
+    pq.write_table(pq.read_table(file).drop_columns(["val_cmc", "val_queries"]), file)
+    assert "Unknown: of fronts" in text_of(WholeRun.read(str(copy), RUN))

@@ -97,6 +97,24 @@ def roc(run: WholeRun) -> Markup:
     return panel.svg()
 
 
+def cmc_curve(run: WholeRun) -> list[float]:
+    """The leading trial's cumulative match characteristic at the epoch it is ranked by; empty where it is not known."""
+    if run.leader is None or "val_cmc" not in run.epochs:
+        return []
+    rows = run.epochs[(run.epochs.trial == run.leader) & (run.epochs.epoch == run.value(run.leader, "ranked_epoch"))]
+    found = rows.val_cmc.iloc[0] if len(rows) else None
+    return [] if found is None else [float(share) for share in found]
+
+
+def cmc(run: WholeRun) -> Markup:
+    """Share of the fronts that find their thing among the k nearest angle views, k rising."""
+    curve = cmc_curve(run)
+    x = Axis.over("k nearest angle views", range(1, len(curve) + 1))
+    panel = Panel("cumulative match characteristic", x, Axis("share of fronts with a match", 0, 1))
+    panel.line([(float(k), share) for k, share in enumerate(curve, start=1)], "winner")
+    return panel.svg()
+
+
 def histograms(run: WholeRun) -> Markup:
     """How the scores of positive and of negative validation pairs lie around the threshold."""
     scores, labels = _of(run, run.leading)

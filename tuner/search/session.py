@@ -212,8 +212,7 @@ class Session:
             default = next(record for record in records if record.is_default)
             scores = FinalScores(self.data, self.plan.backbone, self.settings, self.resources, self._saved)
             columns |= scores.compare(winner, default, self.console)
-        done = _count(record.ended is not None for record in records)
-        ended = time.time()
+        done, ended = _count(record.ended is not None for record in records), time.time()
         before = self.tables.run_row().get("wall_s") or 0.0
         self.tables.write_run(
             columns | {"ended_at": _utc(ended), "wall_s": before + ended - self.started, "trials_done": done}
@@ -248,9 +247,8 @@ class Session:
         return known | run_row.of_plan(self.plan) | run_row.of_machine(self.cluster, self.resources)
 
     def _introduce(self) -> None:
-        for name, text in run_row.introduction(
-            self.plan, self.cluster, self.resources, self.settings.precision
-        ).items():
+        told = run_row.introduction(self.plan, self.cluster, self.resources, self.settings.precision)
+        for name, text in told.items():
             self.console.print(f"[bold]{name:10}[/bold] {escape(text)}", soft_wrap=True)
         self.console.print()
 

@@ -164,10 +164,11 @@ def test_weights_that_were_not_kept_are_trained_again(export, copied: Path, tmp_
 def test_a_replayed_trial_has_the_weights_of_the_trial_that_answered_for_it(
     run: FinishedRun, export, copied: Path
 ) -> None:
-    """With its own threshold; where that makes another epoch the best one, whose weights were not kept, it is trained."""
-    epoch, own = (run.rows(trial)["best_epoch"] for trial in (COMPLETE, REPLAYED))
-    assert epoch != own, "else nothing is tested"
-    assert f"training again, {own} of 2 epochs" in export(RUN, REPLAYED)[1]
+    """With its own threshold; of another epoch than the one whose weights were kept, it is trained again."""
+    epoch = run.rows(COMPLETE)["ranked_epoch"]
+    other = RunTables(copied, SPACE, RUN)
+    other.append_trial(other.trial_rows()[REPLAYED] | {"ranked_epoch": epoch - 1})
+    assert f"training again, {epoch - 1} of 2 epochs" in export(RUN, REPLAYED, root=copied)[1]
     tables = RunTables(copied, SPACE, RUN)
     tables.append_trial(tables.trial_rows()[COMPLETE] | {"trial": REPLAYED, "replay_of": COMPLETE, "threshold": 0.6})
     tables.write_scores(REPLAYED, tables.read_scores(COMPLETE) | {"epoch": epoch})

@@ -71,6 +71,7 @@ def of_plan(plan: Plan) -> dict[str, Any]:
         "views": plan.data.views,
         "metric": options.search.metric,
         "rank_by": options.search.rank_by,
+        "threshold_for": options.search.threshold_for,
         "keep_sick": options.search.keep_sick,
         "sampler": options.search.sampler,
         "scheduler": options.search.scheduler,

@@ -16,7 +16,7 @@ from ray import tune
 from rich.console import Console
 from rich.markup import escape
 
-from trainable.config import Settings
+from trainable.config import Purpose, Settings
 from trainable.data.pairs import PairData
 from trainable.trial import REPORT_S, PairTrial, gpu_precision
 from tuner import results
@@ -209,9 +209,9 @@ class Session:
             columns["error"] = self._complain(records)
         else:
             columns["state"] = "finished"
-            default = next(record for record in records if record.is_default)
-            scores = FinalScores(self.data, self.plan.backbone, self.settings, self.resources, self._saved)
-            columns |= scores.compare(winner, default, self.console)
+            given = (self.data, self.plan.backbone, self.settings, self.resources, self._saved)
+            scores = FinalScores(*given, Purpose.of(self.plan.options.search.threshold_for))
+            columns |= scores.compare(winner, next(record for record in records if record.is_default), self.console)
         done, ended = _count(record.ended is not None for record in records), time.time()
         before = self.tables.run_row().get("wall_s") or 0.0
         self.tables.write_run(

@@ -19,7 +19,7 @@ from trainable.config import Purpose, TrialConfig
 from trainable.data.images import how
 from trainable.data.pairs import PairData
 from trainable.errors import InputError
-from trainable.metrics import thresholds
+from trainable.metrics import calibration, thresholds
 from trainable.model.backbones import Backbone, model_arguments
 from trainable.model.encoder import PairEncoder
 from trainable.training.loop import new_encoder
@@ -71,6 +71,7 @@ def export(options: ExportOptions) -> int:
     data = None if options.unchecked else stored_trial.read_data(trial, options.source, console, plain=kept is not None)
     encoder = _encoder(trial, backbone, kept, data, console)
     config = _config(trial, backbone, _threshold(trial, scores, purpose, data))
+    config["probability"] = _probability(scores, data)
     with tempfile.TemporaryDirectory(prefix="export-") as place:
         folder = Path(place)
         _write_model(folder, encoder, config)
@@ -148,6 +149,21 @@ def _threshold(trial: StoredTrial, scores: pd.DataFrame, purpose: Purpose, data:
             "true_accept_rate": float(accepted[labels == 1].mean()),
         },
     }
+
+
+def _probability(scores: pd.DataFrame, data: PairData | None) -> dict[str, Any]:
+    """The curve from cosine to probability; and its error, cross-fitted, where identities are known."""
+    values, labels, rows = scores.score.to_numpy(), scores.pair_label.to_numpy(), scores.pair.to_numpy()
+    curve = calibration.fit(values, labels)
+    found = {"slope": curve.slope, "intercept": curve.intercept, "positive_share": float((labels == 1).mean())}
+    if data is None:
+        return found | {"calibration_error": None, "brier_score": None}
+    fitted = calibration.cross_fitted(values, labels, data.front_identity[rows], data.angle_identity[rows])
+    known = np.isfinite(fitted)
+    if not known.any():
+        return found | {"calibration_error": None, "brier_score": None}
+    trust = calibration.reliability(fitted[known], labels[known])
+    return found | {"calibration_error": trust.error, "brier_score": trust.brier}
 
 
 def _difference(folder: Path, data: PairData, scores: pd.DataFrame, console: Console) -> float:

@@ -220,6 +220,13 @@ def _evidence(config: dict[str, Any]) -> list[str]:
     ]
     if config["test"] is not None:
         lines.append(f"On test pairs that no trial saw: {_with_interval(config['test'], 'accuracy')}.")
+    trust = config["probability"]
+    off = trust["calibration_error"]
+    lines.append(
+        f"Probabilities are those of a logistic curve over the cosine, fitted where {trust['positive_share']:.0%} of the pairs "
+        "were positive"
+        + (f"; cross-fitted they are off by {off:.3f} on average (expected calibration error)." if off is not None else ".")
+    )
     checked = config.get("check")
     if checked is None:
         return [*lines, "Not checked when it was written: the search's data were not read."]

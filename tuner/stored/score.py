@@ -134,6 +134,12 @@ class Model:
                 print(f"\r{done:,} of {len(paths):,} images", end="\n" * (done == len(paths)), file=sys.stderr, flush=True)
         return np.concatenate(found) if found else np.empty((0, self.config["head"]["embedding_size"]), np.float32)
 
+    def probability(self, cosines: np.ndarray) -> np.ndarray:
+        """(n,) probabilities that pairs of these cosines show the same thing, where both are as frequent as in validation."""
+        curve = self.config["probability"]
+        found: np.ndarray = 1 / (1 + np.exp(-(curve["slope"] * np.asarray(cosines, np.float64) + curve["intercept"])))
+        return found
+
     def score_pairs(
         self, fronts: Sequence[str | Path], angles: Sequence[str | Path], batch: int = 64, progress: bool = False
     ) -> np.ndarray:
@@ -157,7 +163,7 @@ def score(front: str | Path, angle: str | Path) -> tuple[float, float]:
 
 
 def score_table(used: Model, table: Path, to: Path, batch: int = 64) -> int:
-    """Write the table's rows with `score` and `same`; returns how many. Paths are relative to the table.
+    """Write the table's rows with `score`, `probability` and `same`; returns how many. Paths are relative to the table.
 
     table: .csv or .parquet with columns front and angle. SystemExit, saying what is valid, for another one.
     """
@@ -176,6 +182,7 @@ def score_table(used: Model, table: Path, to: Path, batch: int = 64) -> int:
         )
     fronts, angles = ([table.parent / str(path) for path in rows[name]] for name in ("front", "angle"))
     rows["score"] = used.score_pairs(fronts, angles, batch, progress=True)
+    rows["probability"] = used.probability(rows["score"].to_numpy())
     rows["same"] = rows["score"] >= used.threshold
     getattr(rows, kinds[to.suffix][1])(to, index=False)
     return len(rows)
@@ -201,7 +208,9 @@ def main(arguments: list[str] | None = None) -> None:
         cosine = float(used.score_pairs([given.front], [given.angle])[0])
     except OSError as error:
         sys.exit(f"error: {error}; valid are image files that can be read")
-    print(f"cosine {cosine:.6f}  {'same' if cosine >= used.threshold else 'different'} (threshold {used.threshold:.6f})")
+    verdict = "same" if cosine >= used.threshold else "different"
+    probability = float(used.probability(np.array([cosine]))[0])
+    print(f"cosine {cosine:.6f}  {verdict} (threshold {used.threshold:.6f})  probability {probability:.3f}")
 
 
 if __name__ == "__main__":

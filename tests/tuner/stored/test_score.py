@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +15,7 @@ import pytest
 from tests.tools import finished_run
 from tests.tools.finished_run import COMPLETE, RUN, SPACE, FinishedRun
 from trainable.data.read_pairs import read_pairs
+from trainable.metrics import calibration
 from tuner.export import main
 from tuner.results.writer import RunTables
 
@@ -77,6 +79,8 @@ def test_a_table_of_pairs_gets_the_search_s_own_scores(
     found = pd.read_parquet(tmp_path / "scores.parquet")
     np.testing.assert_allclose(found.score, pairs.expected, atol=1e-5)
     assert (found.same == (found.score >= score.model().threshold)).all() and found.front.tolist() == pairs.front.tolist()
+    curve = calibration.fit(pairs.expected.to_numpy(), RunTables(run.root, SPACE, RUN).read_scores(COMPLETE)["pair_label"])
+    np.testing.assert_allclose(found.probability, curve(found.score.to_numpy()), atol=1e-6)
     images = len(set(pairs.front) | set(pairs.angle))
     printed = capsys.readouterr()
     assert f"{len(pairs):,} pairs scored" in printed.out and f"{images:,} of {images:,} images" in printed.err
@@ -151,3 +155,10 @@ def test_the_hub_reads_the_model_card(folder: Path, run: FinishedRun) -> None:
     results = {(r.dataset_split, r.metric_type): r.metric_value for r in card.data.eval_results}
     assert results["validation", "accuracy"] == run.rows(COMPLETE)["val_accuracy"]
     assert card.data.model_name == f"{RUN} trial {COMPLETE}" and "# Do two images show" in card.text
+
+
+def test_the_probability_s_error_is_told(folder: Path) -> None:
+    """In config.json and in words, cross-fitted."""
+    said = json.loads((folder / "config.json").read_text())["probability"]
+    assert 0 <= said["calibration_error"] <= 1 and 0 < said["positive_share"] < 1
+    assert f"off by {said['calibration_error']:.3f} on average" in (folder / "README.md").read_text()

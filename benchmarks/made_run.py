@@ -191,6 +191,7 @@ def _run(folder: Path, shape: Shape, pairs: PairTable, trials: list[dict[str, An
         "question": "Which values work best together?",
         "space_source": _SPACE,
         "searched": _SEARCHED,
+        "space_ranges": {"learning_rate": "1e-05 to 0.1, logarithmic", "trainable_blocks": "0 to 4"},
         "data": str((folder / "pairs" / "pairs.csv").resolve()),
         "data_fingerprint": fingerprint_of(pairs, fingerprint),
         "backbone": "test_byobnet",

@@ -63,13 +63,14 @@ def setting(run: WholeRun) -> str:
 
 
 def ranges(run: WholeRun) -> list[list[str]]:
-    """Of each searched parameter, between which values it was tried, the default, and what it is."""
-    rows = []
+    """Of each searched parameter, what the space can give, between which values it was tried, the default, and what it is."""
+    rows, given = [], run.row["space_ranges"] or {}
     for name in run.searched:
         tried = [run.value(n, name) for n in run.having(name)]
         if tried:
             default = None if run.default is None else run.value(run.default, name)
-            rows.append([name, number(min(tried)), number(max(tried)), number(default), meaning(name)])
+            numbers = [number(value) for value in (min(tried), max(tried), default)]
+            rows.append([name, given.get(name, "unknown"), *numbers, meaning(name)])
     return rows
 
 

@@ -58,6 +58,7 @@ def of_plan(plan: Plan) -> dict[str, Any]:
         "question": plan.space.question,
         "space_source": plan.space.source,
         "searched": list(plan.bound.searched),
+        "space_ranges": plan.bound.ranges,
         "data": resolved(options.data.data),
         "data_fingerprint": plan.data_fingerprint,
         "backbone": options.model.backbone,

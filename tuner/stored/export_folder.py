@@ -223,8 +223,8 @@ def _evidence(config: dict[str, Any]) -> list[str]:
     trust = config["probability"]
     off = trust["calibration_error"]
     lines.append(
-        f"Probabilities are those of a logistic curve over the cosine, fitted where {trust['positive_share']:.0%} of the pairs "
-        "were positive"
+        f"Probabilities are those of a logistic curve over the cosine, fitted where {100 * trust['positive_share']:.0f} % of "
+        "the pairs were positive"
         + (f"; cross-fitted they are off by {off:.3f} on average (expected calibration error)." if off is not None else ".")
     )
     checked = config.get("check")

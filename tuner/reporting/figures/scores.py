@@ -11,7 +11,7 @@ from sklearn.metrics import roc_curve
 from trainable.config import Purpose
 from trainable.metrics import calibration, thresholds
 from tuner.analysis.text import number
-from tuner.reporting.figures.svg import Axis, Panel
+from tuner.reporting.figures.svg import NARROW, Axis, Panel, forms
 from tuner.results.one_run import WholeRun
 
 _POINTS = 400
@@ -153,22 +153,26 @@ def reliability_figure(found: calibration.Reliability) -> Markup:
 
 def histograms(run: WholeRun) -> Markup:
     """How the scores of positive and of negative validation pairs lie around the threshold."""
+    return forms(_histograms(run, NARROW, _BINS // 2), _histograms(run, 940, _BINS))
+
+
+def _histograms(run: WholeRun, width: int, bins: int) -> Markup:
     scores, labels = _of(run, run.leading)
-    edges = np.histogram_bin_edges(np.append(scores, run.used_threshold), bins=_BINS)
+    edges = np.histogram_bin_edges(np.append(scores, run.used_threshold), bins=bins)
     counts = {
         name: np.histogram(scores[labels == label], edges)[0] for name, label in (("negative", 0), ("positive", 1))
     }
     most = max(int(values.max()) for values in counts.values())
     panel = Panel(
         "scores of positive and negative pairs", Axis("score [cosine]", edges[0], edges[-1]),
-        Axis("pairs", 0, most * 1.05), width=940, height=260,
+        Axis("pairs", 0, most * 1.05), width=width, height=260,
     )  # fmt: skip
     for name, values in counts.items():
         for low, high, count in zip(edges[:-1], edges[1:], values, strict=True):
             if count:
                 (left, top), (right, floor) = panel.at(low, count), panel.at(high, 0)
-                width = max(right - left - 1, 0.5)
-                panel.add("rect", x=left, y=top, width=width, height=floor - top, class_=f"column {name}")
+                across = max(right - left - 1, 0.5)
+                panel.add("rect", x=left, y=top, width=across, height=floor - top, class_=f"column {name}")
     panel.rule("threshold", x=run.used_threshold, text=f"threshold {number(run.used_threshold)}")
     return panel.svg()
 

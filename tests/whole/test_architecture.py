@@ -221,9 +221,9 @@ COVERED_BY = {
     "tuner.search.run_row": "tests/on_ray/test_end_to_end.py",
     "tuner.search.session": "tests/on_ray/test_end_to_end.py",
     "tuner.search.study": "tests/tuner/search/test_searcher.py",
+    "tuner.stored.embed": "tests/tuner/stored/test_score.py",
     "tuner.stored.export_folder": "tests/tuner/stored/test_export.py",
     "tuner.stored.onnx_model": "tests/tuner/stored/test_export.py",
-    "tuner.stored.score": "tests/tuner/stored/test_export.py",
     "tuner.stored.trial": "tests/tuner/stored/test_reproduce.py",
 }
 """The test that covers a module without a test file of its own name."""

@@ -26,6 +26,7 @@ from trainable.training.loop import Training
 from trainable.training.ranked_epoch import RankedEpoch
 
 _AVERAGED = [item.name for part in (Losses, Spread, Step) for item in fields(part)]
+_RETRIEVED = ("val_recall_at_1", "val_recall_at_5", "val_recall_at_10", "val_map")
 
 
 class FoldedTraining:
@@ -83,7 +84,7 @@ class FoldedTraining:
         if np.isfinite(scores).all():
             spread = float(np.mean([one.feature_std for one in reports]))
             found = of_scores(scores, self._labels, self._identities, self.config.threshold, self.settings)
-            measures = found | {"feature_std": spread}
+            measures = found | {"feature_std": spread} | _retrieved(reports)
         else:
             measures = {name: value for name, value in unmeasured(scores).items() if name not in averaged}
         return EpochReport(
@@ -130,3 +131,19 @@ def _average(values: list[Any]) -> Any:
     if not known:
         return None
     return max(known) if all(isinstance(value, int) for value in known) else statistics.fmean(known)
+
+
+def _retrieved(reports: Sequence[EpochReport]) -> dict[str, Any]:
+    """Retrieval within each fold's own gallery, as embeddings of two models do not compare: means over all queries."""
+    queries = [one.val_queries for one in reports]
+    found: dict[str, Any] = {"val_queries": sum(queries)}
+    for name in _RETRIEVED:
+        known = [(getattr(one, name), count) for one, count in zip(reports, queries, strict=True) if count]
+        values = [value for value, _ in known if value is not None]
+        whole = known and len(values) == len(known)
+        found[name] = float(np.average(values, weights=[count for _, count in known])) if whole else None
+    curves = [one.val_cmc for one in reports if one.val_queries]
+    shown = min(map(len, curves), default=0)
+    weights = [count for count in queries if count]
+    curve = np.average([curve[:shown] for curve in curves], axis=0, weights=weights).tolist() if shown else []
+    return found | {"val_cmc": curve}

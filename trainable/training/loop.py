@@ -16,7 +16,7 @@ from torch.nn.utils import get_total_norm
 
 from trainable.config import Losses, Settings, TrialConfig
 from trainable.data.pairs import PairData
-from trainable.metrics import spread, step_probe
+from trainable.metrics import retrieval, spread, step_probe
 from trainable.model import features
 from trainable.model.backbones import Backbone
 from trainable.model.encoder import PairEncoder, projection_head
@@ -69,6 +69,7 @@ class Training:
         self._trained = list(trained.values())
         self.batches = Batches(data, config.batch_size, self.device)
         self._sample = spread.Sample.of(data, data.rows("val"))
+        self._gallery = retrieval.Gallery.of(data, data.rows("val"))
         self.epochs_done = 0
         self.sick: str | None = None
         self.ranked = RankedEpoch(self.settings)
@@ -89,8 +90,9 @@ class Training:
         with _seeded(self.config.seed, epoch, self.device):
             means = self._train_epoch(epoch)
         trained = time.perf_counter()
-        finite = all(math.isfinite(value) for value in means.values())
-        self.sick = None if finite else "not finite: a loss or gradient is NaN or infinite"
+        self.sick = (
+            None if all(map(math.isfinite, means.values())) else "not finite: a loss or gradient is NaN or infinite"
+        )
         validation = self._validate()
         self.epochs_done = epoch
         ended = time.perf_counter()
@@ -182,7 +184,8 @@ class Training:
             self.sick = self.sick or "not finite: an embedding is NaN or infinite"
             return unmeasured(scores)
         identities = self.data.front_identity[rows], self.data.angle_identity[rows]
-        measures = measure(scores, labels, identities, embeddings.cpu().numpy(), self.config.threshold, self.settings)
+        given = (scores, labels, identities, embeddings.cpu().numpy(), self.config.threshold, self.settings)
+        measures = measure(*given, self._gallery)
         return measures | spread.of_embeddings(scores, embeddings, self._sample)
 
     @torch.inference_mode()

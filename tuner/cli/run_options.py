@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from trainable.config import METRICS, RANK_BY, TrialConfig
+from trainable.config import METRICS, RANK_BY, Purpose, TrialConfig
 from trainable.errors import InputError, nearest
 from tuner.cli.sampler_names import SAMPLERS, may_be_sampler
 
@@ -76,6 +76,10 @@ class SearchOptions:
     """Train trials on that a diagnosis calls hopeless; without it they end at once. NaN ends a trial all the same."""
     rank_by: str = "last"
     """The epoch that a trial is ranked by, and whose model it is: last, or best (which promises more than it keeps)."""
+    threshold_for: str = "accuracy"
+    """What a threshold that is not searched is solved for, on validation pairs, before the test pairs are scored: accuracy,
+    eer (equal error rates), far=RATE (as far=1e-3), or cost=FN:FP (what a miss and a false accept cost). Any but accuracy
+    replaces a searched one as well."""
     metric: str = field(default="val_auc", metadata={"help": f"What ranks the trials: {', '.join(METRICS)}."})
 
 
@@ -159,6 +163,7 @@ class RunOptions:
             ("--fit", self.data.fit, FITS),
         ):
             check_choice(name, value, valid)
+        Purpose.of(self.search.threshold_for)
         bounds: tuple[tuple[str, float | None, float, float | None], ...] = (
             ("--trials", self.search.trials, 1, None),
             ("--cpus-per-trial", self.hardware.cpus_per_trial, 1, None),

@@ -58,6 +58,10 @@ class RunRow:
         "the epoch that a trial is ranked by: `last`, or `best`, as runs before it was written down"
     )
     keep_sick: bool | None = column("whether trials trained on after a diagnosis that calls them hopeless")
+    threshold_for: str | None = column(
+        "what thresholds for test pairs were solved for: accuracy, eer, far=RATE or cost=FN:FP; null: accuracy"
+    )
+    space_ranges: dict[str, str] | None = column("what the space can give each searched parameter, in words")
     sampler: str | None = column("what proposes configurations")
     scheduler: str | None = column("what stops trials early")
     seed: int | None = column("seed of the run, from which each trial's is derived")

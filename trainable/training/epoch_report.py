@@ -63,8 +63,8 @@ def measure(
     scores, labels: (n_val,); identities: (n_val,) of the fronts and of the angles; embeddings: (m, E) of their images;
     threshold: the configuration's, None to solve it; gallery: of these pairs.
     """
-    of_pairs = of_scores(scores, labels, identities, threshold, settings)
-    return of_pairs | {"feature_std": spread.feature_std(embeddings), **gallery.measures(embeddings)}
+    of_images = {"feature_std": spread.feature_std(embeddings), **gallery.measures(embeddings)}
+    return of_scores(scores, labels, identities, threshold, settings, of_images)
 
 
 def of_scores(
@@ -73,11 +73,12 @@ def of_scores(
     identities: tuple[np.ndarray, np.ndarray],
     threshold: float | None,
     settings: Settings,
+    of_images: dict[str, Any],
 ) -> dict[str, Any]:
-    """What `measure` gives that depends on scores alone, with its arguments."""
+    """What `measure` gives, with its arguments; of_images: what does not follow from scores, which trials may be ranked by."""
     fitted = thresholds.cross_fitted(scores, labels, *identities, seed=_CROSS_FIT_SEED)
     measures = _named(dataclasses.asdict(verification.verify(scores, labels)))
-    measures |= {"val_accuracy_solved": fitted.accuracy, "scores": scores}
+    measures |= of_images | {"val_accuracy_solved": fitted.accuracy, "scores": scores}
     measures["training_objective"] = _ranked(measures, fitted.correct, labels, settings.metric)
     return measures | _judged(measures, scores, labels, fitted.correct, threshold, settings)
 

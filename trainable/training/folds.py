@@ -82,9 +82,9 @@ class FoldedTraining:
         sick = next((f"fold {k}: {one.sick}" for k, one in enumerate(reports) if one.sick), None)
         averaged = {name: _average([getattr(one, name) for one in reports]) for name in _AVERAGED}
         if np.isfinite(scores).all():
-            spread = float(np.mean([one.feature_std for one in reports]))
-            found = of_scores(scores, self._labels, self._identities, self.config.threshold, self.settings)
-            measures = found | {"feature_std": spread} | _retrieved(reports)
+            of_images = {"feature_std": float(np.mean([one.feature_std for one in reports])), **_retrieved(reports)}
+            given = scores, self._labels, self._identities, self.config.threshold, self.settings
+            measures = of_scores(*given, of_images)
         else:
             measures = {name: value for name, value in unmeasured(scores).items() if name not in averaged}
         return EpochReport(

@@ -136,8 +136,7 @@ class Training:
         front, angle = self._embed(images).chunk(2)
         self._probe.watch(front, angle, labels)
         loss = self._loss(front, angle, targets)
-        for parameter in self._trained:
-            parameter.grad = None
+        self.optimizer.zero_grad()
         self._scaler.scale(loss.total).backward()
         self._scaler.unscale_(self.optimizer)
         grad_norm = get_total_norm([p.grad for p in self._trained if p.grad is not None])
@@ -160,11 +159,9 @@ class Training:
         x = self._inputs.index_select(0, images)
         x = x.float() if x.dtype == torch.float16 else x  # stored halves; in what to compute is for autocast to say
         with self._autocast():
-            if self._cut is None:
-                whole: Tensor = self.encoder(x).float()
-                return whole
-            embeddings: Tensor = self.encoder.suffix(self.encoder.advance(x, self._cut)).float()
-            return embeddings
+            cut = self._cut
+            found: Tensor = self.encoder(x) if cut is None else self.encoder.suffix(self.encoder.advance(x, cut))
+        return found.float()
 
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.settings.precision)

@@ -20,14 +20,16 @@ def parse(cls: type[Options], arguments: Sequence[str] | None, prog: str, defaul
     Exits with 0 after --help, and with 2 after a message for what it cannot read; an InputError that the options raise
     goes through as it is.
     """
-    return tyro.cli(
+    more: dict[str, Any] = {} if default is None else {"default": default}
+    read: Options = tyro.cli(
         cls,
         args=arguments,
         prog=prog,
-        **({} if default is None else {"default": default}),
+        **more,
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
         registry=_registry(),
     )
+    return read
 
 
 def _registry() -> ConstructorRegistry:

@@ -68,7 +68,7 @@ def test_the_report_is_of_the_pooled_scores_of_each_fold_trained_alone(data, bac
             places = np.searchsorted(rows, data.fold(number).rows("val"))
             assert np.array_equal(report.scores[places], one.scores)
         both = data.front_identity[rows], data.angle_identity[rows]
-        slow = of_scores(report.scores, data.pair_label[rows], both, None, Settings())
+        slow = of_scores(report.scores, data.pair_label[rows], both, None, Settings(), {})
         assert (report.val_auc, report.val_accuracy) == (slow["val_auc"], slow["val_accuracy"])
         assert report.contrastive_loss == pytest.approx(np.mean([one.contrastive_loss for one in reports]))
         assert report.frozen_moved == 0

@@ -26,7 +26,7 @@ def parse(
         cls,
         args=arguments,
         prog=prog,
-        **({} if default is None else {"default": default}),
+        default=tyro.MISSING_NONPROP if default is None else default,
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
         registry=_registry(),
     )

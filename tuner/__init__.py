@@ -1,8 +1,8 @@
 """Many trials: the search over a Ray cluster, its results and its command line.
 
-    from tuner import run_search
+from tuner import run_search
 
-    run = run_search("temperature", trials=8)
+run = run_search("temperature", trials=8)
 """
 
 from __future__ import annotations

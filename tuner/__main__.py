@@ -37,7 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         near = nearest(verb, list(VERBS), count=1)
         perhaps = f", perhaps {near}" if near else ""
-        print(f"error: there is no verb {verb!r}; valid are: {', '.join(VERBS)}. Give one of them{perhaps}.", file=sys.stderr)
+        print(
+            f"error: there is no verb {verb!r}; valid are: {', '.join(VERBS)}. Give one of them{perhaps}.",
+            file=sys.stderr,
+        )
         return 2
     sys.argv = [f"tuner.{verb}", *rest]  # so that the verb reads its own command line, and a run's row holds it
     code: int = import_module(f"tuner.{verb}").main()
@@ -66,7 +69,9 @@ def _completions(line: str, begun: str = "") -> list[str]:
 
 def _help() -> str:
     lines = [f"  {verb:9} {what}" for verb, what in VERBS.items()]
-    return "\n".join(["usage: twoview VERB …, or python -m tuner.VERB …", "", *lines, "", "twoview VERB --help says more."])
+    return "\n".join(
+        ["usage: twoview VERB …, or python -m tuner.VERB …", "", *lines, "", "twoview VERB --help says more."]
+    )
 
 
 if __name__ == "__main__":

@@ -146,6 +146,7 @@ COVERED_BY = {
     "trainable.checks.model_checks": "tests/trainable/checks/test_first_steps.py",
     "trainable.checks.peak_memory": "tests/trainable/checks/test_first_steps.py",
     "trainable.config": "tests/search_spaces/test_spaces.py",
+    "trainable.data.folds": "tests/trainable/training/test_folds.py",
     "trainable.data.pairs": "tests/trainable/data/test_read_pairs.py",
     "trainable.data.splits": "tests/trainable/data/test_read_pairs.py",
     "trainable.data.tables": "tests/trainable/data/test_read_pairs.py",
@@ -220,9 +221,9 @@ COVERED_BY = {
     "tuner.search.run_row": "tests/on_ray/test_end_to_end.py",
     "tuner.search.session": "tests/on_ray/test_end_to_end.py",
     "tuner.search.study": "tests/tuner/search/test_searcher.py",
+    "tuner.stored.embed": "tests/tuner/stored/test_score.py",
     "tuner.stored.export_folder": "tests/tuner/stored/test_export.py",
     "tuner.stored.onnx_model": "tests/tuner/stored/test_export.py",
-    "tuner.stored.score": "tests/tuner/stored/test_export.py",
     "tuner.stored.trial": "tests/tuner/stored/test_reproduce.py",
 }
 """The test that covers a module without a test file of its own name."""

@@ -14,9 +14,7 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Pri
 Options = TypeVar("Options")
 
 
-def parse(
-    cls: type[Options], arguments: Sequence[str] | None, prog: str, default: Options | None = None
-) -> Options:
+def parse(cls: type[Options], arguments: Sequence[str] | None, prog: str, default: Options | None = None) -> Options:
     """The options given in `arguments` (None: those of this process), over those of `default`.
 
     Exits with 0 after --help, and with 2 after a message for what it cannot read; an InputError that the options raise

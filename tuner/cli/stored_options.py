@@ -46,6 +46,8 @@ class ExportOptions:
     """Folder to write, on this machine."""
     trial: Annotated[int | None, Positional, arg(metavar="[TRIAL]")] = None
     """The trial's number in its run; none: the run's winner."""
+    threshold_for: str | None = None
+    """What the threshold is solved for, on validation pairs: accuracy, eer, far=RATE, or cost=FN:FP; none: as in the run."""
     onnx: bool = False
     """Also write model.onnx, for any number of images at a time; needs the packages onnx and onnxscript."""
     force: bool = False

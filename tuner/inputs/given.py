@@ -19,7 +19,9 @@ from trainable.errors import InputError
 from tuner.inputs.dataset import cache_folder
 
 _IMAGES = ("front", "angle")
-_VALID_SPACE = "valid is a name, the path of a .py file, or a function suggest(trial) that stands in a file or a notebook"
+_VALID_SPACE = (
+    "valid is a name, the path of a .py file, or a function suggest(trial) that stands in a file or a notebook"
+)
 
 
 def kept_folder(results: str, cache: str | None) -> Path:
@@ -56,7 +58,9 @@ def data_option(data: Any, folder: Path) -> str:
 
 def _is_frame(data: Any) -> bool:
     """A pandas.DataFrame, told without importing pandas."""
-    return any(kind.__module__.partition(".")[0] == "pandas" and kind.__name__ == "DataFrame" for kind in type(data).__mro__)
+    return any(
+        kind.__module__.partition(".")[0] == "pandas" and kind.__name__ == "DataFrame" for kind in type(data).__mro__
+    )
 
 
 def _absolute(value: Any) -> Any:

@@ -145,7 +145,8 @@ def print_why_none_can_win(console: Console, records: list[TrialRecord]) -> str:
         if record.ended is not None:
             reasons.setdefault(record.error or "no epoch was finished", []).append(record.number)
     said = "; ".join(
-        f"trial{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}: {reason}" for reason, numbers in reasons.items()
+        f"trial{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}: {reason}"
+        for reason, numbers in reasons.items()
     )
     said = said or "no trial finished an epoch; give --time-budget-s more time"
     console.print(f"\n[red]No trial can win.[/red] {escape(said)}")

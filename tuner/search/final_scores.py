@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import ray
 from rich.console import Console
 
-from trainable.config import Settings
+from trainable.config import Purpose, Settings
 from trainable.data.pairs import PairData
 from trainable.model.backbones import Backbone
 from trainable.trial import score_test_pairs
@@ -32,6 +32,8 @@ class FinalScores:
     settings: Settings
     resources: TrialResources
     saved: Callable[[int], Saved | None]
+    purpose: Purpose = field(default_factory=Purpose)
+    """What thresholds are solved for."""
 
     def compare(self, winner: TrialRecord, default: TrialRecord, console: Console) -> dict[str, Any]:
         """Score the test pairs with the winner's and the default's best weights; return columns of the `runs` table."""
@@ -55,7 +57,7 @@ class FinalScores:
         if record.best_arrays is None:
             raise ValueError(f"trial {record.number} has no validation scores; only a trial with a ranked epoch has")
         return winner_numbers.threshold_for(
-            record.best["threshold"], solve or fixed, record.best_arrays["scores"], labels
+            record.best["threshold"], solve or fixed, record.best_arrays["scores"], labels, self.purpose
         )
 
     def _scores(self, records: list[TrialRecord]) -> dict[int, np.ndarray]:

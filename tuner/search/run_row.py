@@ -26,13 +26,14 @@ def introduction(plan: Plan, cluster: Cluster, resources: TrialResources, precis
     options, search = plan.options, plan.options.search
     counts = " / ".join(f"{len(plan.data.rows(split)):,}" for split in SPLITS)
     views = f" in {plan.data.views} views" if plan.data.views > 1 else ""
+    folds = f" ({plan.data.fold_count} folds: trained on all, validated out of fold)" if plan.data.fold_count else ""
     size, blocks = plan.backbone_spec.image_size_px, plan.bound.blocks
     fit = "" if options.data.fit == "squash" else f", {options.data.fit}"
     return {
         "run": plan.run,
         "question": plan.space.question,
         "searched": ", ".join(plan.bound.searched),
-        "data": f"{options.data.data}: {counts} pairs to train / validate / test, {plan.data.images:,} images{views}",
+        "data": f"{options.data.data}: {counts} pairs to train / validate / test{folds}, {plan.data.images:,} images{views}",
         "model": f"{options.model.backbone}, {blocks} blocks, weights {options.model.weights}, {size} px{fit}",
         "search": f"{plural(search.trials, 'trial')} of up to {plural(options.configuration.epochs, 'epoch')}, "
         f"{search.sampler} suggests, "
@@ -71,6 +72,7 @@ def of_plan(plan: Plan) -> dict[str, Any]:
         "question": plan.space.question,
         "space_source": plan.space.source,
         "searched": list(plan.bound.searched),
+        "space_ranges": plan.bound.ranges,
         "data": resolved(options.data.data),
         "data_fingerprint": plan.data_fingerprint,
         "backbone": options.model.backbone,
@@ -81,9 +83,11 @@ def of_plan(plan: Plan) -> dict[str, Any]:
         "input_std": list(plan.backbone.std),
         "fit": options.data.fit,
         "levels": levels_text(plan.dataset.scales),
+        "folds": plan.data.fold_count,
         "views": plan.data.views,
         "metric": options.search.metric,
         "rank_by": options.search.rank_by,
+        "threshold_for": options.search.threshold_for,
         "keep_sick": options.search.keep_sick,
         "sampler": options.search.sampler,
         "scheduler": options.search.scheduler,

@@ -16,7 +16,7 @@ from ray import tune
 from rich.console import Console
 from rich.markup import escape
 
-from trainable.config import Settings
+from trainable.config import Purpose, Settings
 from trainable.trial import REPORT_S, PairTrial
 from tuner import results
 from tuner.cli.console import make_console
@@ -220,9 +220,9 @@ class Session:
             columns["error"] = summary.print_why_none_can_win(self.console, records)
         else:
             columns["state"] = "finished"
-            default = next(record for record in records if record.is_default)
-            scores = FinalScores(self.data, self.plan.backbone, self.settings, self.resources, self._saved)
-            columns |= scores.compare(winner, default, self.console)
+            given = (self.data, self.plan.backbone, self.settings, self.resources, self._saved)
+            scores = FinalScores(*given, Purpose.of(self.plan.options.search.threshold_for))
+            columns |= scores.compare(winner, next(record for record in records if record.is_default), self.console)
         done, ended = _count(record.ended is not None for record in records), time.time()
         before = self.tables.run_row().get("wall_s") or 0.0
         self.tables.write_run(

@@ -13,7 +13,12 @@ from tuner.report import main as report
 from tuner.results.naming import named_run
 from tuner.results.writer import RunTables
 
-RUNS = {"joint-a1": ("joint", 3), "joint-a2": ("joint", 1), "temperature-b1": ("temperature", 2), "odd": ("joint", None)}
+RUNS = {
+    "joint-a1": ("joint", 3),
+    "joint-a2": ("joint", 1),
+    "temperature-b1": ("temperature", 2),
+    "odd": ("joint", None),
+}
 
 
 @pytest.fixture(scope="module")

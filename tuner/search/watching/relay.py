@@ -99,9 +99,8 @@ for _name in _TOLD:
 
 
 def _plain(result: Mapping[str, Any]) -> dict[str, Any]:
-    """What can be told of an epoch: diagnoses as one text, nothing that is missing."""
+    """What can be told of an epoch: diagnoses as one text and their number, nothing that is missing."""
     told = {name: value for name, value in result.items() if name not in _OWN and value is not None}
-    for name, value in told.items():
-        if isinstance(value, list | tuple):
-            told[name] = ", ".join(map(str, value)) or "none"
+    found = told.pop("diagnoses", ())
+    told |= {"diagnoses": ", ".join(found) or "none", "diagnoses_count": len(found)}  # some trackers take numbers only
     return told

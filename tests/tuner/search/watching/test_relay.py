@@ -73,6 +73,7 @@ def test_diagnoses_are_told_in_words_and_nothing_that_is_missing():
     """Trackers take numbers and texts."""
     first, second = told_by(report(1), report(2))
     assert (first["diagnoses"], second["diagnoses"]) == ("none", "collapse, stuck")
+    assert (first["diagnoses_count"], second["diagnoses_count"]) == (0, 2)
     assert not {"sick", "carried", "best_epoch"} & set(first)
 
 

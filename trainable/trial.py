@@ -29,6 +29,8 @@ from trainable.training.ranked_epoch import weights_at
 REPORT_S = 1.0
 """A report costs about as much as a short epoch: epochs are reported together until so many seconds have passed."""
 
+_BESIDE = ("number", "title", "resume_from")
+
 _GAUGES = ("val_accuracy", "val_auc", *Losses.names())
 """What the Ray dashboard shows of a running trial."""
 
@@ -50,7 +52,8 @@ class Carried:
 class PairTrial(tune.Trainable):
     """One trial on a Ray worker; the actor is reused by the next trial.
 
-    config: `config` (a TrialConfig), `number`, `title`, and `resume_from`: a folder with a saved state, or None.
+    config: parameters of TrialConfig by their names, as a tune.Tuner of your own draws them; or `config` (a TrialConfig). And
+    `number`, `title`, and `resume_from` (a folder with a saved state), where there are any.
     """
 
     def setup(  # type: ignore[override]  # Tune passes what `tune.with_parameters` was given beside the configuration
@@ -58,13 +61,14 @@ class PairTrial(tune.Trainable):
         config: dict[str, Any],
         data: PairData,
         backbone: Backbone,
-        settings: Settings,
-        run: str,
+        settings: Settings | None = None,
+        run: str = "",
         rungs: Collection[int] = (),
         report_s: float = REPORT_S,
     ) -> None:
         """rungs: the epochs after which the scheduler may stop a trial, which are always reported; report_s: epochs are
         reported together until so many seconds have passed."""
+        settings = settings or Settings()
         self._data, self._backbone, self._settings, self._run = data, backbone, settings, run
         self._rungs, self._report_s = rungs, report_s
         prepare_process(settings.threads)
@@ -80,8 +84,8 @@ class PairTrial(tune.Trainable):
         return True
 
     def _begin(self, config: dict[str, Any]) -> None:
-        self._title = config["title"]
-        self._training = training_of(config["config"], self._backbone, self._data, self._settings, self._inputs)
+        self._title = config.get("title", "trial")
+        self._training = training_of(_configuration(config), self._backbone, self._data, self._settings, self._inputs)
         self._restored_now = False
         if config.get("resume_from"):
             self.load_checkpoint(config["resume_from"])
@@ -134,7 +138,15 @@ class PairTrial(tune.Trainable):
         self._restored_now = True
 
     def __repr__(self) -> str:
-        return "PairTrial"
+        """What Ray calls the actor, for good: later trials reuse it, whose tasks have their names."""
+        return f"{self._title} and after" if self._run else "PairTrial"
+
+
+def _configuration(config: Mapping[str, Any]) -> TrialConfig:
+    given = config.get("config")
+    if isinstance(given, TrialConfig):
+        return given
+    return TrialConfig.of({name: value for name, value in config.items() if name not in _BESIDE})
 
 
 def scores_by_epoch(score_history: list[torch.Tensor]) -> dict[int, np.ndarray]:

@@ -109,6 +109,11 @@ class Run:
         return WholeRun.read(self.results, self.name)
 
     @property
+    def row(self) -> dict[str, Any]:
+        """The run's row of `runs`; what is missing is None."""
+        return dict(self._whole.row)
+
+    @property
     def state(self) -> str:
         """finished, interrupted, failed, running or dead."""
         return str(self._whole.row["state"])

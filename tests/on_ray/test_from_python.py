@@ -13,6 +13,7 @@ import pytest
 import ray
 from nbclient import NotebookClient
 from ray import tune
+from ray.tune.error import TuneError
 
 from tests.tools.real_ray import BACKBONE, ROOT
 from tuner import Run, run_search
@@ -46,10 +47,10 @@ def test_a_search_that_ends_by_an_exception_or_ctrl_c_goes_on(pairs: Path, clust
     where = {"results": tmp_path / "results"}
     ray.init(address=cluster.address, log_to_driver=False)
     try:
-        with pytest.raises(LookupError, match="a callback's mistake"):
+        with pytest.raises(TuneError, match="a callback's mistake"):
             run_search(data=pairs, callbacks=[Once(fail)], **SMALL, **where)
         begun = Run("temperature", tmp_path / "results")
-        assert begun.state == "interrupted" and len(begun.trials) == 0
+        assert begun.state == "interrupted" and "a callback's mistake" in begun.row["error"] and len(begun.trials) == 0
         interrupt = Once(lambda: os.kill(os.getpid(), signal.SIGINT))
         with pytest.raises(KeyboardInterrupt, match=f"run_search\\(resume='{begun.name}'\\)"):
             run_search(resume="latest", callbacks=[interrupt], **where)

@@ -20,12 +20,11 @@ def parse(cls: type[Options], arguments: Sequence[str] | None, prog: str, defaul
     Exits with 0 after --help, and with 2 after a message for what it cannot read; an InputError that the options raise
     goes through as it is.
     """
-    more: dict[str, Any] = {} if default is None else {"default": default}
     read: Options = tyro.cli(
         cls,
         args=arguments,
         prog=prog,
-        **more,
+        default=tyro.MISSING_NONPROP if default is None else default,
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
         registry=_registry(),
     )

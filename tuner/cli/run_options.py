@@ -15,6 +15,7 @@ SCHEDULERS = ("asha", "hyperband", "median", "none")
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 FEATURE_PRECISIONS = ("fp32", "fp16", "auto")
+TRACKERS = ("tensorboard", "mlflow", "wandb", "aim")
 FITS = ("squash", "crop", "pad")
 
 
@@ -118,6 +119,10 @@ class ResultOptions:
     finished trials are kept, a larger --trials adds more."""
     max_failures: int = 1
     """How often a trial that fails is started again from its last checkpoint before it is given up."""
+    log_to: tuple[str, ...] = ()
+    """Experiment trackers that are told of every trial and epoch, too: tensorboard, mlflow, wandb, aim."""
+    live: bool = False
+    """Keep the run's page, reports/RUN.html below the results, fresh while it goes on; in a browser it loads itself again."""
     checkpoint_s: float = 10.0
     """A trial is saved at its end, and before at most every so many seconds; 0: after every epoch."""
 
@@ -161,6 +166,7 @@ class RunOptions:
             ("--precision", self.hardware.precision, PRECISIONS),
             ("--feature-precision", self.hardware.feature_precision, FEATURE_PRECISIONS),
             ("--fit", self.data.fit, FITS),
+            *(("--log-to", name, TRACKERS) for name in self.output.log_to),
         ):
             check_choice(name, value, valid)
         Purpose.of(self.search.threshold_for)

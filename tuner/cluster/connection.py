@@ -42,7 +42,8 @@ class Cluster:
             return ""
         if os.environ.get("RAY_AUTH_TOKEN"):
             return "it asks for a token: the one in the environment variable RAY_AUTH_TOKEN"
-        return f"it asks for a token: the content of {os.environ.get('RAY_AUTH_TOKEN_PATH', '~/.ray/auth_token')}"
+        file = os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")
+        return f"it asks for a token: `ray get-auth-token` prints the content of {file}"
 
 
 def _check_port(port: int | None) -> None:

@@ -35,13 +35,16 @@ _UNFINISHED = {
 }
 
 
-def write_page(root: str, name: str, images_of: ImagesOf, to: str | None = None) -> str:
+def write_page(
+    root: str, name: str, images_of: ImagesOf, to: str | None = None, refresh_s: int | None = None
+) -> str:
     """Make the page of a run and put it in `to`, or in reports/RUN.html below the results; returns its path or URI.
 
-    images_of: gives the run's images, or raises InputError if they are gone, which the page then says. Raises InputError if
+    images_of: gives the run's images, or raises InputError if they are gone, which the page then says; refresh_s: a browser
+    loads the page again after so many seconds. Raises InputError if
     there is no such run, or if its tables cannot be read or the page cannot be written.
     """
-    content = html_of(WholeRun.read(root, name), images_of).encode()
+    content = html_of(WholeRun.read(root, name), images_of, refresh_s).encode()
     store = Store.at(root)
     try:
         if to is None:
@@ -59,20 +62,20 @@ def write_page(root: str, name: str, images_of: ImagesOf, to: str | None = None)
         ) from error
 
 
-def page_or_reason(root: str, name: str, images: Images) -> str:
+def page_or_reason(root: str, name: str, images: Images, refresh_s: int | None = None) -> str:
     """The path of the run's page, made now; or why there is none, as the results of a run stand without it."""
     try:
-        return write_page(root, name, lambda run: images)
+        return write_page(root, name, lambda run: images, refresh_s=refresh_s)
     except Exception as error:  # whatever it is: it is told, and the run ends as it would have ended
         return f"not made, {type(error).__name__}: {error}. The results are complete; python -m tuner.report {name} tries again"
 
 
-def html_of(run: WholeRun, images_of: ImagesOf) -> str:
+def html_of(run: WholeRun, images_of: ImagesOf, refresh_s: int | None = None) -> str:
     """The page's text."""
     environment = Environment(
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.get_template("page.html").render(_content(run, images_of))
+    return environment.get_template("page.html").render(_content(run, images_of) | {"refresh_s": refresh_s})
 
 
 def _content(run: WholeRun, images_of: ImagesOf) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from ray import tune
 from rich.console import Console
 
 from trainable.data.pairs import PairData
-from trainable.trial import gpu_precision
+from trainable.trial import PairTrial, gpu_precision
 from tuner.cli.run_options import HardwareOptions, SearchOptions
 from tuner.cluster.connection import Cluster, TrialResources
 from tuner.cluster.feature_cache import FeatureCache
@@ -22,7 +22,6 @@ from tuner.cluster.private_ray import let_waiting_workers_train
 from tuner.cluster.shared_features import with_features
 from tuner.inputs.dataset import cache_folder
 from tuner.search.plan import Plan
-from tuner.search.recorder import Recorder
 from tuner.search.scheduler import make_scheduler
 from tuner.search.searcher import StudySearch
 
@@ -41,6 +40,16 @@ class Stop(tune.Stopper):
         if self.reason is None and time.monotonic() >= self._deadline:
             self.reason = "time budget"
         return self.reason is not None
+
+
+class _Silent(tune.ProgressReporter):
+    """Says nothing: what Tune puts into a notebook by itself wipes out what a run has printed."""
+
+    def should_report(self, trials: Any, done: bool = False) -> bool:
+        return False
+
+    def report(self, trials: Any, done: bool, *sys_info: Any) -> None:
+        pass
 
 
 def precision(options: HardwareOptions, resources: TrialResources) -> str:
@@ -72,7 +81,6 @@ def data_with_features(plan: Plan, cluster: Cluster, resources: TrialResources, 
 def run_experiment(
     trainable: Any,
     searcher: StudySearch,
-    recorder: Recorder,
     *,
     options: SearchOptions,
     epochs: int,
@@ -82,10 +90,10 @@ def run_experiment(
     storage: tuple[str, Any],
     attempt: str,
     stop: Stop,
-    callbacks: Sequence[tune.Callback] = (),
+    callbacks: Sequence[tune.Callback],
 ) -> None:
     """Run the trials. storage: (path, pyarrow file system or None) where Tune keeps checkpoints, under `attempt`;
-    callbacks: of the user's, which hear of everything before the recorder does."""
+    callbacks: the recorder among them."""
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # no CSV, JSON or TensorBoard beside our tables
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # ours ends the run in order
     os.environ["TUNE_FORCE_TRIAL_CLEANUP_S"] = "5"  # a stopped actor has nothing to save
@@ -98,8 +106,10 @@ def run_experiment(
         logging.getLogger(name).setLevel(logging.CRITICAL)
     path, filesystem = storage
     per_trial = {"cpu": resources.cpus, **({"gpu": resources.gpus} if resources.gpus else {})}
+    trainable = tune.with_resources(trainable, per_trial)
+    trainable.__qualname__ = PairTrial.__name__  # Ray's dashboard shows it: else with_resources.<locals>.ResourceTrainable
     tuner = tune.Tuner(
-        tune.with_resources(trainable, per_trial),
+        trainable,
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=make_scheduler(options.scheduler, options.metric, epochs),
@@ -112,9 +122,10 @@ def run_experiment(
             name=attempt,
             storage_path=path,
             storage_filesystem=filesystem,
-            callbacks=[*callbacks, recorder],
+            callbacks=list(callbacks),
             stop=stop,
             verbose=0,
+            progress_reporter=_Silent(),
             failure_config=tune.FailureConfig(max_failures=max_failures),
             # Tune writes down its own state, too, whenever a trial has saved as often as its states are kept
             checkpoint_config=tune.CheckpointConfig(num_to_keep=2, checkpoint_at_end=True),

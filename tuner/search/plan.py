@@ -23,6 +23,7 @@ from tuner.inputs.dataset import Dataset, accept, check_validation, load
 from tuner.inputs.space import examine, load_space
 from tuner.results.writer import writable
 from tuner.search.samplers import check_sampler
+from tuner.search.watching.trackers import check_installed
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ def prepare(options: RunOptions, console: Console, run: str | None = None) -> Pl
     space = load_space(options.space)
     root = writable(options.output.results)
     check_address(options.hardware.address)
+    check_installed(options.output.log_to)
     spec = backbone_spec(options.data, options.model)
     backbone = create_backbone(spec, seed=options.configuration.seed)
     if backbone.note:

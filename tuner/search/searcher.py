@@ -56,7 +56,9 @@ class StudySearch(Searcher):
     ) -> None:
         super().__init__(metric="objective", mode=METRICS[metric])
         mode = METRICS[metric]
-        self.study = TrialStudy(bound, mode=mode, sampler=sampler, storage=storage, name=study_name, run_seed=run_seed)
+        self.study = TrialStudy(
+            bound, mode=mode, sampler=sampler, storage=storage, name=study_name, run_seed=run_seed, metric=metric
+        )
         self.exhausted = False
         self._bound, self._recorder, self._run_seed = bound, recorder, run_seed
         self._trials, self._parallel, self._saved = trials, parallel, saved

@@ -32,7 +32,7 @@ from tuner.results.one_run import WholeRun
 from tuner.results.store import Store
 from tuner.results.trial_record import TrialRecord, best_of
 from tuner.results.writer import RUN_PATIENCE_S, RunTables
-from tuner.search import experiment, run_row, scheduler
+from tuner.search import experiment, run_row, scheduler, watching
 from tuner.search.final_scores import FinalScores
 from tuner.search.full_disk import ends_in_order
 from tuner.search.plan import Plan, prepare
@@ -126,7 +126,8 @@ class Session:
         try:
             return self._search_and_compare()
         except (Exception, KeyboardInterrupt) as error:  # the process may live on, as a notebook's does
-            self._write_interrupted(f"{type(error).__name__}: {error}")
+            last = [type(error).__name__, *str(error).strip().splitlines()][-1]  # Tune's errors are whole tracebacks
+            self._write_interrupted(last)
             raise
 
     def _search_and_compare(self) -> int:
@@ -192,7 +193,6 @@ class Session:
         experiment.run_experiment(
             trainable,
             searcher,
-            recorder,
             options=plan.options.search,
             epochs=plan.options.configuration.epochs,
             trials_to_go=to_go,
@@ -201,7 +201,7 @@ class Session:
             storage=(self.store.root, self.store.fs),
             attempt=f"attempt-{self.attempt:02d}",
             stop=stop,
-            callbacks=self.callbacks,
+            callbacks=watching.around(recorder, self.plan, self.files.folder, self.callbacks, self._page),
         )
 
     def _conclude(self, records: list[TrialRecord], stopped: str | None, exhausted: bool) -> int:
@@ -246,14 +246,18 @@ class Session:
 
     def _introduce(self) -> None:
         self._say(run_row.introduction(self.plan, self.cluster, self.resources, self.settings.precision))
+        self._say(watching.whereabouts(self.plan, self.files.folder))
         self.console.print()
 
     def _say_where(self, wall_s: float) -> None:
         root, run = self.plan.results_root, self.plan.run
-        images = Images(self.plan.table, self.plan.data.pixels)
-        page = page_or_reason(root, run, images)
+        page = self._page()
         self.console.print()
         self._say({"page": page} | run_row.whereabouts(root, run, self.files.folder / STUDY, wall_s))
+
+    def _page(self, refresh_s: int | None = None) -> str:
+        images = Images(self.plan.table, self.plan.data.pixels)
+        return page_or_reason(self.plan.results_root, self.plan.run, images, refresh_s)
 
     def _say(self, lines: dict[str, str]) -> None:
         for name, text in lines.items():

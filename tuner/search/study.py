@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import warnings
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,9 @@ from tuner.analysis.starting_points import StartingPoint
 from tuner.inputs.bound_space import BoundSpace
 from tuner.results.trial_record import COMPLETED, FAILED, SICK, TrialRecord
 from tuner.search.samplers import learning_from_stopped
+
+_TOLD = ("state", "diagnoses")
+"""What a trial's end adds, for whoever looks at the study."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +42,13 @@ class Suggestion:
     """The epochs whose objective the study knows."""
 
     @classmethod
-    def stored(cls, frozen: FrozenTrial, trial: Trial | None = None) -> Suggestion:
-        """As `TrialStudy.mark` wrote it. trial: with which it goes on; None: it has ended."""
+    def stored(cls, frozen: FrozenTrial, fixed: TrialConfig, trial: Trial | None = None) -> Suggestion:
+        """As `TrialStudy.mark` wrote it. fixed: what it does not name; trial: with which it goes on; None: it has ended."""
         attributes = dict(frozen.user_attrs)
-        number, config = attributes.pop("number"), TrialConfig.of(attributes.pop("values"))
+        number, values = attributes.pop("number"), dataclasses.asdict(fixed) | attributes.pop("values")
+        for told in _TOLD:
+            attributes.pop(told, None)
+        config = TrialConfig.of(values)
         return cls(trial or frozen, number, config, attributes, set(frozen.intermediate_values))
 
 
@@ -65,6 +72,7 @@ class TrialStudy:
         storage: optuna.storages.BaseStorage,
         name: str,
         run_seed: int,
+        metric: str | None = None,
     ) -> None:
         self.bound, self._storage, self._run_seed = bound, storage, run_seed
         self._better = 1 if mode == "max" else -1
@@ -76,6 +84,9 @@ class TrialStudy:
             direction=StudyDirection.MAXIMIZE if mode == "max" else StudyDirection.MINIMIZE,
             load_if_exists=True,
         )
+        if metric is not None and self.optuna.metric_names is None:
+            with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
+                self.optuna.set_metric_names([metric])
         self.seen: set[TrialConfig] = set()
         self.unfinished: deque[Suggestion] = deque()
         self.next_number = self.extra = 0
@@ -86,7 +97,7 @@ class TrialStudy:
     def _take_up(self, frozen: FrozenTrial) -> None:
         if "number" in frozen.user_attrs:
             trial = None if frozen.state.is_finished() else Trial(self.optuna, self._trial_id(frozen.number))
-            suggestion = Suggestion.stored(frozen, trial)
+            suggestion = Suggestion.stored(frozen, self.bound.fixed, trial)
             self.seen.add(suggestion.config)
             self.next_number += 1
             self.extra += suggestion.marks.get("is_extra", False)
@@ -106,7 +117,8 @@ class TrialStudy:
 
     def ended(self) -> list[Suggestion]:
         """Every numbered trial that the study knows to have ended."""
-        return [Suggestion.stored(t) for t in self._frozen() if "number" in t.user_attrs and t.state.is_finished()]
+        ended = [t for t in self._frozen() if "number" in t.user_attrs and t.state.is_finished()]
+        return [Suggestion.stored(trial, self.bound.fixed) for trial in ended]
 
     def parameters_of(self, number: int) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
         """What the study asked for in the trial of this number, and from which ranges."""
@@ -148,9 +160,15 @@ class TrialStudy:
         marks = {name: mark for name, mark in marks.items() if mark}
         self.extra += "is_extra" in marks
         # The number last: a trial that has one has everything, wherever the driver is killed.
-        for name, value in {"values": dataclasses.asdict(config), **marks, "number": number}.items():
+        for name, value in {"values": self._short_of(config), **marks, "number": number}.items():
             trial.set_user_attr(name, value)
         return Suggestion(trial, number, config, marks)
+
+    def _short_of(self, config: TrialConfig) -> dict[str, Any]:
+        """What is searched, and what is not as for all trials: as a person reads it in optuna-dashboard."""
+        fixed = dataclasses.asdict(self.bound.fixed)
+        values = dataclasses.asdict(config).items()
+        return {name: value for name, value in values if name in self.bound.searched or value != fixed[name]}
 
     def record(self, suggestion: Suggestion) -> TrialRecord:
         """The suggestion as the driver's record of a trial."""
@@ -178,6 +196,9 @@ class TrialStudy:
         """Tell how the trial ended: COMPLETE with its ending value, PRUNED with what it reported, infeasible if it was
         sick, or FAIL, which samplers ignore."""
         trial, value = _running(suggestion), ending_value(record)
+        for name, said in zip(_TOLD, (state, _diagnoses(record)), strict=True):
+            if said:
+                trial.set_user_attr(name, said)
         undefined = state == COMPLETED and value is None
         # The value of one outside the space would be told of other parameters than it had.
         if suggestion.marks.get("outside_space") or undefined or state == FAILED:
@@ -191,6 +212,11 @@ class TrialStudy:
         """The worst objective that any epoch of any trial had: what stands for a sick trial's own, which may be NaN."""
         values = [value for trial in self._frozen() for value in trial.intermediate_values.values()]
         return min(values, key=lambda value: self._better * value, default=None)
+
+
+def _diagnoses(record: TrialRecord) -> str:
+    """All that was found in any epoch, each once."""
+    return ", ".join(dict.fromkeys(name for epoch in record.epochs.values() for name in epoch.get("diagnoses") or ()))
 
 
 def ending_value(record: TrialRecord) -> float | None:

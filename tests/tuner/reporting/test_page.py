@@ -288,3 +288,9 @@ def test_the_space_s_range_stands_beside_what_was_tried(run: WholeRun) -> None:
     """And of a run that did not write it down it is unknown."""
     text = text_of(run)
     assert "the space gives tried from to default" in text and "1e-05 to 0.1, logarithmic" in text and "unknown" in text
+
+
+def test_a_page_of_a_run_that_goes_on_loads_itself_again(run: WholeRun) -> None:
+    """Where that is asked for; the one that a run ends with does not."""
+    assert '<meta http-equiv="refresh" content="5">' in html_of(run, again, 5)
+    assert "http-equiv" not in html_of(run, again)

@@ -399,7 +399,10 @@ def test_optuna_opens_the_study_s_file(tmp_path, space):
     study = optuna.load_study(study_name="run-a", storage=optuna.storages.JournalStorage(backend))
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE, TrialState.PRUNED]
     assert study.best_value == 0.9 and study.best_trial.user_attrs["is_default"]
-    assert study.best_trial.user_attrs["values"]["temperature"] == 0.07
+    assert {"learning_rate", "seed"} <= set(values := study.best_trial.user_attrs["values"])
+    assert "batch_size" not in values and len(repr(values)) < 200, "what all trials have is not said of each"
+    assert study.metric_names == ["val_accuracy"]
+    assert [trial.user_attrs["state"] for trial in study.trials] == ["completed", "pruned"]
 
 
 def test_tune_s_own_snapshots_of_the_searcher_are_empty(tmp_path, space):

@@ -1,0 +1,110 @@
+"""Experiment trackers, through Ray Tune's own callbacks for them. A new one is a function here and a line in TRACKERS."""
+
+from __future__ import annotations
+
+import netrc
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from ray.tune import Callback
+
+from trainable.errors import InputError
+from tuner.search.watching.relay import Relay
+
+_PROJECT = "twoview-tuner"
+
+
+@dataclass(frozen=True)
+class Tracker:
+    """What keeps trials for later: the package that it needs, and how its callback is made."""
+
+    package: str
+    make: Callable[[str, Path], Callback]
+    """Of a run's name and the tracker's folder, which is there."""
+    look: str
+    """The command that shows it; {} is the folder."""
+    shared: bool = True
+    """One folder for all runs."""
+
+
+def _tensorboard(run: str, folder: Path) -> Callback:
+    from ray.tune.logger import TBXLoggerCallback
+
+    return TBXLoggerCallback()
+
+
+def _mlflow(run: str, folder: Path) -> Callback:
+    from ray.air.integrations.mlflow import MLflowLoggerCallback
+
+    return MLflowLoggerCallback(
+        tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder}/mlflow.db",
+        experiment_name=os.environ.get("MLFLOW_EXPERIMENT_NAME") or _PROJECT,
+        tags={"run": run},
+    )
+
+
+def _wandb(run: str, folder: Path) -> Callback:
+    from ray.air.integrations.wandb import WandbLoggerCallback
+
+    mode = os.environ.get("WANDB_MODE", "online")
+    if mode == "online" and not ("WANDB_API_KEY" in os.environ or _knows_login("api.wandb.ai")):
+        raise InputError(
+            "--log-to wandb: no key of W&B is known here; valid is a login (`wandb login`, or WANDB_API_KEY), or "
+            "WANDB_MODE=offline, which keeps everything on this machine for `wandb sync`. Set one of them."
+        )
+    project = os.environ.get("WANDB_PROJECT", _PROJECT)
+    return WandbLoggerCallback(project=project, group=run, dir=str(folder), mode=mode)
+
+
+def _knows_login(host: str) -> bool:
+    with suppress(OSError, netrc.NetrcParseError):
+        return netrc.netrc().authenticators(host) is not None
+    return False
+
+
+def _aim(run: str, folder: Path) -> Callback:
+    from ray.tune.logger.aim import AimLoggerCallback
+
+    return AimLoggerCallback(repo=str(folder), experiment_name=run)
+
+
+TRACKERS = {
+    "tensorboard": Tracker("tensorboardX", _tensorboard, "tensorboard --logdir {}", shared=False),
+    "mlflow": Tracker("mlflow", _mlflow, "mlflow ui --backend-store-uri sqlite:///{}/mlflow.db"),
+    "wandb": Tracker("wandb", _wandb, "wandb sync {}/wandb/offline-*"),
+    "aim": Tracker("aim", _aim, "aim up --repo {}"),
+}
+"""By the names of --log-to."""
+
+
+def check_installed(names: Sequence[str]) -> None:
+    """InputError for a tracker whose package is not installed here."""
+    for name in names:
+        if find_spec(TRACKERS[name].package) is None:
+            raise InputError(
+                f"--log-to {name} needs the package {TRACKERS[name].package}, which is not installed; valid are trackers whose "
+                f"packages are. Install it (pip install 'twoview-tuner[{name}]'), or leave --log-to out."
+            )
+
+
+def tracked(names: Sequence[str], run: str, folder: Path) -> list[Callback]:
+    """The callbacks of these trackers, each with a folder of its own below `folder`. InputError where one lacks a login."""
+    made: list[Callback] = []
+    for name in names:
+        own = _folder(name, run, folder)
+        own.mkdir(parents=True, exist_ok=True)
+        made.append(Relay(TRACKERS[name].make(run, own), own))
+    return made
+
+
+def where(names: Sequence[str], run: str, folder: Path) -> dict[str, str]:
+    """By tracker the command that shows what it has."""
+    return {name: TRACKERS[name].look.format(_folder(name, run, folder)) for name in names}
+
+
+def _folder(name: str, run: str, folder: Path) -> Path:
+    return folder / name if TRACKERS[name].shared else folder / name / run

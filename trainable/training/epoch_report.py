@@ -63,14 +63,22 @@ def measure(
     scores, labels: (n_val,); identities: (n_val,) of the fronts and of the angles; embeddings: (m, E) of their images;
     threshold: the configuration's, None to solve it; gallery: of these pairs.
     """
+    of_pairs = of_scores(scores, labels, identities, threshold, settings, gallery.measures(embeddings))
+    return of_pairs | {"feature_std": spread.feature_std(embeddings)}
+
+
+def of_scores(
+    scores: np.ndarray,
+    labels: np.ndarray,
+    identities: tuple[np.ndarray, np.ndarray],
+    threshold: float | None,
+    settings: Settings,
+    retrieved: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """What `measure` gives but for the embeddings' spread, with its arguments; retrieved: what `Gallery.measures` gave."""
     fitted = thresholds.cross_fitted(scores, labels, *identities, seed=_CROSS_FIT_SEED)
     measures = _named(dataclasses.asdict(verification.verify(scores, labels)))
-    measures |= {
-        "val_accuracy_solved": fitted.accuracy,
-        "feature_std": spread.feature_std(embeddings),
-        "scores": scores,
-        **gallery.measures(embeddings),
-    }
+    measures |= {"val_accuracy_solved": fitted.accuracy, "scores": scores} | (retrieved or {})
     measures["training_objective"] = _ranked(measures, fitted.correct, labels, settings.metric)
     return measures | _judged(measures, scores, labels, fitted.correct, threshold, settings)
 
@@ -109,6 +117,7 @@ def _judged(
     thresholds; None will do where a threshold is given.
     """
     if threshold is None:
+        assert solved_correct is not None, "a solved threshold comes with its cross-fitted decisions"
         used, correct = thresholds.best_threshold(scores, labels).value, solved_correct
     else:
         used, correct = threshold, thresholds.correct_at(scores, labels, threshold)

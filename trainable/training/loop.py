@@ -61,7 +61,7 @@ class Training:
         self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
         self._peak_lrs = [group["lr"] for group in self.optimizer.param_groups]
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.precision == "fp16")
-        trained = {name: p for name, p in self.encoder.named_parameters() if p.requires_grad}
+        trained: dict[str, Tensor] = {name: p for name, p in self.encoder.named_parameters() if p.requires_grad}
         unmoved = self.encoder.frozen_state() if self._cut != 0 else {}  # stored after all blocks: no frozen part runs
         self._probe = step_probe.StepProbe(trained, unmoved)
         self._trained = list(trained.values())
@@ -92,11 +92,10 @@ class Training:
         validation = self._validate()
         self.epochs_done = epoch
         ended = time.perf_counter()
+        measured: dict[str, Any] = {**means, **validation, **self._probe.found}
         report = EpochReport(
             epoch=epoch,
-            **means,
-            **validation,
-            **self._probe.found,
+            **measured,
             sick=self.sick,
             epoch_s=ended - started,
             validation_s=ended - trained,
@@ -158,10 +157,12 @@ class Training:
         x = x.float() if x.dtype == torch.float16 else x  # stored halves; in what to compute is for autocast to say
         with self._autocast():
             if self._cut is None:
-                return self.encoder(x).float()
-            return self.encoder.suffix(self.encoder.advance(x, self._cut)).float()
+                whole: Tensor = self.encoder(x).float()
+                return whole
+            embeddings: Tensor = self.encoder.suffix(self.encoder.advance(x, self._cut)).float()
+            return embeddings
 
-    def _autocast(self) -> contextlib.AbstractContextManager:
+    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.settings.precision)
         return torch.autocast(self.device.type, dtype=dtype) if dtype else contextlib.nullcontext()
 

@@ -41,7 +41,7 @@ class ExportOptions:
     """
 
     run: Annotated[str, Positional, arg(metavar="RUN")]
-    """The run's name."""
+    """The run: its name or the start of it, a space (its latest run), or latest."""
     to: str
     """Folder to write, on this machine."""
     trial: Annotated[int | None, Positional, arg(metavar="[TRIAL]")] = None
@@ -66,7 +66,7 @@ class ReproduceOptions:
     """
 
     run: Annotated[str, Positional, arg(metavar="RUN")]
-    """The run's name."""
+    """The run: its name or the start of it, a space (its latest run), or latest."""
     trial: Annotated[int, Positional, arg(metavar="TRIAL")]
     """The trial's number in its run."""
     source: TrialSource = field(default_factory=TrialSource)

@@ -80,39 +80,34 @@ def _content(run: WholeRun, images_of: ImagesOf) -> dict[str, Any]:
     symptoms = symptoms_of(run.records)
     found = effects(run.trials, metric=run.metric, searched=run.searched) if len(run.trials) else []
     told = any(effect.trials >= MIN_TRIALS for effect in found)
-    return {
-        "run": run,
-        "style": Markup((_HERE / "page.css").read_text(encoding="utf-8")),
-        "script": Markup((_HERE / "page.js").read_text(encoding="utf-8")),
-        "sections": sections.TITLES,
-        "when": f"{run.row['started_at']:%Y-%m-%d %H:%M} UTC" if run.row["started_at"] else "at an unknown time",
-        "counts": _counts(run),
-        "unfinished": _UNFINISHED.get(run.row["state"]),
-        "resume": answers.resume_command(run),
-        "answers": answers.answers(run, symptoms),
-        "looks": [look for look in _LOOKS if any(run.look(n) == look for n in run.trials.index)],
-        "symbols": {look: element("svg", symbol(9, 9, look), viewBox="0 0 18 18") for look in _LOOKS},
-        "asked": sections.asked(run),
-        "setting": sections.setting(run),
-        "ranges": sections.ranges(run),
-        "compared": sections.compared(run),
-        "checks": sections.checks(run),
-        "curves": trial_figures.learning_curves(run),
-        "parameters": trial_figures.parameters(run),
-        "effects": sections.effect_rows(found),
-        "effects_note": _effects_note(found),
-        "importances": trial_figures.importances(found) if told else None,
-        "parallel": trial_figures.parallel_coordinates(run),
-        "retrieval": sections.retrieval(run),
-        "diagnoses": sections.diagnosis_rows(symptoms),
-        "errors": sections.errors(run),
-        "timeline": timeline(run),
-        "timeline_note": _timeline_note(run),
-        "table": sections.table(run),
-        "provenance": sections.provenance(run),
-        "notes": trial_figures.trial_notes(run),
-        "absent": _absent(run),
-    } | _scores(run, images_of)
+    return (
+        {
+            "run": run,
+            "style": Markup((_HERE / "page.css").read_text(encoding="utf-8")),
+            "script": Markup((_HERE / "page.js").read_text(encoding="utf-8")),
+            "sections": sections.TITLES,
+            "when": f"{run.row['started_at']:%Y-%m-%d %H:%M} UTC" if run.row["started_at"] else "at an unknown time",
+            "counts": _counts(run),
+            "unfinished": _UNFINISHED.get(run.row["state"]),
+            "resume": answers.resume_command(run),
+            "answers": answers.answers(run, symptoms),
+            "looks": [look for look in _LOOKS if any(run.look(n) == look for n in run.trials.index)],
+            "symbols": {look: element("svg", symbol(9, 9, look), viewBox="0 0 18 18") for look in _LOOKS},
+            "curves": trial_figures.learning_curves(run),
+            "parameters": trial_figures.parameters(run),
+            "effects": sections.effect_rows(found),
+            "effects_note": _effects_note(found),
+            "importances": trial_figures.importances(found) if told else None,
+            "parallel": trial_figures.parallel_coordinates(run),
+            "diagnoses": sections.diagnosis_rows(symptoms),
+            "timeline": timeline(run),
+            "timeline_note": _timeline_note(run),
+            "notes": trial_figures.trial_notes(run),
+            "absent": _absent(run),
+        }
+        | {name: make(run) for name, make in sections.MADE.items()}
+        | _scores(run, images_of)
+    )
 
 
 def _scores(run: WholeRun, images_of: ImagesOf) -> dict[str, Any]:

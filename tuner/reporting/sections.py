@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from typing import Any
 
 from markupsafe import Markup
@@ -229,3 +230,18 @@ def provenance(run: WholeRun) -> dict[str, str]:
         "versions": row["versions"] and ", ".join(f"{name} {version}" for name, version in row["versions"].items()),
     }
     return {name: text or "unknown" for name, text in facts.items()}
+
+
+MADE: dict[str, Callable[[WholeRun], Any]] = {
+    "asked": asked,
+    "setting": setting,
+    "ranges": ranges,
+    "compared": compared,
+    "checks": checks,
+    "retrieval": retrieval,
+    "errors": errors,
+    "table": table,
+    "provenance": provenance,
+}
+"""What the page's template names and a run alone says. A new section is a function and a title here, and its place in
+page.html."""

@@ -51,6 +51,7 @@ class RunRow:
     levels: str | None = column(
         "levels of black and white in images with more than 8 bits, as JSON; null: there were none"
     )
+    folds: int | None = column("identity-disjoint folds that each trial was trained on; 0: the val split", "folds")
     views: int | None = column("views of each image that training draws from, the plain one included")
     metric: str | None = column("what the trials are ranked by")
     rank_by: str | None = column(

@@ -76,7 +76,8 @@ def prepare(options: RunOptions, console: Console, run: str | None = None) -> Pl
 
     def check_table(table: PairTable, tolerated: list[DataError]) -> None:
         check_batch(table, batch_size)
-        check_validation(table)
+        if not options.data.folds:  # which `load` checks itself: they are made of train and val pairs
+            check_validation(table)
         accept(examine_table(table, tolerated), options.force, console)
         for note in table.notes:
             console.print(f"note: {note}", soft_wrap=True, markup=False)

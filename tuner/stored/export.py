@@ -72,6 +72,11 @@ def export(options: ExportOptions) -> int:
     encoder = _encoder(trial, backbone, kept, data, console)
     config = _config(trial, backbone, _threshold(trial, scores, purpose, data))
     config["probability"] = _probability(scores, data)
+    if (
+        data is not None and data.folds is not None
+    ):  # the model is no fold's: it was trained on all, and is its own measure
+        pairs = scores.pair.to_numpy()
+        scores = scores.assign(score=_scores_under(encoder.eval(), data, pairs))
     with tempfile.TemporaryDirectory(prefix="export-") as place:
         folder = Path(place)
         _write_model(folder, encoder, config)
@@ -121,7 +126,11 @@ def tolerance(trial: StoredTrial) -> float:
 @torch.inference_mode()
 def validation_scores(folder: Path, data: PairData, pairs: np.ndarray) -> np.ndarray:
     """(n,) cosines of these pairs of the table under the exported model, read back from its folder."""
-    encoder, _ = exported_score.load(folder)
+    return _scores_under(exported_score.load(folder)[0], data, pairs)
+
+
+@torch.inference_mode()
+def _scores_under(encoder: torch.nn.Module, data: PairData, pairs: np.ndarray) -> np.ndarray:
     images, place = np.unique(np.concatenate([data.front[pairs], data.angle[pairs]]), return_inverse=True)
     chunks = (data.pixels[images[start : start + _BATCH]] for start in range(0, len(images), _BATCH))
     embeddings = torch.cat([encoder(torch.tensor(chunk)) for chunk in chunks])

@@ -128,12 +128,12 @@ def training_of(
 
 def _retrieved(reports: Sequence[EpochReport]) -> dict[str, Any]:
     """Retrieval over the folds: each is a gallery of its own, and weighs as many fronts as look for their thing in it."""
-    queries = np.array([one.val_queries for one in reports])
-    found: dict[str, Any] = {"val_queries": int(queries.sum()), "val_cmc": []}
+    queries = [one.val_queries for one in reports]
+    found: dict[str, Any] = {"val_queries": sum(queries), "val_cmc": []}
     for name in (*(f"val_recall_at_{k}" for k in retrieval.RANKS), "val_map"):
         known = [(getattr(one, name), count) for one, count in zip(reports, queries, strict=True) if count]
         undefined = not known or any(value is None for value, _ in known)
-        found[name] = None if undefined else sum(value * count for value, count in known) / int(queries.sum())
+        found[name] = None if undefined else sum(value * count for value, count in known) / sum(queries)
     curves = [(one.val_cmc, count) for one, count in zip(reports, queries, strict=True) if count]
     if curves:
         ranks = min(len(curve) for curve, _ in curves)

@@ -72,6 +72,15 @@ class TrialConfig:
     negative_margin: float = column(
         "cosine below which a negative pair costs nothing", "cosine", default=0.0, low=-1, high=1
     )
+    label_smoothing: float = column(
+        "share of each anchor's target that is spread evenly over all pairs of the batch", default=0.0, low=0, high=0.9
+    )
+    layer_decay: float = column(
+        "factor on the learning rate from each trained backbone block to the one before it",
+        default=1.0,
+        above=0,
+        high=1,
+    )
     embedding_size: int = column("width of the embeddings that the cosine compares", default=128, low=2)
     hidden_size: int = column("width of the projection head's hidden layer; 0: the head is linear", default=256, low=0)
     seed: int = column(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 
-def info_nce(front, angle, labels, temperature, front_identity=None, angle_identity=None):
+def info_nce(front, angle, labels, temperature, front_identity=None, angle_identity=None, smoothing=0.0):
     """(loss, anchors, chance) as objective.md writes them: one cell, one anchor, one direction at a time."""
     size = len(labels)
 
@@ -34,7 +34,11 @@ def info_nce(front, angle, labels, temperature, front_identity=None, angle_ident
             positives = [j for j, kind in cells if kind == "positive"]
             if positives:
                 log_total = torch.logsumexp(torch.stack(scores), dim=0)
-                per_anchor.append(-sum(scores[p] - log_total for p in positives) / len(positives))
+                chosen = -sum(scores[p] - log_total for p in positives) / len(positives)
+                if smoothing:
+                    spread = -sum(score - log_total for score in scores) / size
+                    chosen = (1 - smoothing) * chosen + smoothing * spread
+                per_anchor.append(chosen)
                 per_chance.append(math.log(size))
         anchors += len(per_anchor)
         if per_anchor:

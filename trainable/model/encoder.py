@@ -138,28 +138,42 @@ class PairEncoder(nn.Module):
         return self
 
     def parameter_groups(
-        self, learning_rate: float, backbone_lr_ratio: float, weight_decay: float
+        self, learning_rate: float, backbone_lr_ratio: float, weight_decay: float, layer_decay: float = 1.0
     ) -> list[dict[str, Any]]:
         """Every trained parameter once, in the groups head, head_no_decay, backbone and backbone_no_decay, none empty.
 
         Each has its own `lr` and `weight_decay`: a scale that only some schedulers apply would silently do nothing.
+        layer_decay: the last block's rate times this is that of the one before it, and so on to the stem; below 1 each block
+        has groups of its own, backbone.00 the last.
         """
+        depths = self._depths() if layer_decay < 1 else {}
         members: dict[str, list[nn.Parameter]] = {}
         undecayed = {f"backbone.net.{name}" for name in getattr(self.backbone.net, "no_weight_decay", set)()}
         for name, parameter in self.named_parameters():
             if parameter.requires_grad:
                 decays = parameter.ndim > 1 and not name.endswith(".bias") and name not in undecayed
-                group = name.partition(".")[0] + ("" if decays else "_no_decay")
+                depth = f".{depths[name]:02d}" if name in depths else ""
+                group = name.partition(".")[0] + depth + ("" if decays else "_no_decay")
                 members.setdefault(group, []).append(parameter)
         return [
             {
                 "name": group,
                 "params": members[group],
-                "lr": learning_rate * (backbone_lr_ratio if group.startswith("backbone") else 1.0),
+                "lr": learning_rate
+                * (backbone_lr_ratio if group.startswith("backbone") else 1.0)
+                * layer_decay ** int("0" + group.removesuffix("_no_decay").partition(".")[2]),
                 "weight_decay": 0.0 if group.endswith("no_decay") else weight_decay,
             }
             for group in sorted(members, reverse=True)
         ]
+
+    def _depths(self) -> dict[str, int]:
+        """How many blocks lie behind each parameter's own; the stem lies before all of them."""
+        blocks, net = self.backbone.block_parameters, self.backbone.net
+        found = {f"backbone.net.{name}": len(blocks) for name, _ in net.named_parameters()}
+        for place, names in enumerate(blocks):
+            found |= {f"backbone.net.{name}": len(blocks) - 1 - place for name in names}
+        return found
 
     def trainable_state(self) -> dict[str, Tensor]:
         """Copies of all that training can change: trained parameters, and buffers of trained modules."""

@@ -56,11 +56,9 @@ class Training:
             self.encoder.to(self.device)
         self._cut = features.start_of(self.encoder.trainable_blocks, data.features)
         self._inputs = (inputs or Inputs(self.device, data)).at(self._cut)
-        self.optimizer = torch.optim.AdamW(
-            self.encoder.parameter_groups(config.learning_rate, config.backbone_lr_ratio, config.weight_decay),
-            lr=config.learning_rate,
-            fused=True,
-        )
+        rates = config.learning_rate, config.backbone_lr_ratio, config.weight_decay, config.layer_decay
+        groups = self.encoder.parameter_groups(*rates)
+        self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
         self._peak_lrs = [group["lr"] for group in self.optimizer.param_groups]
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.precision == "fp16")
         trained: dict[str, Tensor] = {name: p for name, p in self.encoder.named_parameters() if p.requires_grad}
@@ -181,8 +179,8 @@ class Training:
             self.sick = self.sick or "not finite: an embedding is NaN or infinite"
             return unmeasured(scores)
         identities = self.data.front_identity[rows], self.data.angle_identity[rows]
-        given = (scores, labels, identities, embeddings.cpu().numpy(), self.config.threshold, self.settings)
-        measures = measure(*given, self._gallery)
+        shown = (labels, identities, embeddings.cpu().numpy(), self.config.threshold, self.settings, self._gallery)
+        measures = measure(scores, *shown)
         return measures | spread.of_embeddings(scores, embeddings, self._sample)
 
     @torch.inference_mode()

@@ -169,7 +169,7 @@ class _Sum(torch.autograd.Function):
         ctx: FunctionCtx, front: Tensor, angle: Tensor, targets: Targets, config: TrialConfig
     ) -> tuple[Tensor, ...]:
         scores = front @ angle.T
-        contrastive, slope = _info_nce(scores / config.temperature, targets)
+        contrastive, slope = _info_nce(scores / config.temperature, targets, config.label_smoothing)
         slope /= config.temperature
         own = scores.diagonal().clamp(-1, 1)  # rounding takes the cosine of a unit vector with itself a little past 1
         total, terms = contrastive, []
@@ -188,9 +188,17 @@ class _Sum(torch.autograd.Function):
         return of_total * of_front, of_total * of_angle, None, None
 
 
-def _info_nce(logits: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
-    """InfoNCE in both directions, and its slope (B, B) in the logits."""
+def _info_nce(logits: Tensor, targets: Targets, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
+    """InfoNCE in both directions, and its slope (B, B) in the logits.
+
+    smoothing: this share of each anchor's target is spread evenly over its row, as torch's cross_entropy has it (Szegedy 2016).
+    """
     log_softmax = torch.cat([logits, logits.T]).log_softmax(dim=1)
+    if smoothing:
+        target = (1 - smoothing) * targets.target + smoothing * targets.weight / logits.shape[1]
+        loss = -(log_softmax * target).sum()
+        of_fronts, of_angles = log_softmax.exp_().mul_(targets.weight).sub_(target).chunk(2)
+        return loss, of_fronts + of_angles.T
     # where() and not a product alone: a cell that is no positive may be -inf in log_softmax.
     loss = -(torch.where(targets.positive, log_softmax, 0) * targets.target).sum()
     slope = log_softmax.exp_().mul_(targets.weight).sub_(targets.target)

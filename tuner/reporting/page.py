@@ -35,9 +35,7 @@ _UNFINISHED = {
 }
 
 
-def write_page(
-    root: str, name: str, images_of: ImagesOf, to: str | None = None, refresh_s: int | None = None
-) -> str:
+def write_page(root: str, name: str, images_of: ImagesOf, to: str | None = None, refresh_s: int | None = None) -> str:
     """Make the page of a run and put it in `to`, or in reports/RUN.html below the results; returns its path or URI.
 
     images_of: gives the run's images, or raises InputError if they are gone, which the page then says; refresh_s: a browser

@@ -107,7 +107,9 @@ def run_experiment(
     path, filesystem = storage
     per_trial = {"cpu": resources.cpus, **({"gpu": resources.gpus} if resources.gpus else {})}
     trainable = tune.with_resources(trainable, per_trial)
-    trainable.__qualname__ = PairTrial.__name__  # Ray's dashboard shows it: else with_resources.<locals>.ResourceTrainable
+    trainable.__qualname__ = (
+        PairTrial.__name__
+    )  # Ray's dashboard shows it: else with_resources.<locals>.ResourceTrainable
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(

@@ -344,3 +344,21 @@ def test_a_timm_without_the_private_step_runs_its_transformers_whole(monkeypatch
     assert not whole.backbone.can_be_cut and not whole.cut_is_cacheable
     torch.testing.assert_close(whole(pixels), wanted)
     assert any(name.startswith("backbone.") for name in whole.trainable_state())
+
+
+def test_layer_decay_lowers_the_rate_from_block_to_block() -> None:
+    """The head keeps its own, the last block has the backbone's, the one before it less, the stem the least."""
+    encoder = PairEncoder.build(BackboneSpec("test_vit", "none", 160), TrialConfig())
+    count = encoder.trainable_blocks
+    groups = {group["name"]: group for group in encoder.parameter_groups(0.1, 0.5, 0.05, 0.7)}
+    plain = encoder.parameter_groups(0.1, 0.5, 0.05)
+    rates = {id(p): group["lr"] for group in groups.values() for p in group["params"]}
+    assert sorted(rates) == sorted(id(p) for group in plain for p in group["params"])
+    assert groups["head"]["lr"] == 0.1 and groups["backbone.00"]["weight_decay"] == 0.05
+    for place, names in enumerate(encoder.backbone.block_parameters):
+        for name in names:
+            parameter = encoder.backbone.net.get_parameter(name)
+            assert rates[id(parameter)] == pytest.approx(0.05 * 0.7 ** (count - 1 - place))
+    stem = encoder.backbone.net.patch_embed.proj.weight
+    assert rates[id(stem)] == pytest.approx(0.05 * 0.7**count)
+    assert groups["backbone.00_no_decay"]["weight_decay"] == 0

@@ -71,6 +71,9 @@ def test_the_report_is_of_the_pooled_scores_of_each_fold_trained_alone(data, bac
         slow = of_scores(report.scores, data.pair_label[rows], both, None, Settings(), {})
         assert (report.val_auc, report.val_accuracy) == (slow["val_auc"], slow["val_accuracy"])
         assert report.contrastive_loss == pytest.approx(np.mean([one.contrastive_loss for one in reports]))
+        queries = [one.val_queries for one in reports]
+        assert report.val_map == pytest.approx(np.average([one.val_map for one in reports], weights=queries))
+        assert report.val_queries == sum(queries) and report.val_cmc[0] == pytest.approx(report.val_recall_at_1)
         assert report.frozen_moved == 0
     assert pooled.finished and len(pooled.history) == SMALL.epochs
 

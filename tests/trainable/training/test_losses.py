@@ -289,3 +289,26 @@ def test_shapes_that_would_broadcast_are_refused():
     for views in ((front, angle[:3]), (front[:3], angle[:3])):
         with pytest.raises(ValueError, match=r"valid is \(B, D\), \(B, D\) and \(B,\)"):
             batch_loss(*views, targets_of(ones), TrialConfig())
+
+
+@settings(max_examples=40, deadline=None)
+@given(batches(), st.sampled_from([0.05, 0.3]))
+def test_label_smoothing_is_the_loop_reference(batch, smoothing):
+    """In value and gradient: that share of each anchor's target is spread over its row."""
+    views = (batch["front"], batch["angle"])
+    found, _ = of_batch(batch, label_smoothing=smoothing, **CONTRASTIVE)
+    contrastive, *_ = reference.info_nce(**batch, smoothing=smoothing)
+    torch.testing.assert_close(found.parts["contrastive_loss"], contrastive.detach())
+    torch.testing.assert_close(gradients(found.total, *views), gradients(contrastive, *views))
+
+
+def test_label_smoothing_is_torch_s_where_all_pairs_match():
+    """Cross-entropy of both directions, smoothed."""
+    front, angle = unit(9)
+    found, _ = of_batch(
+        {"front": front, "angle": angle, "labels": torch.ones(9), "temperature": 0.2, "front_identity": None,
+         "angle_identity": None}, label_smoothing=0.1, **CONTRASTIVE,
+    )  # fmt: skip
+    logits, own = front @ angle.T / 0.2, torch.arange(9)
+    both = [F.cross_entropy(rows, own, label_smoothing=0.1) for rows in (logits, logits.T)]
+    torch.testing.assert_close(found.parts["contrastive_loss"], (sum(both) / 2).detach())

@@ -25,7 +25,10 @@ def around(
     state: the run's own folder on this machine; callbacks: the user's; page: makes the run's page, which reloads itself.
     """
     names, folder = plan.options.output.log_to, _folder(plan, state)
-    told = [*trackers.tracked(names, plan.run, folder), *(Relay(callback, state / "callbacks") for callback in callbacks)]
+    told = [
+        *trackers.tracked(names, plan.run, folder),
+        *(Relay(callback, state / "callbacks") for callback in callbacks),
+    ]
     live = [LivePage(partial(page, REFRESH_S))] if plan.options.output.live else []
     return [*told, recorder, *live]
 

@@ -43,7 +43,12 @@ def report(epoch: int, earlier: tuple = (), history: tuple = ()) -> dict[str, An
 
 def numbers(epoch: int) -> dict[str, Any]:
     """Of an epoch."""
-    return {"epoch": epoch, "val_auc": epoch / 10, "diagnoses": ["collapse", "stuck"] if epoch == 2 else [], "sick": None}
+    return {
+        "epoch": epoch,
+        "val_auc": epoch / 10,
+        "diagnoses": ["collapse", "stuck"] if epoch == 2 else [],
+        "sick": None,
+    }
 
 
 def told_by(*reports: dict[str, Any]) -> list[dict[str, Any]]:

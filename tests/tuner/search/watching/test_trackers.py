@@ -57,7 +57,10 @@ def test_tensorboard_has_every_epoch_and_the_configuration(tmp_path: Path):
     for number in (0, 1):
         read = events(tmp_path / "tensorboard" / "run-a" / f"trial_{number:04d}")
         scalars = [(e.step, v.tag, v.simple_value) for e in read for v in e.summary.value if "val_auc" in v.tag]
-        assert [(step, round(value, 5)) for step, tag, value in scalars if tag == "ray/tune/val_auc"] == [(1, 0.1), (2, 0.2)]
+        assert [(step, round(value, 5)) for step, tag, value in scalars if tag == "ray/tune/val_auc"] == [
+            (1, 0.1),
+            (2, 0.2),
+        ]
         configured = [v for e in read for v in e.summary.value if v.tag == "_hparams_/session_start_info"]
         assert b"temperature" in configured[0].metadata.plugin_data.content
 

@@ -9,6 +9,7 @@ from typing import Any
 from tuner.analysis import text
 from tuner.analysis.advice import BAD, SURE, UNSURE, above, own_model_won, run_advice
 from tuner.analysis.dead_ends import DeadEnd, dead_ends
+from tuner.analysis.expectation import expectation
 from tuner.analysis.symptoms import Symptom
 from tuner.analysis.text import number
 from tuner.results.one_run import WholeRun
@@ -82,6 +83,7 @@ def _sure(run: WholeRun) -> Answer:
         f"The winner, trial {run.leader}, tells {_measured(row, 'winner')} of {text.plural(row['test_pairs'], 'test pair')}"
         f"{identities} right, which no trial saw (in brackets 95 % intervals)."
     ]
+    lines += expectation(row, run.trial(run.leader))
     headline, tone = "There is no default to compare it with.", UNSURE
     if run.compared:
         headline, tone = _compared(run)

@@ -75,7 +75,21 @@ class RunRow:
     cluster_nodes: int | None = column("nodes of the cluster at the start", "nodes")
     cluster_cpus: float | None = column("CPUs of the cluster at the start", "CPUs")
     cluster_gpus: float | None = column("GPUs of the cluster at the start", "GPUs")
-    winner_trial: int | None = column("the trial with the best `objective`")
+    winner_trial: int | None = column("the trial with the best `objective`, of equal ones that with the best `val_accuracy`")
+    chosen_trial: int | None = column(
+        "the trial to use by validation pairs alone: the winner where it surely enough beats the default, else the default"
+    )
+    expected_auc: float | None = column(
+        "AUC to expect of the winner: its validation value less what being chosen adds to it", "0 to 1"
+    )
+    expected_accuracy: float | None = column("accuracy to expect of the winner, corrected in the same way", "0 to 1")
+    winner_share: float | None = column(
+        "share of resamples of the validation identities in which the winner would have won", "0 to 1"
+    )
+    beats_default_share: float | None = column(
+        "share of resamples in which the winner beats the default with a solved threshold; null: it is the default's model",
+        "0 to 1",
+    )
     threshold_winner: float | None = column("the winner's threshold on test pairs, fixed on validation pairs", "cosine")
     threshold_default: float | None = column(
         "the default's threshold on test pairs, fixed on validation pairs", "cosine"

@@ -1,4 +1,4 @@
-"""The test pairs, scored once: by the winner, and by the default configuration beside it."""
+"""How a search is judged: what its choice is worth on validation pairs, and winner and default on test pairs, once."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from trainable.data.pairs import PairData
 from trainable.model.backbones import Backbone
 from trainable.trial import score_test_pairs
 from tuner.analysis import winner as winner_numbers
+from tuner.analysis.choice import ValidationPairs, chosen, evidence
 from tuner.cluster.connection import TrialResources
 from tuner.results.checkpoints import Saved
 from tuner.results.trial_record import TrialRecord
@@ -32,6 +33,19 @@ class FinalScores:
     settings: Settings
     resources: TrialResources
     saved: Callable[[int], Saved | None]
+
+    def judge(
+        self, records: list[TrialRecord], winner: TrialRecord, console: Console
+    ) -> tuple[dict[str, Any], dict[int, float]]:
+        """Columns of the `runs` table: what the validation pairs say of the choice, which trial is chosen, and what winner and
+        default come to on test pairs; and by trial the share of resamples that it wins."""
+        default = next(record for record in records if record.is_default)
+        pairs, settings = ValidationPairs.of(self.data), self.settings
+        with console.status("resampling the validation identities"):
+            found = evidence(records, pairs, settings.metric, settings.threshold_is_searched)
+        columns = self.compare(winner, default, console)
+        columns["chosen_trial"] = chosen(winner, default, found.value.beats_default if found else None).number
+        return (columns, {}) if found is None else (columns | found.columns(), found.win_shares)
 
     def compare(self, winner: TrialRecord, default: TrialRecord, console: Console) -> dict[str, Any]:
         """Score the test pairs with the winner's and the default's best weights; return columns of the `runs` table."""

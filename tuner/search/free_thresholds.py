@@ -54,7 +54,7 @@ class FreeThresholds:
             return
         trained = [r for r in self._recorder.records.values() if r.state == COMPLETED and r.replay_of is None]
         for record in trained:
-            if record.number not in self._refined and self._has_scores(record):
+            if record.number not in self._refined and record.ranked_epoch and self._has_scores(record):
                 self._refined.add(record.number)
                 self._try_favoured(record)
 

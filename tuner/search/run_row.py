@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trainable.data.splits import SPLITS
+from trainable.measures import AT_A_THRESHOLD
 from trainable.model.features import fingerprint, stored_as
 from tuner.analysis.text import plural
 from tuner.cli.run_options import HardwareOptions
@@ -35,7 +36,7 @@ def introduction(plan: Plan, cluster: Cluster, resources: TrialResources, precis
         "model": f"{options.model.backbone}, {blocks} blocks, weights {options.model.weights}, {size} px{fit}",
         "search": f"{plural(search.trials, 'trial')} of up to {plural(options.configuration.epochs, 'epoch')}, "
         f"{search.sampler} suggests, "
-        f"{search.scheduler} stops early, ranked by {search.metric}",
+        f"{search.scheduler} stops early, {_ranking(plan)}",
         "hardware": f"{plural(cluster.nodes, 'node')}, {cluster.cpus:g} CPUs, {cluster.gpus:g} GPUs: "
         f"{plural(min(resources.concurrent, search.trials), 'trial')} at a time on {resources.device} in {precision}",
         "dashboard": " — ".join(
@@ -43,6 +44,17 @@ def introduction(plan: Plan, cluster: Cluster, resources: TrialResources, precis
         ),
         "results": plan.results_root,
     }
+
+
+def _ranking(plan: Plan) -> str:
+    """What trials are ranked by, and how those of one training are that differ in the threshold."""
+    asked, metric, last = plan.options.search.metric, plan.metric, plan.options.search.rank_by == "last"
+    ranked = f"ranked by {metric} at {'the last' if last else 'their best'} epoch"
+    if metric != asked:
+        return f"{ranked}, as {asked} knows no threshold"
+    if "threshold" in plan.bound.searched and metric not in AT_A_THRESHOLD:
+        return f"trainings {ranked}, those of one training by val_accuracy at their thresholds"
+    return ranked
 
 
 def _no_dashboard(options: HardwareOptions) -> str:
@@ -69,7 +81,7 @@ def of_plan(plan: Plan) -> dict[str, Any]:
         "fit": options.data.fit,
         "levels": levels_text(plan.dataset.scales),
         "views": plan.data.views,
-        "metric": options.search.metric,
+        "metric": plan.metric,
         "rank_by": options.search.rank_by,
         "keep_sick": options.search.keep_sick,
         "sampler": options.search.sampler,

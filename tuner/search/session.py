@@ -21,6 +21,7 @@ from trainable.data.pairs import PairData
 from trainable.trial import REPORT_S, PairTrial, gpu_precision
 from tuner import results
 from tuner.cli.console import make_console
+from tuner.cli.full_disk import ends_in_order
 from tuner.cli.run_options import RunOptions
 from tuner.cli.signals import INTERRUPTED, answered_signals
 from tuner.cluster.connection import Cluster, TrialResources, connect, trial_resources
@@ -38,7 +39,6 @@ from tuner.results.trial_record import TrialRecord, best_of
 from tuner.results.writer import RUN_PATIENCE_S, RunTables
 from tuner.search import experiment, run_row, scheduler
 from tuner.search.final_scores import FinalScores
-from tuner.search.full_disk import ends_in_order
 from tuner.search.plan import Plan, prepare
 from tuner.search.recorder import Recorder
 from tuner.search.resume import STUDY, RunFiles, check_same_run, held, held_again, save_options, take_up_trials
@@ -83,7 +83,7 @@ class Session:
         self.attempt, options = attempt, plan.options
         self.resources: TrialResources = trial_resources(cluster, options.hardware)
         self.settings = Settings(
-            metric=options.search.metric,
+            metric=plan.metric,
             rank_by=options.search.rank_by,
             threshold_is_searched="threshold" in plan.bound.searched,
             device=self.resources.device,
@@ -209,9 +209,10 @@ class Session:
             columns["error"] = self._complain(records)
         else:
             columns["state"] = "finished"
-            default = next(record for record in records if record.is_default)
             scores = FinalScores(self.data, self.plan.backbone, self.settings, self.resources, self._saved)
-            columns |= scores.compare(winner, default, self.console)
+            found, shares = scores.judge(records, winner, self.console)
+            columns |= found
+            self.tables.update_trials({number: {"win_share": share} for number, share in shares.items()})
         done = _count(record.ended is not None for record in records)
         ended = time.time()
         before = self.tables.run_row().get("wall_s") or 0.0

@@ -166,6 +166,7 @@ with torch.inference_mode():
 def _evidence(config: dict[str, Any]) -> list[str]:
     """How good the model is, and whether it is the one that was searched."""
     lines = [f"Accuracy on validation pairs: {_with_interval(config['validation'], 'val_accuracy')}."]
+    lines += config.get("expected", [])
     if config["test"] is not None:
         lines.append(f"On test pairs that no trial saw: {_with_interval(config['test'], 'accuracy')}.")
     checked = config.get("check")

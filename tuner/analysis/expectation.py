@@ -1,0 +1,43 @@
+"""What to expect of a winner, in words. Terminal, page, comparison and export say the same, because they all read it here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tuner.analysis.text import plural
+
+COLUMNS = ["expected_auc", "expected_accuracy", "winner_share", "beats_default_share", "trials_done"]
+"""Of the run's row."""
+
+
+def expectation(row: Mapping[str, Any], leader: Mapping[str, Any] | None) -> list[str]:
+    """Two sentences: what its validation values are worth, and how decided the choice is; none where that is not known.
+
+    row: the run's row, with COLUMNS and winner_trial; leader: the winner's row of `trials`. What is missing is None.
+    """
+    if leader is None or row["expected_auc"] is None or row["winner_trial"] != leader["trial"]:
+        return []
+    shown = {"AUC": (leader["val_auc"], row["expected_auc"]), "accuracy": (leader["val_accuracy"], row["expected_accuracy"])}
+    if row["metric"] == "val_accuracy":
+        shown = dict(reversed(shown.items()))
+    (first, (value, expected)), (second, (other, expected_other)) = shown.items()
+    chosen = f"chosen as the best of {plural(row['trials_done'], 'trial')}, so expect about {expected:.3f}"
+    worth = f"Validation {first} {_number(value)}; {chosen} ({second} {_number(other)}, expect {expected_other:.3f})."
+    wins = f"It wins {_share(row['winner_share'])} of resamples of the validation identities"
+    if row["beats_default_share"] is None:
+        return [worth, f"{wins}."]
+    return [worth, f"{wins}; it beats the default with a solved threshold in {_share(row['beats_default_share'])}."]
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3f}"
+
+
+def _share(value: float) -> str:
+    """Whole percent.
+
+    >>> _share(0.614)
+    '61 %'
+    """
+    return f"{100 * value:.0f} %"

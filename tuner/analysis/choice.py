@@ -62,12 +62,12 @@ class Evidence:
     """By trial: share of resamples that it wins. Trials of one training are one where AUC ranks, named by the best of them."""
     winner: int
 
-    def columns(self) -> dict[str, Any]:
-        """As columns of the `runs` table."""
+    def columns(self, winner: TrialRecord) -> dict[str, Any]:
+        """As columns of the `runs` table. winner: the trial that won, which repeats may have decided otherwise."""
         return {
             "expected_auc": self.value.auc,
             "expected_accuracy": self.value.accuracy,
-            "winner_share": self.win_shares[self.winner],
+            "winner_share": self.win_shares.get(winner.number),
             "beats_default_share": self.value.beats_default,
         }
 
@@ -115,6 +115,15 @@ def _rows(records: Sequence[TrialRecord], metric: str, one_a_training: bool) -> 
     default = next((r.number for r in records if r.is_default), None)
     of_default = [record for record in able[MOST_TRIALS:] if training_of(record) == default]
     return able[:MOST_TRIALS] + of_default[:1]
+
+
+def representatives(
+    records: Sequence[TrialRecord], metric: str, most: int
+) -> tuple[list[TrialRecord], TrialRecord | None]:
+    """The best trials, one a training, and that which stands for the default's model, if it can win."""
+    rows = _rows(records, metric, one_a_training=True)
+    default = _default_row(rows, records)
+    return rows[:most], None if default is None else rows[default]
 
 
 def _default_row(rows: Sequence[TrialRecord], records: Sequence[TrialRecord]) -> int | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tuner.analysis.text import plural
 
-COLUMNS = ["expected_auc", "expected_accuracy", "winner_share", "beats_default_share", "trials_done"]
+COLUMNS = ["expected_auc", "expected_accuracy", "winner_share", "beats_default_share", "trials_done", "repeats", "repeated_objective"]
 """Of the run's row."""
 
 
@@ -24,10 +24,14 @@ def expectation(row: Mapping[str, Any], leader: Mapping[str, Any] | None) -> lis
     (first, (value, expected)), (second, (other, expected_other)) = shown.items()
     chosen = f"chosen as the best of {plural(row['trials_done'], 'trial')}, so expect about {expected:.3f}"
     worth = f"Validation {first} {_number(value)}; {chosen} ({second} {_number(other)}, expect {expected_other:.3f})."
+    beats = row["beats_default_share"]
+    ahead = None if beats is None else f"it beats the default with a solved threshold in {_share(beats)}"
+    if row["repeats"] is not None:
+        repeated = f"Its mean {row['metric']} over {row['repeats']} other seeds is {row['repeated_objective']:.3f}"
+        sure = "" if beats is None else f"; that it beats the default, on the same seeds, is {_share(beats)} sure"
+        return [worth, f"{repeated}{sure}."]
     wins = f"It wins {_share(row['winner_share'])} of resamples of the validation identities"
-    if row["beats_default_share"] is None:
-        return [worth, f"{wins}."]
-    return [worth, f"{wins}; it beats the default with a solved threshold in {_share(row['beats_default_share'])}."]
+    return [worth, "; ".join(filter(None, [wins, ahead])) + "."]
 
 
 def _number(value: float | None) -> str:

@@ -38,6 +38,7 @@ _TOLD = [
     "state",
     "is_default",
     "replay_of",
+    "repeat_of",
     "objective",
     "train_s",
     "max_epochs",
@@ -119,7 +120,7 @@ def _leaderboard(runs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     ended = pd.crosstab(trials.run, trials.state).reindex(columns=["sick", "failed"], fill_value=0)
     counts = ended.assign(trials=trials.run.value_counts()).reset_index()
     shown = [*GROUP, "run", "space", "state", *_SETTING[:1], "hostname", "device", "started_at", "wall_s", *_TEST]
-    shown += EXPECTATION_COLUMNS[:4]
+    shown += [name for name in EXPECTATION_COLUMNS if name != "trials_done"]
     columns = ["run", "trial", "objective", "objective_low", "objective_high", "configuration"]
     rows = runs[shown].merge(counts, how="left", on="run").merge(winners[columns], how="left", on="run")
     rows = rows.merge(_advice(runs, trials, winners), on="run")
@@ -149,7 +150,7 @@ def _advice(runs: pd.DataFrame, trials: pd.DataFrame, leaders: pd.DataFrame) -> 
 
 
 def _best_of_each_run(trials: pd.DataFrame, metric: str) -> pd.DataFrame:
-    can_win = trials[trials.state.isin(["completed", "pruned"]) & trials.objective.notna()]
+    can_win = trials[trials.state.isin(["completed", "pruned"]) & trials.objective.notna() & trials.repeat_of.isna()]
     order = ["objective", "val_accuracy", "trial"]  # as `best_of` ranks them while a run goes on
     ordered = can_win.sort_values(order, ascending=[METRICS[metric] == "min", False, True], kind="stable")
     return ordered.drop_duplicates("run")

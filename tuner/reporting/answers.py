@@ -93,10 +93,20 @@ def _sure(run: WholeRun) -> Answer:
         if _solved_differs(run):
             at = f"The default with a threshold solved for it, {number(row['threshold_default_solved'])}:"
             lines.append(f"{at} {_measured(row, 'default_solved')}. {_difference(row, 'test_difference_solved')}")
-    lines.append(
-        "The intervals say what other identities could change; what another seed could, one run does not tell."
-    )
+    lines.append(_what_intervals_count(row))
     return Answer(question, headline, lines, tone=tone)
+
+
+def _what_intervals_count(row: dict[str, Any]) -> str:
+    if row["repeats"] is None:
+        return (
+            "The intervals say what other identities could change; what another seed could, one training each does not tell: "
+            "--repeats 3 would."
+        )
+    return (
+        f"Winner and default were trained with {row['repeats']} seeds, the same for both, and compared by their means: the "
+        "intervals say what other identities and other seeds could change."
+    )
 
 
 def _solved_differs(run: WholeRun) -> bool:

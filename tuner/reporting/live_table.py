@@ -89,7 +89,7 @@ class Display:
         return sum(record.ended is not None for record in self._asked_for())
 
     def _asked_for(self) -> list[TrialRecord]:
-        return [record for record in self._records.values() if not record.is_extra]
+        return [record for record in self._records.values() if record.asked_for]
 
     def _done(self) -> float:
         """Trials done, a running one counted by its share of the epochs that a trial takes on average."""

@@ -34,7 +34,7 @@ def print_verdict(console: Console, run: WholeRun) -> None:
         identities = text.plural(run.row["test_identities"], "identity").replace("identitys", "identities")
         console.print(
             f"[dim]{text.plural(run.row['test_pairs'], 'test pair')} of {identities} that no trial saw; thresholds fixed on "
-            "validation pairs; 95 % intervals count shared identities once[/dim]"
+            f"validation pairs; 95 % intervals count shared identities once{_seeds(run)}[/dim]"
         )
     _print_expectation(console, run)
     advice = run_advice(run)
@@ -47,6 +47,12 @@ def print_verdict(console: Console, run: WholeRun) -> None:
             f"Trial {run.default}, the default configuration, is {escape(f'{state}: {error}' if error else state)}."
         )
     _print_health(console, run)
+
+
+def _seeds(run: WholeRun) -> str:
+    """What the table shows of several trainings each."""
+    seeds = run.row["repeats"]
+    return "" if seeds is None else f", and seeds: accuracy and AUC are means over {seeds} of them, thresholds the trials' own"
 
 
 def _print_expectation(console: Console, run: WholeRun) -> None:

@@ -169,7 +169,7 @@ def _searched(row: dict[str, Any], trials: pd.DataFrame) -> tuple[str, ...]:
 def _leader(row: dict[str, Any], trials: pd.DataFrame) -> int | None:
     if row["winner_trial"] is not None and row["winner_trial"] in trials.index:
         return int(row["winner_trial"])
-    able = trials[trials.state.isin([COMPLETED, PRUNED]) & trials.ranked_epoch.notna()]
+    able = trials[trials.state.isin([COMPLETED, PRUNED]) & trials.ranked_epoch.notna() & trials.repeat_of.isna()]
     able = able[able.objective.notna()]
     if able.empty:
         return None

@@ -51,6 +51,10 @@ class TrialRecord:
         "the trial whose scores answered for this one, which differs in the threshold only; or null", default=None
     )
     """It trained nothing itself."""
+    repeat_of: int | None = column(
+        "the trial that this one repeats with another seed, to see what seeds change; or null. It cannot win itself",
+        default=None,
+    )
     is_extra: bool = False
     """Beyond the trials that were asked for: a training once more at the threshold that its scores favour."""
     started_from: str | None = column(
@@ -155,8 +159,18 @@ class TrialRecord:
 
     @property
     def eligible(self) -> bool:
-        """Can win: it has an epoch that was ranked, and did not fall sick or fail."""
+        """Can win: it has an epoch that was ranked, did not fall sick or fail, and is no repeat of another trial."""
+        return self.can_be_judged and self.repeat_of is None
+
+    @property
+    def can_be_judged(self) -> bool:
+        """It has an epoch that was ranked, and did not fall sick or fail."""
         return self.ranked_epoch > 0 and self.state in (COMPLETED, PRUNED)
+
+    @property
+    def asked_for(self) -> bool:
+        """One of the trials that the run was asked to try: neither beyond them nor a repeat."""
+        return not self.is_extra and self.repeat_of is None
 
 
 def best_of(records: list[TrialRecord], metric: str) -> TrialRecord | None:

@@ -9,13 +9,13 @@ import time
 from typing import Any
 
 from ray import tune
+from ray.tune.search import Searcher
 
 from tuner.cli.run_options import SearchOptions
 from tuner.cluster.connection import TrialResources
 from tuner.cluster.private_ray import let_waiting_workers_train
 from tuner.search.recorder import Recorder
 from tuner.search.scheduler import make_scheduler
-from tuner.search.searcher import StudySearch
 
 
 class Stop(tune.Stopper):
@@ -36,7 +36,7 @@ class Stop(tune.Stopper):
 
 def run_experiment(
     trainable: Any,
-    searcher: StudySearch,
+    searcher: Searcher,
     recorder: Recorder,
     *,
     options: SearchOptions,

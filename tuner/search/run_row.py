@@ -36,7 +36,7 @@ def introduction(plan: Plan, cluster: Cluster, resources: TrialResources, precis
         "model": f"{options.model.backbone}, {blocks} blocks, weights {options.model.weights}, {size} px{fit}",
         "search": f"{plural(search.trials, 'trial')} of up to {plural(options.configuration.epochs, 'epoch')}, "
         f"{search.sampler} suggests, "
-        f"{search.scheduler} stops early, {_ranking(plan)}",
+        f"{search.scheduler} stops early, {_ranking(plan)}{_repeating(search.repeats)}",
         "hardware": f"{plural(cluster.nodes, 'node')}, {cluster.cpus:g} CPUs, {cluster.gpus:g} GPUs: "
         f"{plural(min(resources.concurrent, search.trials), 'trial')} at a time on {resources.device} in {precision}",
         "dashboard": " — ".join(
@@ -55,6 +55,10 @@ def _ranking(plan: Plan) -> str:
     if "threshold" in plan.bound.searched and metric not in AT_A_THRESHOLD:
         return f"trainings {ranked}, those of one training by val_accuracy at their thresholds"
     return ranked
+
+
+def _repeating(repeats: int) -> str:
+    return f"; then the leading trials and the default again with {repeats} seeds each" if repeats else ""
 
 
 def _no_dashboard(options: HardwareOptions) -> str:
@@ -87,6 +91,7 @@ def of_plan(plan: Plan) -> dict[str, Any]:
         "sampler": options.search.sampler,
         "scheduler": options.search.scheduler,
         "seed": options.configuration.seed,
+        "repeats_requested": options.search.repeats,
         "trials_requested": options.search.trials,
     }
 

@@ -50,7 +50,7 @@ def test_it_is_the_expected_value_of_the_trials_that_can_win() -> None:
     slow = expected_value(TrialScores(scores, np.stack(correct), PAIRS.labels, FRONT, ANGLE, default), "auc")
     assert (found.value.auc, found.value.accuracy, found.value.beats_default) == (slow.auc, slow.accuracy, slow.beats_default)
     assert found.win_shares == {record.number: share for record, share in zip(ranked, slow.won, strict=True)}
-    assert found.winner == ranked[0].number and found.columns()["winner_share"] == found.win_shares[found.winner]
+    assert found.winner == ranked[0].number and found.columns(ranked[0])["winner_share"] == found.win_shares[found.winner]
 
 
 def test_a_training_counts_once_by_auc() -> None:
@@ -78,8 +78,9 @@ def test_the_default_is_met_at_a_solved_threshold() -> None:
 
 def test_the_default_that_wins_beats_nothing() -> None:
     """There is nothing to compare it with."""
-    found = of([trial(0, 3.0), trial(1, 0.5)])
-    assert found.winner == 0 and found.columns()["beats_default_share"] is None
+    default = trial(0, 3.0)
+    found = of([default, trial(1, 0.5)])
+    assert found.winner == 0 and found.columns(default)["beats_default_share"] is None
 
 
 def test_only_the_best_of_many_are_looked_at() -> None:

@@ -6,7 +6,7 @@ from tuner.analysis.expectation import expectation
 
 ROW = {
     "winner_trial": 3, "metric": "val_auc", "expected_auc": 0.9204, "expected_accuracy": 0.851, "winner_share": 0.614,
-    "beats_default_share": 0.83, "trials_done": 16,
+    "beats_default_share": 0.83, "trials_done": 16, "repeats": None, "repeated_objective": None,
 }  # fmt: skip
 LEADER = {"trial": 3, "val_auc": 0.93, "val_accuracy": 0.86}
 

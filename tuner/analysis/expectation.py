@@ -7,7 +7,10 @@ from typing import Any
 
 from tuner.analysis.text import plural
 
-COLUMNS = ["expected_auc", "expected_accuracy", "winner_share", "beats_default_share", "trials_done", "repeats", "repeated_objective"]
+COLUMNS = [
+    "expected_auc", "expected_accuracy", "winner_share", "beats_default_share", "trials_done", "trials_requested", "repeats",
+    "repeated_objective",
+]  # fmt: skip
 """Of the run's row."""
 
 
@@ -22,7 +25,7 @@ def expectation(row: Mapping[str, Any], leader: Mapping[str, Any] | None) -> lis
     if row["metric"] == "val_accuracy":
         shown = dict(reversed(shown.items()))
     (first, (value, expected)), (second, (other, expected_other)) = shown.items()
-    chosen = f"chosen as the best of {plural(row['trials_done'], 'trial')}, so expect about {expected:.3f}"
+    chosen = f"chosen as the best of {_trials(row)}, so expect about {expected:.3f}"
     worth = f"Validation {first} {_number(value)}; {chosen} ({second} {_number(other)}, expect {expected_other:.3f})."
     beats = row["beats_default_share"]
     ahead = None if beats is None else f"it beats the default with a solved threshold in {_share(beats)}"
@@ -32,6 +35,12 @@ def expectation(row: Mapping[str, Any], leader: Mapping[str, Any] | None) -> lis
         return [worth, f"{repeated}{sure}."]
     wins = f"It wins {_share(row['winner_share'])} of resamples of the validation identities"
     return [worth, "; ".join(filter(None, [wins, ahead])) + "."]
+
+
+def _trials(row: Mapping[str, Any]) -> str:
+    """How many configurations there were to choose from: neither repeats nor what needed no training."""
+    given = [row[name] for name in ("trials_done", "trials_requested") if row[name] is not None]
+    return plural(int(min(given)) if given else None, "trial")
 
 
 def _number(value: float | None) -> str:

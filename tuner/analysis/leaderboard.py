@@ -120,7 +120,7 @@ def _leaderboard(runs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     ended = pd.crosstab(trials.run, trials.state).reindex(columns=["sick", "failed"], fill_value=0)
     counts = ended.assign(trials=trials.run.value_counts()).reset_index()
     shown = [*GROUP, "run", "space", "state", *_SETTING[:1], "hostname", "device", "started_at", "wall_s", *_TEST]
-    shown += [name for name in EXPECTATION_COLUMNS if name != "trials_done"]
+    shown += [name for name in EXPECTATION_COLUMNS if not name.startswith("trials_")]
     columns = ["run", "trial", "objective", "objective_low", "objective_high", "configuration"]
     rows = runs[shown].merge(counts, how="left", on="run").merge(winners[columns], how="left", on="run")
     rows = rows.merge(_advice(runs, trials, winners), on="run")

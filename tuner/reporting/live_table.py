@@ -136,6 +136,8 @@ class Display:
             notes.append(f"default: {own}; it ranks by {best['objective']:.4f}, at a solved one")
         if any(record.replay_of is not None for record in records):
             notes.append("= N: judged by the scores of trial N, which differs in its threshold only")
+        if any(record.repeat_of is not None for record in records):
+            notes.append("~ N: trial N again with another seed")
         if any(record.is_extra for record in records):
             notes.append("+: beyond the trials asked for, at the threshold that a training's own scores favour")
         left_out = [name for name in self._columns(records, None) if name not in self._columns(records)]
@@ -186,6 +188,8 @@ def _heading(name: str) -> str:
 
 def _state(record: TrialRecord) -> str:
     """How the trial stands; `= N` where another trial's scores answered for it."""
+    if record.repeat_of is not None:
+        return f"{record.state} ~ {record.repeat_of}"
     return record.state if record.replay_of is None else f"{record.state} = {record.replay_of}"
 
 

@@ -6,7 +6,7 @@ from tuner.analysis.expectation import expectation
 
 ROW = {
     "winner_trial": 3, "metric": "val_auc", "expected_auc": 0.9204, "expected_accuracy": 0.851, "winner_share": 0.614,
-    "beats_default_share": 0.83, "trials_done": 16, "repeats": None, "repeated_objective": None,
+    "beats_default_share": 0.83, "trials_done": 22, "trials_requested": 16, "repeats": None, "repeated_objective": None,
 }  # fmt: skip
 LEADER = {"trial": 3, "val_auc": 0.93, "val_accuracy": 0.86}
 
@@ -23,6 +23,14 @@ def test_the_value_and_how_decided_it_is() -> None:
 def test_a_default_that_won_beats_nothing() -> None:
     """Its second sentence ends where the comparison would begin."""
     assert expectation(ROW | {"beats_default_share": None}, LEADER)[1].endswith("validation identities.")
+
+
+def test_repeats_are_said_instead_of_resamples() -> None:
+    """The mean over other seeds, and how sure it is that it beats the default's."""
+    found = expectation(ROW | {"repeats": 3, "repeated_objective": 0.9183}, LEADER)
+    assert found[1] == (
+        "Its mean val_auc over 3 other seeds is 0.918; that it beats the default, on the same seeds, is 83 % sure."
+    )
 
 
 def test_nothing_is_said_of_what_is_not_known() -> None:

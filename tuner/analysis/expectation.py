@@ -48,9 +48,11 @@ def _number(value: float | None) -> str:
 
 
 def _share(value: float) -> str:
-    """Whole percent.
+    """Whole percent, never quite all or nothing: so many resamples there are not.
 
-    >>> _share(0.614)
-    '61 %'
+    >>> _share(0.614), _share(0.999)
+    ('61 %', 'over 99 %')
     """
-    return f"{100 * value:.0f} %"
+    if value > 0.99:
+        return "over 99 %"
+    return f"{100 * value:.0f} %" if value >= 0.01 else "under 1 %"

@@ -64,6 +64,56 @@ def opened(browser: str, page: Path, width: int = 1366, dark: bool = False) -> O
     return Opened(json.loads(html.unescape(probe[1])), console)
 
 
+_MEASURE = """<script>addEventListener("load", () => setTimeout(() => {
+  const inside = document.querySelector("iframe").contentDocument, view = inside.defaultView, texts = [], outside = [];
+  for (const each of inside.querySelectorAll("details")) each.open = true;
+  const shown = (each) => each.getClientRects().length > 0 && each.closest("[hidden]") === null;
+  for (const each of inside.querySelectorAll("body *")) {
+    if (!shown(each) || ["SCRIPT", "STYLE"].includes(each.tagName)) continue;
+    const box = each.getBoundingClientRect();
+    let scrolls = each;
+    while (scrolls && !["auto", "scroll"].includes(view.getComputedStyle(scrolls).overflowX)) scrolls = scrolls.parentElement;
+    if (box.right > view.innerWidth + 1 && scrolls === null) outside.push(each.tagName + " " + each.className);
+    if (![...each.childNodes].some((node) => node.nodeType === 3 && node.data.trim())) continue;
+    const scale = each.getScreenCTM ? each.getScreenCTM().a || Math.abs(each.getScreenCTM().b) : 1;
+    texts.push([parseFloat(view.getComputedStyle(each).fontSize) * scale, each.textContent.slice(0, 40)]);
+  }
+  document.documentElement.dataset.probe = JSON.stringify({
+    width: view.innerWidth, needed_width: inside.documentElement.scrollWidth, texts, outside,
+    height: inside.documentElement.scrollHeight, background: view.getComputedStyle(inside.body).backgroundColor,
+    figures: [...inside.querySelectorAll("svg.figure")].filter(shown).map((each) => each.getAttribute("aria-label")),
+  });
+}, 100));</script>"""
+
+
+def measured(browser: str, page: Path, width: int, dark: bool = False) -> dict[str, Any]:
+    """The page in a frame of any width, narrower than a browser's window can be: the size of each text in pixels, what lies
+    outside the frame and in no box that scrolls, and how wide the page would have to be."""
+    with tempfile.TemporaryDirectory() as folder:
+        frame = Path(folder, "frame.html")
+        frame.write_text(_framed(page, width, 900) + _MEASURE, encoding="utf-8")
+        ended = _run(browser, folder, max(width, 800), dark, "--virtual-time-budget=5000", "--dump-dom", frame.as_uri())
+    probe = re.search(r'data-probe="([^"]*)"', ended.stdout)
+    if probe is None:
+        raise RuntimeError(f"{browser} did not open {page} in a frame: {ended.stderr[-2000:]}")
+    found: dict[str, Any] = json.loads(html.unescape(probe[1]))
+    return found
+
+
+def picture(browser: str, page: Path, to: Path, width: int, height: int, dark: bool = False) -> None:
+    """A picture of the page in a frame of any width."""
+    with tempfile.TemporaryDirectory() as folder:
+        frame = Path(folder, "frame.html")
+        frame.write_text(_framed(page, width, height), encoding="utf-8")
+        _run(browser, folder, max(width, 500), dark, f"--screenshot={to}", frame.as_uri(), height=height)
+
+
+def _framed(page: Path, width: int, height: int) -> str:
+    text = html.escape(page.read_text(encoding="utf-8"))
+    style = f"border: 0; width: {width}px; height: {height}px; color-scheme: light dark"
+    return f'<!doctype html><style>body {{ margin: 0 }}</style><iframe style="{style}" srcdoc="{text}"></iframe>'
+
+
 def painted_s(
     browser: str, page: Path, picture: Path, width: int = 1366, height: int = 900, dark: bool = False
 ) -> float:

@@ -28,6 +28,7 @@ import numpy as np
 from benchmarks import report
 from benchmarks.simulated_scores import Cell, Pairs, draw_pairs, draw_scores, true_accuracy, true_auc
 from trainable.metrics import intervals, thresholds
+from trainable.metrics.verification import verify
 from tuner.cli.parsing import parse
 from tuner.cli.process import exit_code
 
@@ -106,7 +107,7 @@ def _figures(
     true = [true_accuracy(gap, THRESHOLD, labels).mean() for gap in gaps]
     fitted = thresholds.cross_fitted(scores[0], labels, pairs.front, pairs.angle)
     true_fitted = true_accuracy(gaps[0], fitted.thresholds, labels).mean()
-    auc = thresholds.verify(scores[0], labels).auc
+    auc = verify(scores[0], labels).auc
     return [
         (first.mean(), true[0], *intervals.interval(first, linked)),
         (first.mean() - second.mean(), true[0] - true[1], *intervals.difference_interval(first, second, linked)),

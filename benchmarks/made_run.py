@@ -119,6 +119,8 @@ def _trial(number: int, shape: Shape, random: np.random.Generator) -> dict[str, 
         "val_accuracy_low": None if failed else accuracy - 0.04,
         "val_accuracy_high": None if failed else min(accuracy + 0.04, 1.0),
         "val_auc": None if failed else min(accuracy + 0.03, 1.0),
+        **{f"val_recall_at_{k}": None if failed else _recall(accuracy, k) for k in (1, 5, 10)},
+        "val_map": None if failed else 0.9 * accuracy,
         "contrastive_loss": None if failed else 3.4 * (1 - accuracy),
         "epochs": ran,
         "best_epoch": ran or None,
@@ -132,6 +134,10 @@ def _trial(number: int, shape: Shape, random: np.random.Generator) -> dict[str, 
         "error": "RuntimeError: no memory" if failed else "total-collapse: mean cosine 1.0000" if sick else None,
         "diagnoses": None if failed else _COLLAPSE if sick else [],
     }  # fmt: skip
+
+
+def _recall(accuracy: float, k: int) -> float:
+    return 1 - (1 - accuracy) ** (0.5 + 0.5 * k**0.5)
 
 
 def _epochs(trial: dict[str, Any], random: np.random.Generator) -> list[dict[str, Any]]:
@@ -148,6 +154,8 @@ def _epochs(trial: dict[str, Any], random: np.random.Generator) -> list[dict[str
                 "val_accuracy_solved": accuracy,
                 "contrastive_loss": 3.4 * (1.05 - accuracy),
                 "chance_loss": 3.466,
+                "val_queries": 100,
+                "val_cmc": [_recall(accuracy, k) for k in range(1, 21)],
                 "consistency_loss": 0.3 / epoch,
                 "positive_similarity": 0.4 + 0.4 * share,
                 "negative_similarity": 0.4 - 0.3 * share,
@@ -183,6 +191,7 @@ def _run(folder: Path, shape: Shape, pairs: PairTable, trials: list[dict[str, An
         "question": "Which values work best together?",
         "space_source": _SPACE,
         "searched": _SEARCHED,
+        "space_ranges": {"learning_rate": "1e-05 to 0.1, logarithmic", "trainable_blocks": "0 to 4"},
         "data": str((folder / "pairs" / "pairs.csv").resolve()),
         "data_fingerprint": fingerprint_of(pairs, fingerprint),
         "backbone": "test_byobnet",

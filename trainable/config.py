@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +15,7 @@ from trainable.columns import column
 from trainable.errors import InputError
 from trainable.measures import METRICS, Validation, sign
 
-__all__ = ["MEASURED", "METRICS", "RANK_BY", "Losses", "Settings", "TrialConfig", "sign"]
+__all__ = ["MEASURED", "METRICS", "RANK_BY", "Losses", "Purpose", "Settings", "TrialConfig", "sign"]
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,59 @@ MEASURED = columns.of(Validation) | columns.of(Losses)
 RANK_BY = ("last", "best")
 """Which epoch a trial is ranked by. The best of many noisy epochs promises more than it keeps; it was the rule of the first
 release."""
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """What a threshold is solved for."""
+
+    kind: str = "accuracy"
+    """accuracy, eer, far or cost."""
+    far: float = 0.0
+    """Of far: the largest share of negative pairs that may be accepted."""
+    miss: float = 1.0
+    """Of cost: what it costs to reject a positive pair."""
+    false_accept: float = 1.0
+    """Of cost: what it costs to accept a negative pair."""
+
+    @classmethod
+    def of(cls, text: str) -> Purpose:
+        """Of accuracy, eer, far=RATE or cost=FN:FP; InputError for anything else.
+
+        >>> Purpose.of("far=1e-3").far, Purpose.of("cost=5:1").miss
+        (0.001, 5.0)
+        """
+        kind, _, given = text.partition("=")
+        with contextlib.suppress(ValueError):
+            if text in ("accuracy", "eer"):
+                return cls(text)
+            if kind == "far" and 0 < float(given) < 1:
+                return cls("far", far=float(given))
+            miss, false_accept = map(float, given.split(":"))
+            if kind == "cost" and min(miss, false_accept) > 0 and math.isfinite(miss + false_accept):
+                return cls("cost", miss=miss, false_accept=false_accept)
+        raise InputError(
+            f"--threshold-for is {text!r}; valid are accuracy, eer (equal error rates), far=RATE (a false accept rate above 0 "
+            "and below 1, as far=1e-3) and cost=FN:FP (what a miss and a false accept cost, as cost=5:1). Give one of these."
+        )
+
+    def __str__(self) -> str:
+        given = {"far": f"={self.far:g}", "cost": f"={self.miss:g}:{self.false_accept:g}"}
+        return self.kind + given.get(self.kind, "")
+
+    @property
+    def negatives_needed(self) -> int:
+        """So many negative pairs must there be: with fewer a rate so low cannot be seen."""
+        return math.ceil(1 / self.far - 1e-9) if self.kind == "far" else 1
+
+    def check(self, negatives: int) -> None:
+        """InputError if there are too few negative pairs to solve it on."""
+        if negatives < self.negatives_needed:
+            raise InputError(
+                f"--threshold-for far={self.far:g} needs {self.negatives_needed:,} negative validation pairs, of which one may "
+                f"be accepted, and there are {negatives:,}; valid is a rate from {1 / max(negatives, 1):.2g}. Give a higher "
+                "one, or more negative pairs."
+            )
 
 
 @dataclass(frozen=True)

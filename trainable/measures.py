@@ -47,6 +47,20 @@ class Validation:
     val_tar_at_far_1e3: float | None = column(
         "positives accepted where 1 of 1000 negatives is; null with fewer", _SHARE
     )
+    val_recall_at_1: float | None = column(
+        "share of validation fronts whose nearest angle view has their identity; null with fewer than 2 views",
+        _SHARE,
+        better="max",
+    )
+    val_recall_at_5: float | None = column(
+        "the same among the 5 nearest; null with fewer than 6 views", _SHARE, better="max"
+    )
+    val_recall_at_10: float | None = column(
+        "the same among the 10 nearest; null with fewer than 11 views", _SHARE, better="max"
+    )
+    val_map: float | None = column(
+        "mean over validation fronts of the average precision of their angle views", _SHARE, better="max"
+    )
     positive_similarity: float = column("mean score of the positive validation pairs", "cosine")
     negative_similarity: float = column("mean score of the negative validation pairs", "cosine")
     similarity_gap: float = column("`positive_similarity` minus `negative_similarity`", "cosine")
@@ -68,6 +82,18 @@ class Spread:
     score_high: float = column("the highest validation score", "cosine")
     scores_tied: float = column("share of validation scores that another one equals exactly", _SHARE)
     scores_tied_exact: float = column("the same, these scores computed anew in full precision", _SHARE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrieved:
+    """What `val_recall_at_1` and its like come from. Columns of `epochs`."""
+
+    val_queries: int = column(
+        "validation fronts with an angle view of their identity; a sample where images are very many", "images"
+    )
+    val_cmc: list[float] = column(
+        "cumulative match characteristic: `val_recall_at_1` for 1, 2, … 20 nearest; empty without a query", _SHARE
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,8 +21,9 @@ from trainable.data.pairs import PairData
 from trainable.model.backbones import Backbone
 from trainable.process import prepare_process
 from trainable.training.checkpoint import STATE_FILE, load_state
+from trainable.training.folds import training_of
 from trainable.training.inputs import Inputs
-from trainable.training.loop import Training, test_scores
+from trainable.training.loop import test_scores
 from trainable.training.ranked_epoch import weights_at
 
 REPORT_S = 1.0
@@ -52,7 +53,7 @@ class PairTrial(tune.Trainable):
     config: `config` (a TrialConfig), `number`, `title`, and `resume_from`: a folder with a saved state, or None.
     """
 
-    def setup(
+    def setup(  # type: ignore[override]  # Tune passes what `tune.with_parameters` was given beside the configuration
         self,
         config: dict[str, Any],
         data: PairData,
@@ -80,7 +81,7 @@ class PairTrial(tune.Trainable):
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._title = config["title"]
-        self._training = Training(config["config"], self._backbone, self._data, self._settings, self._inputs)
+        self._training = training_of(config["config"], self._backbone, self._data, self._settings, self._inputs)
         self._restored_now = False
         if config.get("resume_from"):
             self.load_checkpoint(config["resume_from"])
@@ -127,8 +128,9 @@ class PairTrial(tune.Trainable):
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         torch.save(self._training.state(), Path(checkpoint_dir) / STATE_FILE)
 
-    def load_checkpoint(self, checkpoint: str) -> None:
-        self._training.restore(load_state(checkpoint))
+    def load_checkpoint(self, checkpoint: str | dict[Any, Any] | None) -> None:
+        """checkpoint: a folder, as `save_checkpoint` writes one."""
+        self._training.restore(load_state(str(checkpoint)))
         self._restored_now = True
 
     def __repr__(self) -> str:

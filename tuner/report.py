@@ -18,10 +18,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from tuner.cli.console import make_console  # here, so that --help and a mistyped option answer at once
     from tuner.reporting.figures.wrong_pairs import images_of
     from tuner.reporting.page import write_page
+    from tuner.results.naming import named_run
 
     found = partial(images_of, console=make_console(), data=options.data, cache=options.cache)
     with plain_warnings():
-        print(write_page(options.results, options.run, found, options.to))
+        print(write_page(options.results, named_run(options.results, options.run), found, options.to))
     return 0
 
 

@@ -7,6 +7,7 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from queue import SimpleQueue
 from threading import Thread
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from trainable.errors import InputError
 from tuner.cli.console import make_console
+from tuner.cli.named_options import read_config, write_config
 from tuner.cli.parsing import parse
 from tuner.cli.process import exit_code, leave, quick_imports
 from tuner.cli.run_options import RunOptions
@@ -32,8 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     more (a full disk), 130 interrupted.
     """
     started = time.time()
-    options = parse(RunOptions, arguments, prog="python -m tuner.run")
-    options.check()
+    options = _options(arguments)
     if options.list_spaces:
         return _list_spaces()
     _check_at_once(options)
@@ -46,7 +47,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     command = ["python", "-m", "tuner.run", *(sys.argv[1:] if arguments is None else arguments)]
     with ends_in_order(options.output.results, shlex.join(command)):
-        return run_session(options, command, started, begun)
+        return run_session(options, command, started, begun).code
+
+
+def _options(arguments: Sequence[str] | None) -> RunOptions:
+    """What the command line says, over what its file of options says; all of it kept in a file where that is asked for."""
+    options = parse(RunOptions, arguments, prog="python -m tuner.run")
+    if options.config is not None:
+        options = parse(RunOptions, arguments, prog="python -m tuner.run", default=read_config(options.config))
+    options.check()
+    if options.save_config is not None:
+        write_config(options, options.save_config)
+    return replace(options, config=None, save_config=None)
 
 
 def _check_at_once(options: RunOptions) -> None:

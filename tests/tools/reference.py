@@ -90,6 +90,25 @@ def best_plateau(scores, labels, weights=None) -> tuple[float, float]:
     return best, widest
 
 
+def purpose_cuts(kind, scores, labels, far=None, miss=1.0, false_accept=1.0) -> list[tuple[float, float]]:
+    """The (low, high] in which a threshold is best for a purpose, by trying every cut; of far the lowest one alone."""
+    cuts = sorted(set(scores))
+    bounds = [min(-1.0, cuts[0]), *cuts, max(1.0, float(np.nextafter(cuts[-1], np.inf)))]
+    positives, negatives = sum(y == 1 for y in labels), sum(y == 0 for y in labels)
+    found = []
+    for low, high in itertools.pairwise(bounds):
+        misses = sum(y == 1 and s < high for s, y in zip(scores, labels, strict=True))
+        accepts = sum(y == 0 and s >= high for s, y in zip(scores, labels, strict=True))
+        if kind == "far":
+            if accepts / negatives <= far:
+                return [(low, high)]
+            continue
+        worth = abs(accepts / negatives - misses / positives)
+        found.append((miss * misses + false_accept * accepts if kind == "cost" else worth, low, high))
+    best = min(worth for worth, *_ in found)
+    return [(low, high) for worth, low, high in found if worth <= best + 1e-9]
+
+
 def auc(scores, labels, weights=None) -> float:
     """Share of (positive, negative) couples in the right order, half for ties; a couple weighs its pairs' product."""
     weights = [1.0] * len(scores) if weights is None else weights
@@ -148,6 +167,56 @@ def d_prime(scores, labels) -> float:
         means.append(sum(values) / len(values))
         variances.append(sum((v - means[-1]) ** 2 for v in values) / len(values))
     return (means[0] - means[1]) / math.sqrt(sum(variances) / 2)
+
+
+def match_ranks(embeddings, pairs, tied=0.0) -> list[list[int]]:
+    """Of each distinct front that has a match, the ranks of its matches among the distinct angles, whatever is tied first.
+
+    pairs: (front image, angle image, front identity, angle identity) each; embeddings: by image.
+    """
+    fronts = {front: identity for front, _, identity, _ in reversed(pairs)}
+    angles = {angle: identity for _, angle, _, identity in reversed(pairs)}
+    found = []
+    for front in sorted(fronts):
+        score = {angle: float(embeddings[front] @ embeddings[angle]) for angle in angles if angle != front}
+        matches = sorted((score[a] for a in score if angles[a] == fronts[front]), reverse=True)
+        strangers = [score[a] for a in score if angles[a] != fronts[front]]
+        ranks = [place + sum(s >= match - tied for s in strangers) for place, match in enumerate(matches, start=1)]
+        found += [ranks] if ranks else []
+    return found
+
+
+def recall_at(ranks, k) -> float:
+    """Share of the queries with a match among the k nearest."""
+    return sum(min(of_query) <= k for of_query in ranks) / len(ranks)
+
+
+def mean_average_precision(ranks) -> float:
+    """Mean over queries of the mean over matches of: matches up to and with this one, over its rank."""
+    return sum(sum(sum(r <= rank for r in q) / rank for rank in q) / len(q) for q in ranks) / len(ranks)
+
+
+def platt_loss(scores, labels, slope, intercept) -> float:
+    """Cross-entropy of a logistic curve at Platt's targets, (N+ + 1) / (N+ + 2) and 1 / (N- + 2)."""
+    positives, total = sum(labels), 0.0
+    for score, label in zip(scores, labels, strict=True):
+        target = (positives + 1) / (positives + 2) if label else 1 / (len(labels) - positives + 2)
+        logit = slope * score + intercept
+        total += float(np.logaddexp(0, logit)) - target * logit
+    return total
+
+
+def calibration_error(probabilities, labels, bins) -> tuple[float, float]:
+    """(expected calibration error over bins of equally many pairs, Brier score)."""
+    order = sorted(range(len(labels)), key=lambda i: probabilities[i])
+    bins, off, start = min(bins, len(order)), 0.0, 0
+    for number in range(bins):
+        stop = start + len(order) // bins + (number < len(order) % bins)
+        inside = order[start:stop]
+        off += abs(sum(labels[i] for i in inside) - sum(probabilities[i] for i in inside))
+        start = stop
+    brier = sum((p - y) ** 2 for p, y in zip(probabilities, labels, strict=True)) / len(labels)
+    return off / len(labels), brier
 
 
 def feature_std(rows) -> float:

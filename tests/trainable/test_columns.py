@@ -95,7 +95,8 @@ def test_metrics_are_the_measures_with_a_better_direction() -> None:
     """No loss is one of them; an unknown metric counts as one of which more is better."""
     assert METRICS == {
         "val_accuracy": "max", "val_balanced_accuracy": "max", "val_auc": "max", "val_average_precision": "max",
-        "val_eer": "min", "val_d_prime": "max",
+        "val_eer": "min", "val_d_prime": "max", "val_recall_at_1": "max", "val_recall_at_5": "max",
+        "val_recall_at_10": "max", "val_map": "max",
     }  # fmt: skip
     assert sign("val_eer") == -1 and sign("val_auc") == sign("mine") == sign(None) == 1
 

@@ -21,7 +21,9 @@ MODULES = (
     "trainable.model.backbones",
     "trainable.training.loop",
     "trainable.training.losses",
+    "tuner.cli.named_options",
     "tuner.results.configuration",
+    "tuner.results.naming",
     "tuner.results.tables",
 )
 

@@ -247,14 +247,11 @@ def augmentation(pixels: np.ndarray, views: int, sample: int = 256) -> Finding:
     moved = np.abs(pixels[images + chosen].astype(np.int16) - pixels[chosen]).mean()
     contrast = float(np.median(drawn.std(axis=2) / np.maximum(plain.std(axis=1), 1e-6)))
     own = _recognised(plain, drawn)
-    text = (
-        f"a view differs by {moved:.1f} of 255 levels, keeps {contrast:.0%} of the contrast, and is most like its own "
-    )
-    text += f"image in {own:.0%} of {len(chosen)}"
+    text = f"a view differs by {moved:.1f} of 255 levels, keeps {contrast:.0%} of the contrast, and is most like its "
+    text += f"own image in {own:.0%} of {len(chosen)}"
     if moved < 0.5:
-        return Finding(
-            "augmentation", FAIL, f"views are the plain images: {text}", "Give --views 1, or mend the augmentation."
-        )
+        what, remedy = f"views are the plain images: {text}", "Give --views 1, or mend the augmentation."
+        return Finding("augmentation", FAIL, what, remedy)
     if contrast < 0.1:
         return Finding("augmentation", FAIL, f"views are wiped out: {text}", "Make the augmentation milder.")
     if own < 0.5:
@@ -289,12 +286,8 @@ def _identity_of_image(table: PairTable) -> np.ndarray:
 def _both(table: PairTable, identity: np.ndarray, first: np.ndarray, second: np.ndarray) -> str:
     """Pairs of images with the identities that the table gives them."""
     pairs = zip(first[:_LISTED], second[:_LISTED], strict=True)
-    names = [f"{_called(table, identity, a)} and {_called(table, identity, b)}" for a, b in pairs]
-    return _few(names, len(first))
-
-
-def _called(table: PairTable, identity: np.ndarray, image: int) -> str:
-    return f"{table.image_names[image]} ({table.identity_names[identity[image]]})"
+    named = [[f"{table.image_names[i]} ({table.identity_names[identity[i]]})" for i in pair] for pair in pairs]
+    return _few([" and ".join(pair) for pair in named], len(first))
 
 
 def _named(table: PairTable, images: np.ndarray) -> str:

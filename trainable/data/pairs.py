@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +81,9 @@ class PairData:
     """By `trainable_blocks`: (views · m, ...) activations at that cut, row for row, where they were computed."""
     views: int = 1
     """How many views there are of each image; the first is the plain one."""
+    folds: np.ndarray | None = None
+    """(n, 2) int8 folds of the front and of the angle identity of each pair, -1 for test pairs; None where trials train
+    on the train split and are validated on the val split. See `folds.with_folds`."""
 
     @classmethod
     def of(cls, table: PairTable, pixels: np.ndarray, fingerprint: str, views: int = 1) -> PairData:
@@ -100,8 +103,32 @@ class PairData:
         return len(self.pixels) // self.views
 
     def rows(self, split: str) -> np.ndarray:
-        """(rows,) indices of the pairs of a split."""
-        return np.flatnonzero(self.split == split_code(split))
+        """(rows,) indices of the pairs of a split.
+
+        With folds the train split is all pairs but the test ones, as for a model that is trained on all, and the val split
+        those that are validated out of fold: both of their identities are in one fold.
+        """
+        code = split_code(split)
+        if self.folds is None or split == "test":
+            return np.flatnonzero(self.split == code)
+        together = (self.folds[:, 0] == self.folds[:, 1]) & (self.folds[:, 0] >= 0)
+        return np.flatnonzero(together if split == "val" else self.folds[:, 0] >= 0)
+
+    @property
+    def fold_count(self) -> int:
+        """How many folds there are; 0 without folds."""
+        return 0 if self.folds is None else int(self.folds.max()) + 1
+
+    def fold(self, number: int) -> PairData:
+        """The data of one fold: validated on its pairs, trained on those that share no identity with it."""
+        if self.folds is None:
+            raise ValueError("these data have no folds; `folds.with_folds` makes them")
+        inside = self.folds == number
+        split = np.full(len(self.split), -1, dtype=np.int8)  # a pair with one identity inside is in neither split
+        split[inside.all(axis=1)] = split_code("val")
+        split[~inside.any(axis=1)] = split_code("train")
+        split[self.split == split_code("test")] = split_code("test")
+        return replace(self, split=split, folds=None)
 
 
 def split_code(split: str) -> int:

@@ -59,27 +59,48 @@ def make_splits(
 ) -> np.ndarray | None:
     """(n,) split code of each pair, -1 where its two identities fell to different splits; None if there is no way.
 
-    Arguments are (n,) each. Groups of identities that pairs join are dealt whole. Where that leaves a split short of
-    either class, because one group is too big, that group is cut into blocks of neighbouring identities, and only
-    negative pairs between blocks of different splits are lost. The best of a few seeded attempts is taken.
+    Arguments are (n,) each; how identities are dealt: `deal_identities`.
+    """
+    of_identity = deal_identities(front_identity, angle_identity, pair_label, seed, fractions)
+    return None if of_identity is None else _split_of(of_identity, front_identity, angle_identity)
+
+
+def _split_of(of_identity: np.ndarray, front: np.ndarray, angle: np.ndarray) -> np.ndarray:
+    """(n,) the split of both identities of each pair, -1 where they differ."""
+    return np.where(of_identity[front] == of_identity[angle], of_identity[front], np.int8(-1))
+
+
+def deal_identities(
+    front_identity: np.ndarray,
+    angle_identity: np.ndarray,
+    pair_label: np.ndarray,
+    seed: int,
+    fractions: tuple[float, ...],
+) -> np.ndarray | None:
+    """(identities,) the part that each identity is dealt to; None if some part would lack a class.
+
+    Arguments are (n,) each. Groups of identities that pairs join are dealt whole. Where that leaves a part short of
+    either class, because one group is too big, that group is cut into blocks of neighbouring identities, so that few
+    pairs join two parts. The best of a few seeded attempts is taken.
     """
     count = int(max(front_identity.max(), angle_identity.max())) + 1
     groups = connected(front_identity, angle_identity, count)
-    best, best_share = None, 0.0
+    best: np.ndarray | None = None
+    best_share = 0.0
     for whole in (True, False):
         units = len(np.unique(groups)) if whole else count
         for attempt in range(max(1, min(_ATTEMPTS, 20_000 // units))):
             rng = np.random.default_rng([seed, attempt])
             unit = groups if whole else _cut_up(front_identity, angle_identity, groups, fractions, rng)
-            of_identity = deal(_class_weights(unit, front_identity, angle_identity, pair_label), fractions, rng)[unit]
-            split = np.where(
-                of_identity[front_identity] == of_identity[angle_identity], of_identity[front_identity], np.int8(-1)
-            )
+            of_identity: np.ndarray = deal(
+                _class_weights(unit, front_identity, angle_identity, pair_label), fractions, rng
+            )[unit]
+            split = _split_of(of_identity, front_identity, angle_identity)
             share = _smallest_share(split, pair_label, fractions)
             if share > best_share:
-                best, best_share = split, share
+                best, best_share = of_identity, share
             if share >= _GOOD_SHARE:
-                return split
+                return of_identity
     return best
 
 

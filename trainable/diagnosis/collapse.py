@@ -110,3 +110,13 @@ def precision_artefact(course: TrialHistory) -> Diagnosis | None:
         return None
     evidence = f"{100 * rounded:.1f} % of the scores equal another one, {100 * exact:.1f} % in full precision"
     return diagnosis("precision-artefact", WARN, evidence)
+
+
+DETECTORS = (
+    total_collapse,
+    low_feature_std,
+    low_uniformity,
+    dimensional_collapse,
+    consistency_without_spread,
+    precision_artefact,
+)

@@ -10,49 +10,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trainable.config import TrialConfig
-from trainable.diagnosis.collapse import (
-    consistency_without_spread,
-    dimensional_collapse,
-    low_feature_std,
-    low_uniformity,
-    precision_artefact,
-    total_collapse,
-)
+from trainable.diagnosis import collapse, loss, separation, updates
 from trainable.diagnosis.history import FAIL, Diagnosis, TrialHistory
-from trainable.diagnosis.loss import (
-    above_chance,
-    diverging,
-    negative_loss_value,
-    not_finite,
-    overfit,
-    stuck_at_chance,
-    temperature_too_high,
-    temperature_too_low,
-)
-from trainable.diagnosis.separation import (
-    accuracy_contradicts_scores,
-    inverted_separation,
-    negatives_pulled_together,
-    no_separation,
-    threshold_out_of_place,
-)
-from trainable.diagnosis.updates import (
-    frozen_part_moved,
-    no_gradient,
-    trained_part_did_not_move,
-    update_too_large,
-    update_too_small,
-)
+from trainable.diagnosis.remedies import REMEDIES
+
+CHECKS = (*loss.DETECTORS, *separation.DETECTORS, *updates.DETECTORS, *collapse.DETECTORS)
+_PLACES = {name: place for place, name in enumerate(REMEDIES)}
 
 
 def diagnose(history: Sequence[Mapping[str, Any]], config: TrialConfig) -> list[Diagnosis]:
-    """Everything that is wrong at the newest epoch, what is fatal first.
+    """Everything that is wrong at the newest epoch, what is fatal first, then causes before what they bring about.
 
     history: the numbers of a trial's epochs, as `EpochReport.numbers()` gives them, the newest last.
     """
     course = TrialHistory(history, config)
     found = [symptom for check in CHECKS if (symptom := check(course))]
-    return sorted(found, key=lambda symptom: symptom.severity != FAIL)
+    return sorted(found, key=lambda symptom: (symptom.severity != FAIL, _PLACES[symptom.name]))
 
 
 def as_plain(diagnoses: Sequence[Diagnosis]) -> dict[str, Any]:
@@ -67,18 +40,8 @@ def rediagnosed(numbers: Mapping[str, Any], config: TrialConfig) -> dict[str, An
     """
     if numbers.get("diagnoses") is None:
         return {}
-    name, found = "threshold-out-of-place", threshold_out_of_place(TrialHistory([numbers], config))
+    name, found = "threshold-out-of-place", separation.threshold_out_of_place(TrialHistory([numbers], config))
     again = as_plain([found] if found else [])
     kept = [finding for finding in numbers.get("findings") or [] if finding["name"] != name]
     names = [other for other in numbers["diagnoses"] if other != name]
     return {"diagnoses": names + again["diagnoses"], "findings": kept + again["findings"]}
-
-
-CHECKS = (
-    not_finite, frozen_part_moved, no_gradient, trained_part_did_not_move, negative_loss_value, inverted_separation,
-    accuracy_contradicts_scores,
-    update_too_large, update_too_small, negatives_pulled_together, temperature_too_low, temperature_too_high,
-    total_collapse, low_feature_std, low_uniformity, dimensional_collapse, consistency_without_spread,
-    diverging, above_chance, stuck_at_chance, no_separation, overfit, precision_artefact, threshold_out_of_place,
-)  # fmt: skip
-"""Every check, causes before what they bring about; of what is equally severe the first names the trial's sickness."""

@@ -115,3 +115,15 @@ def _best_loss(chance: float, temperature: float) -> float:
     """InfoNCE of a perfect embedding, positives at cosine 1 and all others at 0, where chance is ln of their number."""
     others = math.expm1(chance)
     return math.log1p(others * math.exp(-1 / temperature))
+
+
+DETECTORS = (
+    not_finite,
+    negative_loss_value,
+    temperature_too_low,
+    temperature_too_high,
+    diverging,
+    above_chance,
+    stuck_at_chance,
+    overfit,
+)

@@ -1,4 +1,7 @@
-"""What each diagnosis most likely comes from, and what to do about it. The names are those of the result tables."""
+"""What each diagnosis most likely comes from, and what to do about it. The names are those of the result tables.
+
+Their order is that in which diagnoses are told: causes before what they bring about.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,34 @@ REMEDIES: dict[str, tuple[str, str]] = {
         "the loss has no normaliser over negatives, or a sign is wrong",
         "use InfoNCE by cross_entropy, which is at least 0 and ln(batch size) at chance",
     ),
+    "inverted-separation": (
+        "pair_label 1 stands for different things, or scores are distances",
+        "swap the labels, so that 1 is the same thing",
+    ),
+    "accuracy-contradicts-scores": (
+        "the accuracy does not count pairs told right: argmax over the batch compared with class labels, for example",
+        "compare pair_label with cosine >= threshold, the threshold solved on held-out pairs",
+    ),
+    "update-too-large": (
+        "the learning rate is too high for these weights",
+        "lower the learning rate, or backbone_lr_ratio where it is the backbone",
+    ),
+    "update-too-small": (
+        "the learning rate is far too low",
+        "raise the learning rate by a factor of 10 to 1000",
+    ),
+    "negatives-pulled-together": (
+        "the diagonal is taken for positives, pairs of label 0 included",
+        "mask the contrastive loss by pair_label, and add the negative-pair loss",
+    ),
+    "temperature-too-low": (
+        "at so low a temperature only the hardest negative of each anchor has a gradient",
+        "raise the temperature; 0.05 to 0.5 are in use",
+    ),
+    "temperature-too-high": (
+        "at so high a temperature the loss hardly depends on the embeddings",
+        "lower the temperature; 0.05 to 0.5 are in use",
+    ),
     "total-collapse": (
         "the loss has no repulsion, the learning rate is too high, or the inputs are all alike",
         "use InfoNCE with negatives from the batch; lower the learning rate; look at the images as the model gets them",
@@ -47,10 +78,6 @@ REMEDIES: dict[str, tuple[str, str]] = {
         "two views of a constant agree perfectly: 0 means no spread, not consistency",
         "repair the contrastive loss first, and report a measure of spread beside the consistency loss",
     ),
-    "accuracy-contradicts-scores": (
-        "the accuracy does not count pairs told right: argmax over the batch compared with class labels, for example",
-        "compare pair_label with cosine >= threshold, the threshold solved on held-out pairs",
-    ),
     "diverging": (
         "the learning rate is too high",
         "lower the learning rate or lengthen the warm-up",
@@ -58,14 +85,6 @@ REMEDIES: dict[str, tuple[str, str]] = {
     "loss-above-chance": (
         "embeddings are confidently wrong: the learning rate is too high, or the temperature low for this data",
         "lower the learning rate, or raise the temperature",
-    ),
-    "temperature-too-low": (
-        "at so low a temperature only the hardest negative of each anchor has a gradient",
-        "raise the temperature; 0.05 to 0.5 are in use",
-    ),
-    "temperature-too-high": (
-        "at so high a temperature the loss hardly depends on the embeddings",
-        "lower the temperature; 0.05 to 0.5 are in use",
     ),
     "stuck-at-chance": (
         "all scores in a batch are equal, or nothing is learnt: collapse, too low a learning rate, labels at random",
@@ -79,25 +98,9 @@ REMEDIES: dict[str, tuple[str, str]] = {
         "pair_label has nothing to do with the images: shuffled, or joined to other rows; training pairs are learnt by heart",
         "check a few pairs by eye, and how labels and images were joined; if they fit, add identities or train fewer blocks",
     ),
-    "inverted-separation": (
-        "pair_label 1 stands for different things, or scores are distances",
-        "swap the labels, so that 1 is the same thing",
-    ),
-    "negatives-pulled-together": (
-        "the diagonal is taken for positives, pairs of label 0 included",
-        "mask the contrastive loss by pair_label, and add the negative-pair loss",
-    ),
     "overfit": (
         "the model learns the training pairs by heart",
         "train fewer epochs or fewer blocks, raise the weight decay, or add identities",
-    ),
-    "update-too-large": (
-        "the learning rate is too high for these weights",
-        "lower the learning rate, or backbone_lr_ratio where it is the backbone",
-    ),
-    "update-too-small": (
-        "the learning rate is far too low",
-        "raise the learning rate by a factor of 10 to 1000",
     ),
     "precision-artefact": (
         "scores are computed in half precision, where near cosines become equal: in bf16 all above 0.998 are 1",

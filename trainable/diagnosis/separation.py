@@ -79,3 +79,12 @@ def threshold_out_of_place(course: TrialHistory) -> Diagnosis | None:
     return diagnosis(
         "threshold-out-of-place", WARN, f"threshold {threshold:g}, scores {low:.3f} to {high:.3f}: {every}"
     )
+
+
+DETECTORS = (
+    inverted_separation,
+    accuracy_contradicts_scores,
+    negatives_pulled_together,
+    no_separation,
+    threshold_out_of_place,
+)

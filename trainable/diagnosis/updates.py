@@ -56,3 +56,6 @@ def update_too_small(course: TrialHistory) -> Diagnosis | None:
 
 
 _PARTS = ("head", "backbone")
+
+
+DETECTORS = (frozen_part_moved, no_gradient, trained_part_did_not_move, update_too_large, update_too_small)

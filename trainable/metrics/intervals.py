@@ -78,6 +78,10 @@ class LinkedPairs:
         return total
 
 
+_NO_VARIANCE = 1e-14
+"""Less is rounding: the variance of a mean of numbers from 0 to 1 over a billion pairs is larger."""
+
+
 @dataclass(frozen=True)
 class Spread:
     """Variance of a mean over linked pairs, and how well it is known."""
@@ -229,7 +233,7 @@ def spread(values: np.ndarray, linked: LinkedPairs, strata: Strata | None = None
     own_part = own / pairs
     shared_part = max(shared * linked.links / pairs**2, _LEAST_SHARED * own_part)
     variance = own_part + shared_part
-    if variance <= 0:
+    if variance <= _NO_VARIANCE:
         return Spread(0.0, 0.0, float(max(linked.identities - 1, 1)))
     by_identities = min(max(shared_part / variance, 0.0), 1.0)
     uncertain = by_identities**2 * _IDENTITIES_A_DEGREE / linked.effective_identities + (1 - by_identities) ** 2 / free
@@ -245,7 +249,7 @@ def identity_resamples(identities: int, resamples: int, seed: int = 0) -> np.nda
 
 def _wilson(share: float, variance: float, quantile: float, linked: LinkedPairs) -> tuple[float, float]:
     """Wilson's interval with as many independent pairs as would have this variance."""
-    like = share * (1 - share) / variance if variance > 0 else min(linked.identities, len(linked.front))
+    like = share * (1 - share) / variance if variance > _NO_VARIANCE else min(linked.identities, len(linked.front))
     return _wilson_bounds(share, like, quantile)
 
 

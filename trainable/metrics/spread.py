@@ -87,7 +87,8 @@ def _tied(scores: np.ndarray) -> np.ndarray:
     order = np.argsort(scores)
     values = scores[order]
     same = np.concatenate([[False], values[1:] == values[:-1], [False]])
-    return order[same[1:] | same[:-1]]
+    tied: np.ndarray = order[same[1:] | same[:-1]]
+    return tied
 
 
 def _spread(rows: Tensor, weights: np.ndarray) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trainable.config import Purpose
+
 
 @dataclass(frozen=True)
 class Threshold:
@@ -50,6 +52,83 @@ def best_threshold(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray |
     gains = np.where(positive, -weights, weights)[order][None]
     value, low, high, gain = (column[0] for column in _solve(scores[order], gains))
     return Threshold(float(value), float((accept_all + gain) / total), float(low), float(high))
+
+
+@dataclass(frozen=True)
+class Solved:
+    """A threshold for a purpose, how sure it is, and what it does on the pairs that it was solved on."""
+
+    value: float
+    low: float
+    """Of its 95 % interval, over resamples of the identities."""
+    high: float
+    far: float
+    """False accept rate: share of the negative pairs that it accepts."""
+    tar: float
+    """True accept rate: share of the positive pairs that it accepts."""
+
+
+_RESAMPLES = 200
+
+
+def solve_for(
+    purpose: Purpose,
+    scores: np.ndarray,
+    labels: np.ndarray,
+    identities: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Solved:
+    """The threshold for a purpose, with its interval; for accuracy it is `best_threshold`'s, to the bit.
+
+    identities: (n,) of the fronts and of the angles, resampled for the interval; None: pairs are. eer: where the rates of
+    false accepts and false rejects are nearest; far: the lowest threshold whose false accept rate is at most the given one;
+    cost: the lowest mean cost. Raises InputError if there are too few negative pairs for the rate.
+
+    >>> found = solve_for(Purpose.of("eer"), np.array([0.1, 0.4, 0.3, 0.9]), np.array([0, 0, 1, 1]))
+    >>> round(found.value, 2), found.far, found.tar
+    (0.35, 0.5, 0.5)
+    """
+    scores, positive = checked_pairs(scores, labels)
+    purpose.check(int((~positive).sum()))
+    value = threshold_for(purpose, scores, positive)
+    count = len(scores)
+    front, angle, drawn = np.arange(count), np.arange(count), count
+    if identities is not None:
+        front, angle, drawn = identity_codes(*identities, count)
+    random, found = np.random.default_rng(0), []
+    for _ in range(_RESAMPLES):
+        times = np.bincount(random.integers(drawn, size=drawn), minlength=drawn)
+        weights = np.where(front == angle, times[front], times[front] * times[angle]).astype(np.float64)
+        if weights[positive].sum() and weights[~positive].sum():
+            found.append(threshold_for(purpose, scores, positive, weights))
+    low, high = np.quantile(found, [0.025, 0.975]) if found else (value, value)
+    accepted = scores.astype(np.float64) >= value
+    return Solved(value, float(low), float(high), float(accepted[~positive].mean()), float(accepted[positive].mean()))
+
+
+def threshold_for(
+    purpose: Purpose, scores: np.ndarray, positive: np.ndarray, weights: np.ndarray | None = None
+) -> float:
+    """The threshold alone. scores: (n,); positive: (n,) labels; weights: (n,) from 0, or None for 1 each."""
+    labels = np.asarray(positive).astype(bool)
+    if purpose.kind == "accuracy":
+        return best_threshold(scores, labels, weights).value
+    given = np.ones(len(scores)) if weights is None else weights
+    if purpose.kind == "cost":
+        return best_threshold(scores, labels, given * np.where(labels, purpose.miss, purpose.false_accept)).value
+    order = np.argsort(scores, kind="stable")
+    scores, labels, given = scores[order], labels[order], given[order]
+    last = np.flatnonzero(np.append(scores[1:] != scores[:-1], True))
+    # As in `_solve`: cut c lies in (bounds[c], bounds[c + 1]] and rejects the c lowest distinct scores.
+    bounds = np.concatenate([[min(scores[0], -1)], scores[last], [max(np.nextafter(scores[-1], np.inf), 1)]])
+    rejected = [np.append(0, np.cumsum(np.where(side, given, 0))[last]) for side in (labels, ~labels)]
+    false_rejects, false_accepts = rejected[0] / rejected[0][-1], 1 - rejected[1] / rejected[1][-1]
+    if purpose.kind == "far":
+        cut = int(np.argmax(false_accepts <= purpose.far + 1e-12))
+    else:
+        cut = int(np.argmin(np.abs(false_accepts - false_rejects)))
+    low, high = bounds[cut].astype(scores.dtype), bounds[cut + 1].astype(scores.dtype)
+    middle = low + (high - low) / 2
+    return float(middle if middle > low else high)
 
 
 def accuracy_at(scores: np.ndarray, labels: np.ndarray, threshold: float) -> float:

@@ -66,7 +66,8 @@ class Backbone(nn.Module):
 
     def normalised(self, pixels: Tensor) -> Tensor:
         """pixels: (B, S, S, 3) uint8. Returns (B, 3, S, S) float32, channels last in memory as the pixels are."""
-        return (pixels.permute(0, 3, 1, 2).float() - self.mean_255) * self.inverse_std_255
+        mean, inverse_std = self.get_buffer("mean_255"), self.get_buffer("inverse_std_255")
+        return (pixels.permute(0, 3, 1, 2).float() - mean) * inverse_std
 
     def run(self, x: Tensor, start: int, stop: int) -> Tensor:
         """Run the net from the activation at position `start` to that at `stop`; shapes as in `blocks.run`."""
@@ -105,7 +106,8 @@ def create_backbone(spec: BackboneSpec, *, seed: int = 0, **overrides: Any) -> B
     with seeded(seed):
         net, note = _created(spec, arguments)
     net = net.eval().to(memory_format=torch.channels_last)
-    mean, std = (_channels(spec, field, net.pretrained_cfg) for field in ("mean", "std"))
+    known: Any = net.pretrained_cfg  # timm writes it into every model; torch's types know nothing of it
+    mean, std = (_channels(spec, field, known) for field in ("mean", "std"))
     backbone = Backbone(net, spec.image_size_px, _feature_size(net, spec), mean, std)
     backbone.note = note
     return backbone
@@ -136,7 +138,8 @@ def seeded(seed: int) -> Iterator[None]:
 
 def model_arguments(spec: BackboneSpec) -> dict[str, int]:
     """What timm builds the model from: no classifier, and img_size where it is built for one size (others take any)."""
-    fixed = timm.get_pretrained_cfg(spec.name).fixed_input_size
+    cfg: Any = timm.get_pretrained_cfg(spec.name)  # known: the name was checked
+    fixed = cfg.fixed_input_size
     return {"num_classes": 0, **({"img_size": spec.image_size_px} if fixed else {})}
 
 
@@ -151,7 +154,8 @@ def _created(spec: BackboneSpec, arguments: dict[str, Any]) -> tuple[nn.Module, 
     except (*_REFUSALS, OSError) as error:
         plain = _random(spec, arguments)  # raises, and says so, where the size is to blame and not the weights
         raise InputError(loading.complaint(plain, error)) from error
-    net.pretrained_cfg.pop("state_dict", None)  # timm keeps a copy of all weights there
+    known: Any = net.pretrained_cfg
+    known.pop("state_dict", None)  # timm keeps a copy of all weights there
     return net, loading.note
 
 
@@ -169,7 +173,8 @@ def _random(spec: BackboneSpec, arguments: dict[str, Any]) -> nn.Module:
 
 
 def _size_complaint(spec: BackboneSpec, error: Exception) -> str:
-    (_, own_px, _) = timm.get_pretrained_cfg(spec.name).input_size
+    cfg: Any = timm.get_pretrained_cfg(spec.name)
+    (_, own_px, _) = cfg.input_size
     return (
         f"the backbone {spec.name!r} cannot take images of {spec.image_size_px} px ({type(error).__name__}: {error}). "
         f"It was made for {own_px} px: change image_size_px, or take another backbone."
@@ -184,7 +189,8 @@ def _channels(spec: BackboneSpec, field: str, pretrained_cfg: dict[str, Any]) ->
     if len(values) != 3 or (field == "std" and min(values) <= 0):
         above = " above 0" if field == "std" else ""
         raise InputError(f"the input's {field} is {tuple(values)!r}; valid are 3 numbers{above}: red, green, blue.")
-    return tuple(map(float, values))
+    red, green, blue = map(float, values)
+    return red, green, blue
 
 
 @torch.no_grad()
@@ -202,7 +208,7 @@ def _feature_size(net: nn.Module, spec: BackboneSpec) -> int:
 
 def _check_patches(net: nn.Module, spec: BackboneSpec) -> None:
     """timm's transformers of a fixed size ignore, without a word, the pixels that fill no whole patch."""
-    embed = getattr(net, "patch_embed", None)
+    embed: Any = getattr(net, "patch_embed", None)
     if not blocks.is_transformer(net) or not hasattr(embed, "patch_size") or getattr(embed, "dynamic_img_pad", False):
         return
     size_px, patch_px = spec.image_size_px, embed.patch_size[0]

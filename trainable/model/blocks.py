@@ -53,7 +53,9 @@ class Family:
 def family_of(net: nn.Module) -> Family | None:
     """The family that can be cut exactly; None for any other model, subclasses with a forward of their own included."""
     for timm_class, family in _FAMILIES.items():
-        known = isinstance(net, timm_class) and type(net).forward_features is timm_class.forward_features
+        own: Any = type(net)
+        original: Any = timm_class
+        known = isinstance(net, timm_class) and own.forward_features is original.forward_features
         if known and hasattr(net, family.private):
             return family
     return None
@@ -75,7 +77,8 @@ def run(net: nn.Module, x: Tensor, start: int, stop: int, image_size_px: int) ->
     if start == stop:
         return x
     if (start, stop) == (0, last):
-        return net(x)
+        whole: Tensor = net(x)
+        return whole
     if family is None:
         raise ValueError(f"{type(net).__name__} runs only from position 0 to {last}, not from {start} to {stop}")
     if start == 0:
@@ -104,7 +107,8 @@ def _timm_groups(net: nn.Module) -> list[frozenset[str]]:
     """Blocks as timm's coarse `group_matcher` has them; the whole net as a single block where there is none."""
     everything = frozenset(name for name, _ in net.named_parameters())
     try:
-        matcher = net.group_matcher(coarse=True)
+        timm_net: Any = net
+        matcher = timm_net.group_matcher(coarse=True)
         groups = [frozenset(names) for _, names in sorted(group_parameters(net, matcher).items())]
     except (AttributeError, AssertionError, NotImplementedError, TypeError):  # TypeError: the matcher is None
         return [everything]
@@ -124,7 +128,8 @@ def _listed(entries: str | list[tuple[str, Any]]) -> list[str]:
 
 
 def _vit_stem(net: VisionTransformer, x: Tensor) -> Tensor:
-    return net.norm_pre(net.patch_drop(net._pos_embed(net.patch_embed(x))))
+    tokens: Tensor = net.norm_pre(net.patch_drop(net._pos_embed(net.patch_embed(x))))
+    return tokens
 
 
 def _vit_tail(net: VisionTransformer | Eva, x: Tensor) -> Tensor:
@@ -137,10 +142,11 @@ def _vit_tail_modules(net: VisionTransformer | Eva) -> list[nn.Module | None]:
 
 def _eva_stem(net: Eva, x: Tensor) -> Tensor:
     x, _ = net._pos_embed(net.patch_embed(x))
-    return net.norm_pre(x)
+    tokens: Tensor = net.norm_pre(x)
+    return tokens
 
 
-def _eva_rope(net: Eva, image_size_px: int) -> dict[str, list[Any]]:
+def _eva_rope(net: Any, image_size_px: int) -> dict[str, list[Any]]:
     """Rotary embeddings, which timm derives from the image: from its size alone, as cached tokens come without it."""
     if net.rope is None:
         return {}
@@ -151,7 +157,7 @@ def _eva_rope(net: Eva, image_size_px: int) -> dict[str, list[Any]]:
     return {"rope": list(rope) if net.rope_mixed else [rope] * len(net.blocks)}
 
 
-def _convnext_blocks(net: ConvNeXt) -> list[list[nn.Module]]:
+def _convnext_blocks(net: Any) -> list[list[nn.Module]]:
     """A stage's downsampling belongs to its first block."""
     stages = [[[block] for block in stage.blocks] for stage in net.stages]
     for stage, blocks in zip(net.stages, stages, strict=True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -139,7 +140,8 @@ def extract_range(
 
 def fingerprint(backbone: Backbone) -> str:
     """Hash of all of a backbone that its activations depend on: tensors, architecture, image size, normalisation."""
-    digest = hashlib.sha256(f"{backbone.net.default_cfg.get('architecture')} {backbone.net}".encode())
+    known: Any = backbone.net.default_cfg  # timm writes it into every model
+    digest = hashlib.sha256(f"{known.get('architecture')} {backbone.net}".encode())
     tensors = {**backbone.state_dict(), "mean": backbone.mean_255, "inverse_std": backbone.inverse_std_255}
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())

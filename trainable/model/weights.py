@@ -38,7 +38,7 @@ class Loading:
 
 def from_hub(name: str) -> Loading:
     """timm's published weights of a model, fetched or from its cache; InputError, within seconds, if neither works."""
-    cfg = timm.get_pretrained_cfg(name)
+    cfg: Any = timm.get_pretrained_cfg(name)  # known: the name was checked
     if not cfg.has_weights:
         raise InputError(f"timm has no pretrained weights for the backbone {name!r}. {_HOW_TO_GIVE_A_FILE}")
     # Asked first because the hub's client retries for most of a minute when there is no network.
@@ -62,7 +62,7 @@ def from_file(name: str, path: str, wanted: Iterable[str]) -> Loading:
     wanted: the names of the backbone's tensors. Where they stand in the file under a prefix, as in the checkpoint of a larger
     model, that part is taken, and `Loading.note` says so.
     """
-    cfg = timm.get_pretrained_cfg(name)
+    cfg: Any = timm.get_pretrained_cfg(name)  # known: the name was checked
     state, note = under_prefix(path, read(path), set(wanted))
     state = _without_classifier(state, cfg.classifier)
     _check_finite(path, state)

@@ -13,14 +13,14 @@ import numpy as np
 from trainable.config import Losses, Settings, TrialConfig
 from trainable.diagnosis.diagnose import as_plain, diagnose, rediagnosed
 from trainable.diagnosis.history import FAIL
-from trainable.measures import Progress, Spread, Step, Validation
-from trainable.metrics import spread, thresholds, verification
+from trainable.measures import Progress, Retrieved, Spread, Step, Validation
+from trainable.metrics import retrieval, spread, thresholds, verification
 
 _CROSS_FIT_SEED = 0  # the folds are the same for every trial, so that trials are compared on equal terms
 
 
 @dataclass(frozen=True, kw_only=True)
-class EpochReport(Validation, Losses, Spread, Step, Progress):
+class EpochReport(Validation, Losses, Retrieved, Spread, Step, Progress):
     """What one epoch of one trial came to: the numbers that `trainable.measures` declares, and what the tables do not hold."""
 
     epoch: int
@@ -56,19 +56,28 @@ def measure(
     embeddings: np.ndarray,
     threshold: float | None,
     settings: Settings,
+    gallery: retrieval.Gallery,
 ) -> dict[str, Any]:
     """The report's fields that come from validation pairs.
 
     scores, labels: (n_val,); identities: (n_val,) of the fronts and of the angles; embeddings: (m, E) of their images;
-    threshold: the configuration's, None to solve it.
+    threshold: the configuration's, None to solve it; gallery: of these pairs.
     """
+    of_pairs = of_scores(scores, labels, identities, threshold, settings)
+    return of_pairs | {"feature_std": spread.feature_std(embeddings), **gallery.measures(embeddings)}
+
+
+def of_scores(
+    scores: np.ndarray,
+    labels: np.ndarray,
+    identities: tuple[np.ndarray, np.ndarray],
+    threshold: float | None,
+    settings: Settings,
+) -> dict[str, Any]:
+    """What `measure` gives that depends on scores alone, with its arguments."""
     fitted = thresholds.cross_fitted(scores, labels, *identities, seed=_CROSS_FIT_SEED)
     measures = _named(dataclasses.asdict(verification.verify(scores, labels)))
-    measures |= {
-        "val_accuracy_solved": fitted.accuracy,
-        "feature_std": spread.feature_std(embeddings),
-        "scores": scores,
-    }
+    measures |= {"val_accuracy_solved": fitted.accuracy, "scores": scores}
     measures["training_objective"] = _ranked(measures, fitted.correct, labels, settings.metric)
     return measures | _judged(measures, scores, labels, fitted.correct, threshold, settings)
 
@@ -107,6 +116,7 @@ def _judged(
     thresholds; None will do where a threshold is given that these scores have not chosen.
     """
     if threshold is None:
+        assert solved_correct is not None, "a solved threshold comes with its cross-fitted decisions"
         used, correct = thresholds.best_threshold(scores, labels).value, solved_correct
     else:
         used = threshold
@@ -150,4 +160,5 @@ def diagnosed(
 def unmeasured(scores: np.ndarray) -> dict[str, Any]:
     """The same fields, NaN, for scores (n_val,) that are not all finite."""
     names = [item.name for item in (*fields(Validation), *fields(Spread))] + ["training_objective"]
-    return dict.fromkeys(names, math.nan) | {"scores": scores, "correct": np.zeros(len(scores), dtype=bool)}
+    nothing = {"scores": scores, "correct": np.zeros(len(scores), dtype=bool), "val_queries": 0, "val_cmc": []}
+    return dict.fromkeys(names, math.nan) | nothing

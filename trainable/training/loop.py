@@ -16,7 +16,7 @@ from torch.nn.utils import get_total_norm
 
 from trainable.config import Losses, Settings, TrialConfig
 from trainable.data.pairs import PairData
-from trainable.metrics import spread, step_probe
+from trainable.metrics import retrieval, spread, step_probe
 from trainable.model import features
 from trainable.model.backbones import Backbone
 from trainable.model.encoder import PairEncoder, projection_head
@@ -63,12 +63,13 @@ class Training:
         )
         self._peak_lrs = [group["lr"] for group in self.optimizer.param_groups]
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.precision == "fp16")
-        trained = {name: p for name, p in self.encoder.named_parameters() if p.requires_grad}
+        trained: dict[str, Tensor] = {name: p for name, p in self.encoder.named_parameters() if p.requires_grad}
         unmoved = self.encoder.frozen_state() if self._cut != 0 else {}  # stored after all blocks: no frozen part runs
         self._probe = step_probe.StepProbe(trained, unmoved)
         self._trained = list(trained.values())
         self.batches = Batches(data, config.batch_size, self.device)
         self._sample = spread.Sample.of(data, data.rows("val"))
+        self._gallery = retrieval.Gallery.of(data, data.rows("val"))
         self.epochs_done = 0
         self.sick: str | None = None
         self.ranked = RankedEpoch(self.settings)
@@ -89,16 +90,16 @@ class Training:
         with _seeded(self.config.seed, epoch, self.device):
             means = self._train_epoch(epoch)
         trained = time.perf_counter()
-        finite = all(math.isfinite(value) for value in means.values())
-        self.sick = None if finite else "not finite: a loss or gradient is NaN or infinite"
+        self.sick = (
+            None if all(map(math.isfinite, means.values())) else "not finite: a loss or gradient is NaN or infinite"
+        )
         validation = self._validate()
         self.epochs_done = epoch
         ended = time.perf_counter()
+        measured: dict[str, Any] = {**means, **validation, **self._probe.found}
         report = EpochReport(
             epoch=epoch,
-            **means,
-            **validation,
-            **self._probe.found,
+            **measured,
             sick=self.sick,
             epoch_s=ended - started,
             validation_s=ended - trained,
@@ -160,10 +161,12 @@ class Training:
         x = x.float() if x.dtype == torch.float16 else x  # stored halves; in what to compute is for autocast to say
         with self._autocast():
             if self._cut is None:
-                return self.encoder(x).float()
-            return self.encoder.suffix(self.encoder.advance(x, self._cut)).float()
+                whole: Tensor = self.encoder(x).float()
+                return whole
+            embeddings: Tensor = self.encoder.suffix(self.encoder.advance(x, self._cut)).float()
+            return embeddings
 
-    def _autocast(self) -> contextlib.AbstractContextManager:
+    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.settings.precision)
         return torch.autocast(self.device.type, dtype=dtype) if dtype else contextlib.nullcontext()
 
@@ -181,7 +184,8 @@ class Training:
             self.sick = self.sick or "not finite: an embedding is NaN or infinite"
             return unmeasured(scores)
         identities = self.data.front_identity[rows], self.data.angle_identity[rows]
-        measures = measure(scores, labels, identities, embeddings.cpu().numpy(), self.config.threshold, self.settings)
+        given = (scores, labels, identities, embeddings.cpu().numpy(), self.config.threshold, self.settings)
+        measures = measure(*given, self._gallery)
         return measures | spread.of_embeddings(scores, embeddings, self._sample)
 
     @torch.inference_mode()

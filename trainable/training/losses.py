@@ -69,8 +69,11 @@ class Targets(NamedTuple):
         target = positive * (weight / count.clamp(min=1))
         anchors = number.sum(dim=(-3, -2, -1))
         return cls(
-            *(both.flatten(-3, -2) for both in (positive, target, weight)),
-            *(_shares((labels == label).to(dtype)) for label in (1, 0)),
+            positive.flatten(-3, -2),
+            target.flatten(-3, -2),
+            weight.flatten(-3, -2),
+            _shares((labels == 1).to(dtype)),
+            _shares((labels == 0).to(dtype)),
             anchors,
             (anchors > 0).to(dtype) * math.log(labels.shape[-1]),
         )

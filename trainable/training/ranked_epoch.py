@@ -72,8 +72,8 @@ def ranked_epoch(state: Mapping[str, Any]) -> int:
 
 
 def weights_at(state: Mapping[str, Any] | None, epoch: int) -> dict[str, Tensor] | None:
-    """The weights after this epoch, if they are those that a saved training keeps; else None."""
+    """The weights after this epoch, if they are those that a saved training keeps; else None, as over folds."""
     if state is None or ranked_epoch(state) != epoch:
         return None
     weights: dict[str, Tensor] = state["best_encoder"]
-    return weights
+    return weights or None

@@ -79,7 +79,8 @@ def _leaning(row: Mapping[str, Any], default: Mapping[str, Any]) -> str:
     share = row["beats_default_share"]
     if share is None or row["chosen_trial"] != default["trial"]:
         return ""
-    return f" On validation pairs alone the winner beats the default {100 * share:.0f} times in 100, too few to choose it on them."
+    times = f"{100 * share:.0f} times in 100"
+    return f" On validation pairs alone the winner beats the default {times}, too few to choose it on them."
 
 
 def _compared(row: Mapping[str, Any], winner: Advice, default: Mapping[str, Any], same: bool) -> Advice:

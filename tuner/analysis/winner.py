@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from trainable.config import Purpose
 from trainable.data.pairs import PairData
 from trainable.metrics import intervals, thresholds, verification
 from trainable.metrics.over_seeds import auc_over_seeds, over_seeds
@@ -96,12 +97,17 @@ class TestPairs:
         )
 
 
-def threshold_for(own: float, solve: bool, scores: np.ndarray, labels: np.ndarray) -> float:
+def threshold_for(
+    own: float, solve: bool, scores: np.ndarray, labels: np.ndarray, purpose: Purpose | None = None
+) -> float:
     """The threshold to use a trial's model at: its own, or, where nothing chose that, solved on all validation pairs.
 
-    scores, labels: (n_val,) of its best epoch.
+    scores, labels: (n_val,) of its best epoch; purpose: what it is solved for, None: accuracy. Any other purpose is a wish
+    that is later than a search's choice: it is solved in any case.
     """
-    return thresholds.best_threshold(scores, labels).value if solve else own
+    purpose = purpose or Purpose()
+    solve = solve or purpose.kind != "accuracy"
+    return thresholds.threshold_for(purpose, scores, np.asarray(labels) == 1) if solve else own
 
 
 def run_columns(comparison: Comparison, winner: TrialRecord) -> dict[str, Any]:

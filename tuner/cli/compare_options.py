@@ -24,7 +24,7 @@ class CompareOptions:
     """
 
     runs: Annotated[tuple[str, ...], Positional, arg(metavar="[RUN …]")] = ()
-    """Names of runs; none: all."""
+    """Runs: their names or the start of them, a space (its latest run), or latest; none: all."""
     results: str = "results"
     """Folder or URI of the result tables."""
     top: int = 20

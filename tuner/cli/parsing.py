@@ -14,8 +14,8 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Pri
 Options = TypeVar("Options")
 
 
-def parse(cls: type[Options], arguments: Sequence[str] | None, prog: str) -> Options:
-    """The options given in `arguments` (None: those of this process).
+def parse(cls: type[Options], arguments: Sequence[str] | None, prog: str, default: Options | None = None) -> Options:
+    """The options given in `arguments` (None: those of this process), over those of `default`.
 
     Exits with 0 after --help, and with 2 after a message for what it cannot read; an InputError that the options raise
     goes through as it is.
@@ -24,6 +24,7 @@ def parse(cls: type[Options], arguments: Sequence[str] | None, prog: str) -> Opt
         cls,
         args=arguments,
         prog=prog,
+        **({} if default is None else {"default": default}),
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
         registry=_registry(),
     )

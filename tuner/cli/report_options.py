@@ -17,7 +17,7 @@ class ReportOptions:
     """
 
     run: Annotated[str, Positional, arg(metavar="RUN")]
-    """The run's name."""
+    """The run: its name or the start of it, a space (its latest run), or latest."""
     results: str = "results"
     """Folder or URI of the result tables."""
     to: str | None = None

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from trainable.config import METRICS, RANK_BY, TrialConfig
+from trainable.config import METRICS, RANK_BY, Purpose, TrialConfig
 from trainable.errors import InputError, nearest
 from tuner.cli.sampler_names import SAMPLERS, may_be_sampler
 
@@ -28,6 +28,9 @@ class DataOptions:
     """Side of the square that images are resized to; none: 64 for turntable, 128 for other data."""
     fit: str = "squash"
     """How an image that is no square becomes one: squash, crop (its centre), or pad (with grey)."""
+    folds: int = 0
+    """Train each trial on so many identity-disjoint folds of the train and val pairs, and rank it by its scores out of fold:
+    for small sets, where a val split of its own decides nothing. 0: the val split."""
     views: int = 1
     """Augmented views of each training image, the plain one included, drawn once; an epoch shows one of them."""
     cache_gb: float = 20.0
@@ -76,6 +79,10 @@ class SearchOptions:
     """Train trials on that a diagnosis calls hopeless; without it they end at once. NaN ends a trial all the same."""
     rank_by: str = "last"
     """The epoch that a trial is ranked by, and whose model it is: last, or best (which promises more than it keeps)."""
+    threshold_for: str = "accuracy"
+    """What a threshold that is not searched is solved for, on validation pairs, before the test pairs are scored: accuracy,
+    eer (equal error rates), far=RATE (as far=1e-3), or cost=FN:FP (what a miss and a false accept cost). Any but accuracy
+    replaces a searched one as well."""
     metric: str = field(default="val_auc", metadata={"help": f"What ranks the trials: {', '.join(METRICS)}."})
 
 
@@ -110,7 +117,8 @@ class ResultOptions:
     results: str = "results"
     """Folder for the result tables, or a URI of pyarrow's file systems, such as s3://bucket/folder or gs://bucket/folder."""
     resume: str | None = None
-    """Run to go on with, by its name, with its options; finished trials are kept, a larger --trials adds more."""
+    """Run to go on with (its name, the start of it, its space, or latest), with its options;
+    finished trials are kept, a larger --trials adds more."""
     max_failures: int = 1
     """How often a trial that fails is started again from its last checkpoint before it is given up."""
     checkpoint_s: float = 10.0
@@ -132,6 +140,10 @@ class RunOptions:
     """Print the spaces with the question that each asks, and exit."""
     force: bool = False
     """Go on with pairs that the data checks call fatal, such as an identity in two splits; without it they are refused."""
+    config: str | None = None
+    """TOML file with options, as --save-config writes it; what stands on the command line counts more."""
+    save_config: str | None = None
+    """TOML file to write all options to, before the run begins."""
     data: DataOptions = field(default_factory=DataOptions)
     model: ModelOptions = field(default_factory=ModelOptions)
     search: SearchOptions = field(default_factory=SearchOptions)
@@ -154,6 +166,7 @@ class RunOptions:
             ("--fit", self.data.fit, FITS),
         ):
             check_choice(name, value, valid)
+        Purpose.of(self.search.threshold_for)
         bounds: tuple[tuple[str, float | None, float, float | None], ...] = (
             ("--trials", self.search.trials, 1, None),
             ("--cpus-per-trial", self.hardware.cpus_per_trial, 1, None),
@@ -165,6 +178,7 @@ class RunOptions:
             ("--image-size-px", self.data.image_size_px, 8, 4096),
             ("--views", self.data.views, 1, 1000),
             ("--repeats", self.search.repeats, 0, 100),
+            ("--folds", self.data.folds, 0, 50),
         )
         for name, number, low, high in bounds:
             check_range(name, number, low, high)
@@ -246,7 +260,12 @@ def check_choice(name: str, value: str, valid: Iterable[str]) -> None:
 def _held(options: RunOptions) -> dict[str, Any]:
     """What must be the same for all trials of a run; data and space are compared by what is in them."""
     held = dataclasses.asdict(options.model) | dataclasses.asdict(options.configuration)
-    data = {"image_size_px": options.data.image_size_px, "fit": options.data.fit, "views": options.data.views}
+    data = {
+        "image_size_px": options.data.image_size_px,
+        "fit": options.data.fit,
+        "folds": options.data.folds,
+        "views": options.data.views,
+    }
     return held | {"metric": options.search.metric, "rank_by": options.search.rank_by} | data
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -20,6 +21,9 @@ class Stoppable(Protocol):
 @contextmanager
 def answered_signals(stop: Stoppable, say: Callable[[str], None] = lambda reason: None) -> Iterator[None]:
     """Ctrl-C and SIGTERM end the search in order, and `say` hears of it first; a second Ctrl-C ends it at once."""
+    if threading.current_thread() is not threading.main_thread():  # Python lets no other thread answer signals
+        yield
+        return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def handle(number: int, frame: Any) -> None:

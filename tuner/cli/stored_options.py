@@ -41,11 +41,13 @@ class ExportOptions:
     """
 
     run: Annotated[str, Positional, arg(metavar="RUN")]
-    """The run's name."""
+    """The run: its name or the start of it, a space (its latest run), or latest."""
     to: str
     """Folder to write, on this machine."""
     trial: Annotated[int | None, Positional, arg(metavar="[TRIAL]")] = None
     """The trial's number in its run; none: the run's winner."""
+    threshold_for: str | None = None
+    """What the threshold is solved for, on validation pairs: accuracy, eer, far=RATE, or cost=FN:FP; none: as in the run."""
     onnx: bool = False
     """Also write model.onnx, for any number of images at a time; needs the packages onnx and onnxscript."""
     force: bool = False
@@ -64,7 +66,7 @@ class ReproduceOptions:
     """
 
     run: Annotated[str, Positional, arg(metavar="RUN")]
-    """The run's name."""
+    """The run: its name or the start of it, a space (its latest run), or latest."""
     trial: Annotated[int, Positional, arg(metavar="TRIAL")]
     """The trial's number in its run."""
     source: TrialSource = field(default_factory=TrialSource)

@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import socket
+import sys
 import urllib.request
 from contextlib import closing
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ class Cluster:
     object_store_gb: float
     """Of the node that has least, in 10⁹ bytes."""
     dashboard_url: str | None
+    found: bool = False
+    """This process was connected to it before, as a notebook may be: it is left as it is."""
 
     @property
     def login(self) -> str:
@@ -57,14 +60,33 @@ def _check_port(port: int | None) -> None:
         ) from error
 
 
+def is_connected() -> bool:
+    """Whether this process is connected to a Ray already. Ray is not imported for the question."""
+    asked = getattr(sys.modules.get("ray"), "is_initialized", None)
+    return asked is not None and bool(asked())
+
+
+def _check_not_another(options: HardwareOptions) -> None:
+    """InputError for an address beside a connection that is there already."""
+    if options.address not in (None, "auto"):
+        raise InputError(
+            f"--address is {options.address!r}, but this process is connected to a Ray already; valid is to leave the address "
+            "out, which uses that one. Leave it out, or call ray.shutdown() before."
+        )
+
+
 def connect(options: HardwareOptions) -> Cluster:
-    """Start Ray on this machine, or join the cluster at `options.address`.
+    """Start Ray on this machine, or join the cluster at `options.address`; one that this process is connected to is used.
 
     Raises InputError if the address cannot be joined, and RayDidNotStartError where Ray does not start here.
     """
     # Ray's future default; without it Ray warns at every start
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    if options.address is None:
+    context, found = None, is_connected()
+    if found:
+        _check_not_another(options)
+        import ray
+    elif options.address is None:
         _check_port(options.dashboard_port)
         context = start(not options.no_dashboard, options.dashboard_port)
         import ray
@@ -84,12 +106,13 @@ def connect(options: HardwareOptions) -> Cluster:
     resources = ray.cluster_resources()
     alive = [node for node in ray.nodes() if node["Alive"]]
     return Cluster(
-        address=options.address,
+        address=options.address if not found or len(alive) == 1 else "auto",
         nodes=len(alive),
         cpus=resources.get("CPU", 0.0),
         gpus=resources.get("GPU", 0.0),
         object_store_gb=min(node["Resources"].get("object_store_memory", 0.0) for node in alive) / 1e9,
         dashboard_url=_dashboard_url(getattr(context, "dashboard_url", None)),
+        found=found,
     )
 
 

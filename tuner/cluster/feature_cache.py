@@ -30,7 +30,7 @@ class FeatureCache:
             expected = json.loads(sums.read_text())["sha256"]
             with file.open("rb") as stream:
                 intact = hashlib.file_digest(stream, "sha256").hexdigest() == expected
-            array = np.load(file, mmap_mode="r") if intact else None
+            array: np.ndarray | None = np.load(file, mmap_mode="r") if intact else None
         except (OSError, json.JSONDecodeError, KeyError, ValueError):
             array = None
         if array is None:

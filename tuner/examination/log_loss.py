@@ -23,9 +23,10 @@ from tuner.examination.loss_kinds import (
     Known,
     chances,
     kind_of,
-    likely_chances,
+    likely_chance,
     loss_column,
     margins,
+    nearest_chance,
     rarer_chances,
 )
 
@@ -134,7 +135,7 @@ def _at_margin(loss: Loss) -> Iterator[Verdict]:
         return
     end = float(np.median(loss.values[len(loss.values) // 2 :]))
     same = (loss.log.last("similarity") or 0) >= 0.99
-    matched = _nearest(end, margins(loss.log), _tolerance(loss))
+    matched = nearest_chance(end, margins(loss.log), _tolerance(loss))
     if matched is None and not same and loss.moved:
         return
     level = f"{loss.column} {end:.4g}, flat since the middle of the log"
@@ -164,12 +165,12 @@ def _never_fell(loss: Loss) -> Iterator[Verdict]:
     formulas = [*chances(loss.known), *(rarer_chances(loss.known) if quiet else ())]
     if loss.kind == SIGMOID:
         formulas = [Chance(math.log(2), "ln 2", "a cell of a sigmoid loss")]
-    matched = _nearest(level, formulas, _tolerance(loss))
+    matched = nearest_chance(level, formulas, _tolerance(loss))
     told = f"contrastive loss {loss.course.end:.4f}, flat since the beginning of the log"
     if matched and (loss.known.batch_size or loss.kind == SIGMOID):
         yield verdict("stuck-at-chance", FAIL, f"{told}: chance, {matched}", NEARLY)
         yield from _equal_scores(loss, matched, quiet)
-    elif loss.known.batch_size is None and (likely := _likely(level, _tolerance(loss))):
+    elif loss.known.batch_size is None and (likely := likely_chance(level, _tolerance(loss))):
         size, chance = likely
         evidence = f"{told}: chance, {chance}, if a batch has {size} pairs"
         yield verdict("stuck-at-chance", WARN, evidence, LIKELY, "--batch-size")
@@ -194,7 +195,7 @@ def _arrived(loss: Loss) -> Iterator[Verdict]:
     """Flat in the second half: at a formula's value, reached from above or, after it had fallen, from below."""
     level = float(np.median(loss.values[len(loss.values) // 2 :]))
     from_below = loss.course.low < 0.9 * level
-    matched = _nearest(level, chances(loss.known), _tolerance(loss)) if loss.known.batch_size else None
+    matched = nearest_chance(level, chances(loss.known), _tolerance(loss)) if loss.known.batch_size else None
     back = from_below and abs(level - loss.course.start) <= 0.1 * abs(loss.course.start)
     if matched and (from_below or level >= 0.8 * loss.course.start or matched.formula.startswith("ln")):
         told = f"contrastive loss {loss.course.end:.4f}, flat since the middle of the log: chance, {matched}"
@@ -213,7 +214,7 @@ def _came_back(loss: Loss) -> Iterator[Verdict]:
         if late.max() - late.min() > 0.01 * abs(level):
             continue
         formulas = margins(loss.log) if loss.kind == TRIPLET else chances(loss.known)
-        matched = _nearest(level, formulas, max(_tolerance(loss), 0.005))
+        matched = nearest_chance(level, formulas, max(_tolerance(loss), 0.005))
         jumped = level - before > max(0.08 * abs(level), 6 * loss.course.noise)
         if jumped and before < 0.95 * start and (matched or 0.7 * start <= level <= 1.1 * start):
             yield from _late(loss, level, matched)
@@ -264,8 +265,10 @@ def _rising(loss: Loss) -> Iterator[Verdict]:
                       NEARLY if clear else LIKELY, "" if temperature else "--temperature")  # fmt: skip
     else:
         severity = FAIL if rise >= 0.4 * fall else WARN
-        yield verdict("loss-rising", severity, f"{told}: it drifts away from what it had reached", NEARLY if severity == FAIL
-                      else LIKELY, "--column val_auc=…")  # fmt: skip
+        sure = NEARLY if severity == FAIL else LIKELY
+        yield verdict(
+            "loss-rising", severity, f"{told}: it drifts away from what it reached", sure, "--column val_auc=…"
+        )
 
 
 def _explodes(loss: Loss) -> bool:
@@ -277,12 +280,9 @@ def _explodes(loss: Loss) -> bool:
 
 def _recovering(values: np.ndarray, course: Trend) -> bool:
     """Whether the loss has its worst behind it and falls again, as after a spike, or while a queue fills."""
-    quarter = max(1, len(values) // 4)
-    third, fourth = values[-2 * quarter : -quarter].mean(), values[-quarter:].mean()
-    peak = course.high - course.low
-    return bool(
-        third - fourth > course.error / 2 and third - fourth > 0.03 * peak and course.end < course.high - 0.1 * peak
-    )
+    quarter, peak = max(1, len(values) // 4), course.high - course.low
+    falls = values[-2 * quarter : -quarter].mean() - values[-quarter:].mean()
+    return bool(falls > max(course.error / 2, 0.03 * peak) and course.end < course.high - 0.1 * peak)
 
 
 def _flat_late(loss: Loss) -> bool:
@@ -298,16 +298,3 @@ def _tolerance(loss: Loss) -> float:
     """Relative distance up to which a level is a formula's value: its own standard error, or a fifth of a percent."""
     count = max(1, len(loss.values) // 2)
     return max(_EXACTLY, 3 * loss.course.noise / math.sqrt(count) / max(abs(loss.course.end), 1e-12))
-
-
-def _nearest(level: float, formulas: Iterator[Chance] | list[Chance], tolerance: float) -> Chance | None:
-    """The formula of this value; of several, the plainest that is as near as rounding allows."""
-    near = [chance for chance in formulas if abs(level - chance.value) <= tolerance * chance.value]
-    return min(near, key=lambda chance: round(abs(level - chance.value) / (5e-4 * chance.value)), default=None)
-
-
-def _likely(level: float, tolerance: float) -> tuple[int, Chance] | None:
-    near = [
-        (size, chance) for size, chance in likely_chances() if abs(level - chance.value) <= tolerance * chance.value
-    ]
-    return near[0] if near else None

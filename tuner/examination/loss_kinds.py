@@ -162,3 +162,17 @@ def margins(log: TrainingLog) -> Iterator[Chance]:
     for value in _MARGINS:
         yield Chance(value, f"a margin of {value:g}")
     yield Chance(math.log(2), "ln 2, a soft margin's")
+
+
+def nearest_chance(level: float, formulas: Iterator[Chance] | list[Chance], tolerance: float) -> Chance | None:
+    """The formula of this value; of several, the plainest that is as near as rounding allows."""
+    near = [chance for chance in formulas if abs(level - chance.value) <= tolerance * chance.value]
+    return min(near, key=lambda chance: round(abs(level - chance.value) / (5e-4 * chance.value)), default=None)
+
+
+def likely_chance(level: float, tolerance: float) -> tuple[int, Chance] | None:
+    """The plausible batch size and formula of this value, for a log that tells no batch size."""
+    near = [
+        (size, chance) for size, chance in likely_chances() if abs(level - chance.value) <= tolerance * chance.value
+    ]
+    return near[0] if near else None

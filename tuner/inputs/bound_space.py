@@ -57,6 +57,11 @@ class BoundSpace:
         alone = self.searched == ("threshold",)
         return "val_accuracy" if alone and metric not in AT_A_THRESHOLD else metric
 
+    @property
+    def ranges(self) -> dict[str, str]:
+        """In words, what the space can give each searched parameter that it suggests under its own name."""
+        return {name: in_words(d) for name, d in self.distributions.items() if name in self.searched}
+
     def in_study(self, config: TrialConfig) -> dict[str, Any]:
         """Of the configuration, what the space suggests under its own name and can hold as it is, for Optuna."""
         wanted = dataclasses.asdict(config)
@@ -71,6 +76,20 @@ class BoundSpace:
             config = dataclasses.replace(config, trainable_blocks=None)
         key = dataclasses.replace(config, seed=run_seed).training_key()
         return dataclasses.replace(config, seed=int(key, 16) % 2**31)
+
+
+def in_words(distribution: BaseDistribution) -> str:
+    """What a distribution can give.
+
+    >>> in_words(FloatDistribution(1e-5, 0.1, log=True)), in_words(CategoricalDistribution([32, 64]))
+    ('1e-05 to 0.1, logarithmic', '32, 64')
+    """
+    if isinstance(distribution, CategoricalDistribution):
+        return ", ".join(map(str, distribution.choices))
+    if not isinstance(distribution, FloatDistribution | IntDistribution):
+        return str(distribution)
+    step = f", in steps of {distribution.step:g}" if distribution.step not in (None, 1) else ""
+    return f"{distribution.low:g} to {distribution.high:g}{', logarithmic' if distribution.log else ''}{step}"
 
 
 def can_hold(distribution: BaseDistribution, value: Any) -> bool:

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from trainable.data import turntable
 from trainable.data.augmentation import with_views
+from trainable.data.folds import with_folds
 from trainable.data.images import Images, read_images
 from trainable.data.levels import Scale
 from trainable.data.missing import why_missing
@@ -112,7 +113,10 @@ def load(
     check_memory(len(table.images), image_size_px, options.views)
     with file_progress(console, "reading images") as progress:
         images = read_images(table, image_size_px, options.fit, progress=progress)
-    return Dataset(table, _data(table, images, options.views, console), images.scales, images.note)
+    data = _data(table, images, options.views, console)
+    if options.folds:
+        data = with_folds(data, options.folds, seed)
+    return Dataset(table, data, images.scales, images.note)
 
 
 def load_again(run: Mapping[str, Any], options: DataOptions, console: Console) -> Dataset:
@@ -122,7 +126,8 @@ def load_again(run: Mapping[str, Any], options: DataOptions, console: Console) -
     data are gone, or are not those that the run saw.
     """
     try:
-        found = load(replace(options, fit=run.get("fit") or "squash"), run["image_size_px"], run["seed"], console)
+        as_then = replace(options, fit=run.get("fit") or "squash", folds=run.get("folds") or 0)
+        found = load(as_then, run["image_size_px"], run["seed"], console)
     except InputError as error:
         raise InputError(
             f"the data of the run {run['run']} cannot be read: {error}\n--data says where it is now."

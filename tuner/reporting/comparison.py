@@ -21,6 +21,7 @@ from tuner.analysis.importance import MIN_TRIALS
 from tuner.analysis.leaderboard import RUN_COLUMNS, TRIAL_COLUMNS, Comparison, compare
 from tuner.analysis.text import plural
 from tuner.cli.compare_options import TABLES, CompareOptions
+from tuner.results.naming import named_run
 from tuner.results.store import Store
 
 _FILE_WIDTH = 120
@@ -28,8 +29,8 @@ _FILE_WIDTH = 120
 
 def show(options: CompareOptions) -> int:
     """Read the runs, compare them and write the comparison as the options say; returns the exit code."""
-    wanted = list(options.runs) or None
     store = Store.at(options.results)
+    wanted = list(dict.fromkeys(named_run(store, run) for run in options.runs)) or None
     runs = results.runs(store, runs=wanted, columns=RUN_COLUMNS)
     if runs.empty:
         raise InputError(

@@ -80,43 +80,40 @@ def _content(run: WholeRun, images_of: ImagesOf) -> dict[str, Any]:
     symptoms = symptoms_of(run.records)
     found = effects(run.trials, metric=run.metric, searched=run.searched) if len(run.trials) else []
     told = any(effect.trials >= MIN_TRIALS for effect in found)
-    return {
-        "run": run,
-        "style": Markup((_HERE / "page.css").read_text(encoding="utf-8")),
-        "script": Markup((_HERE / "page.js").read_text(encoding="utf-8")),
-        "sections": sections.TITLES,
-        "when": f"{run.row['started_at']:%Y-%m-%d %H:%M} UTC" if run.row["started_at"] else "at an unknown time",
-        "counts": _counts(run),
-        "unfinished": _UNFINISHED.get(run.row["state"]),
-        "resume": answers.resume_command(run),
-        "answers": answers.answers(run, symptoms),
-        "looks": [look for look in _LOOKS if any(run.look(n) == look for n in run.trials.index)],
-        "symbols": {look: element("svg", symbol(9, 9, look), viewBox="0 0 18 18") for look in _LOOKS},
-        "asked": sections.asked(run),
-        "setting": sections.setting(run),
-        "ranges": sections.ranges(run),
-        "compared": sections.compared(run),
-        "checks": sections.checks(run),
-        "curves": trial_figures.learning_curves(run),
-        "parameters": trial_figures.parameters(run),
-        "effects": sections.effect_rows(found),
-        "effects_note": _effects_note(found),
-        "importances": trial_figures.importances(found) if told else None,
-        "parallel": trial_figures.parallel_coordinates(run),
-        "diagnoses": sections.diagnosis_rows(symptoms),
-        "errors": sections.errors(run),
-        "timeline": timeline(run),
-        "timeline_note": _timeline_note(run),
-        "table": sections.table(run),
-        "provenance": sections.provenance(run),
-        "notes": trial_figures.trial_notes(run),
-        "absent": _absent(run),
-    } | _scores(run, images_of)
+    return (
+        {
+            "run": run,
+            "style": Markup((_HERE / "page.css").read_text(encoding="utf-8")),
+            "script": Markup((_HERE / "page.js").read_text(encoding="utf-8")),
+            "sections": sections.TITLES,
+            "when": f"{run.row['started_at']:%Y-%m-%d %H:%M} UTC" if run.row["started_at"] else "at an unknown time",
+            "counts": _counts(run),
+            "unfinished": _UNFINISHED.get(run.row["state"]),
+            "resume": answers.resume_command(run),
+            "answers": answers.answers(run, symptoms),
+            "looks": [look for look in _LOOKS if any(run.look(n) == look for n in run.trials.index)],
+            "symbols": {look: element("svg", symbol(9, 9, look), viewBox="0 0 18 18") for look in _LOOKS},
+            "curves": trial_figures.learning_curves(run),
+            "parameters": trial_figures.parameters(run),
+            "effects": sections.effect_rows(found),
+            "effects_note": _effects_note(found),
+            "importances": trial_figures.importances(found) if told else None,
+            "parallel": trial_figures.parallel_coordinates(run),
+            "diagnoses": sections.diagnosis_rows(symptoms),
+            "timeline": timeline(run),
+            "timeline_note": _timeline_note(run),
+            "notes": trial_figures.trial_notes(run),
+            "absent": _absent(run),
+        }
+        | {name: make(run) for name, make in sections.MADE.items()}
+        | _scores(run, images_of)
+    )
 
 
 def _scores(run: WholeRun, images_of: ImagesOf) -> dict[str, Any]:
     """The sections that are about the leading trial's scores."""
-    content: dict[str, Any] = {"threshold": None, "histograms": None, "pairs": None, "shown_threshold": None}
+    names = ("threshold", "histograms", "pairs", "shown_threshold", "probability")
+    content: dict[str, Any] = dict.fromkeys(names)
     if not score_figures.scored(run):
         return content
     found = score_figures.threshold_of(run)
@@ -132,6 +129,14 @@ def _scores(run: WholeRun, images_of: ImagesOf) -> dict[str, Any]:
         images = images_of(run)
     except InputError as error:
         return content | {"absent": _absent(run, f"The pictures cannot be shown: {error}")}
+    trust = score_figures.reliability(run, (images.table.front_identity, images.table.angle_identity))
+    if trust is not None:
+        text = (
+            "A logistic curve over the cosine gives the probability that two images show the same thing. Cross-fitted over "
+            f"identities, it is off by {trust.error:.3f} on average (expected calibration error, {len(trust.pairs)} bins); its "
+            f"Brier score is {trust.brier:.3f}. It holds where positive pairs are as frequent as in validation."
+        )
+        content["probability"] = {"text": text, "figure": score_figures.reliability_figure(trust)}
     titles = {False: "Different things that it takes for the same", True: "The same thing, not recognised"}
     content["pairs"] = [{"title": title, "pairs": wrong_pairs(run, images, label)} for label, title in titles.items()]
     return content
@@ -139,10 +144,14 @@ def _scores(run: WholeRun, images_of: ImagesOf) -> dict[str, Any]:
 
 def _threshold_text(run: WholeRun, found: score_figures.Threshold) -> str:
     best, near = found.plateau, found.near
+    kind = run.row["threshold_for"] or "accuracy"
+    purpose = "" if kind == "accuracy" else f" It was solved for {kind}, with a 95 % interval from {found.interval}."
     return (
         f"On validation pairs trial {run.leader} tells {100 * found.accuracy:.1f} % right at the threshold that was used, "
         f"{number(found.used)}. The best is {100 * best.accuracy:.1f} %, from {number(best.low)} to {number(best.high)}; from "
-        f"{number(near[0])} to {number(near[1])} at most one pair of a hundred more is told wrong."
+        f"{number(near[0])} to {number(near[1])} at most one pair of a hundred more is told wrong. At the used one "
+        f"{100 * found.tar:.1f} % of the positive pairs are accepted (TAR) and {100 * found.far:.1f} % of the negative ones "
+        "(FAR)." + purpose
     )
 
 
@@ -153,6 +162,7 @@ def _absent(run: WholeRun, pairs: str | None = None) -> dict[str, str]:
     return {
         "winner": "No test pairs were looked at: the run has not come to its end, or no trial can win.",
         "scores": no_scores if run.leader is None else "The scores of the leading trial are not in the tables.",
+        "retrieval": "Unknown: of fronts that have an angle view of the same thing, none was looked at.",
         "pairs": pairs or no_scores,
         "diagnoses": "Every trial was checked after every epoch, and nothing was found."
         if checked

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from typing import Any
 
 from markupsafe import Markup
@@ -13,6 +14,7 @@ from tuner.analysis.advice import own_model_won
 from tuner.analysis.importance import Effect
 from tuner.analysis.symptoms import Symptom
 from tuner.analysis.text import number
+from tuner.reporting.figures.scores import cmc, cmc_curve
 from tuner.reporting.figures.svg import Axis, Panel, element, frame
 from tuner.reporting.summary import trials_of
 from tuner.results.one_run import WholeRun
@@ -28,6 +30,7 @@ TITLES = {
     "parallel": "All parameters at once",
     "threshold": "Threshold",
     "scores": "Scores",
+    "retrieval": "Retrieval",
     "pairs": "Most wrong pairs",
     "diagnoses": "Diagnoses",
     "timeline": "Timeline",
@@ -61,13 +64,14 @@ def setting(run: WholeRun) -> str:
 
 
 def ranges(run: WholeRun) -> list[list[str]]:
-    """Of each searched parameter, between which values it was tried, the default, and what it is."""
-    rows = []
+    """Of each searched parameter, what the space can give, between which values it was tried, the default, and what it is."""
+    rows, given = [], run.row["space_ranges"] or {}
     for name in run.searched:
         tried = [run.value(n, name) for n in run.having(name)]
         if tried:
             default = None if run.default is None else run.value(run.default, name)
-            rows.append([name, number(min(tried)), number(max(tried)), number(default), meaning(name)])
+            numbers = [number(value) for value in (min(tried), max(tried), default)]
+            rows.append([name, given.get(name, "unknown"), *numbers, meaning(name)])
     return rows
 
 
@@ -166,6 +170,27 @@ def diagnosis_rows(symptoms: list[Symptom]) -> list[list[str]]:
     return [[s.name, trials_of(s), s.where, *REMEDIES.get(s.name, ("", ""))] for s in symptoms]
 
 
+def retrieval(run: WholeRun) -> dict[str, Any] | None:
+    """Recall, mAP and the CMC curve of the leading trial; None where they are not known."""
+    curve = cmc_curve(run)
+    if not curve:
+        return None
+    rows = run.epochs[(run.epochs.trial == run.leader) & (run.epochs.epoch == run.value(run.leading, "ranked_epoch"))]
+    known = {
+        name: run.value(run.leading, f"val_{name}") for name in ("recall_at_1", "recall_at_5", "recall_at_10", "map")
+    }
+    shares = [
+        f"{'mAP' if name == 'map' else name.replace('_', ' ')} {number(value)}"
+        for name, value in known.items()
+        if value is not None
+    ]
+    text = (
+        f"Each of {number(rows.val_queries.iloc[0])} validation fronts looks for its thing among the angle views of all: "
+        f"{', '.join(shares)}. Ties count against the model."
+    )
+    return {"text": text, "figure": cmc(run)}
+
+
 def errors(run: WholeRun) -> list[str]:
     """What failed, the run or trials of it."""
     failed = map(int, run.trials.trial[run.trials.state == FAILED])
@@ -207,3 +232,18 @@ def provenance(run: WholeRun) -> dict[str, str]:
         "versions": row["versions"] and ", ".join(f"{name} {version}" for name, version in row["versions"].items()),
     }
     return {name: text or "unknown" for name, text in facts.items()}
+
+
+MADE: dict[str, Callable[[WholeRun], Any]] = {
+    "asked": asked,
+    "setting": setting,
+    "ranges": ranges,
+    "compared": compared,
+    "checks": checks,
+    "retrieval": retrieval,
+    "errors": errors,
+    "table": table,
+    "provenance": provenance,
+}
+"""What the page's template names and a run alone says. A new section is a function and a title here, and its place in
+page.html."""

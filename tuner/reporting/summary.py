@@ -155,3 +155,18 @@ def trials_of(symptom: Symptom) -> str:
     """How many trials have it, the first few of them, and how many it ended."""
     ended = f"; {symptom.ended} ended by it" if symptom.ended else ""
     return f"{len(symptom.trials)}: {text.listed(symptom.trials)}{ended}"
+
+
+def print_why_none_can_win(console: Console, records: list[TrialRecord]) -> str:
+    """Print and return the reasons why no trial can win, each with the trials that it holds for."""
+    reasons: dict[str, list[int]] = {}
+    for record in records:
+        if record.ended is not None:
+            reasons.setdefault(record.error or "no epoch was finished", []).append(record.number)
+    said = "; ".join(
+        f"trial{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}: {reason}"
+        for reason, numbers in reasons.items()
+    )
+    said = said or "no trial finished an epoch; give --time-budget-s more time"
+    console.print(f"\n[red]No trial can win.[/red] {escape(said)}")
+    return said

@@ -51,12 +51,17 @@ class RunRow:
     levels: str | None = column(
         "levels of black and white in images with more than 8 bits, as JSON; null: there were none"
     )
+    folds: int | None = column("identity-disjoint folds that each trial was trained on; 0: the val split", "folds")
     views: int | None = column("views of each image that training draws from, the plain one included")
     metric: str | None = column("what the trials are ranked by")
     rank_by: str | None = column(
         "the epoch that a trial is ranked by: `last`, or `best`, as runs before it was written down"
     )
     keep_sick: bool | None = column("whether trials trained on after a diagnosis that calls them hopeless")
+    threshold_for: str | None = column(
+        "what thresholds for test pairs were solved for: accuracy, eer, far=RATE or cost=FN:FP; null: accuracy"
+    )
+    space_ranges: dict[str, str] | None = column("what the space can give each searched parameter, in words")
     sampler: str | None = column("what proposes configurations")
     scheduler: str | None = column("what stops trials early")
     seed: int | None = column("seed of the run, from which each trial's is derived")

@@ -14,7 +14,7 @@ import pyarrow as pa
 from trainable import columns
 from trainable.columns import Column
 from trainable.config import MEASURED, TrialConfig
-from trainable.measures import Progress, Spread, Step
+from trainable.measures import Progress, Retrieved, Spread, Step
 from tuner.results.rows import EpochPlace, RunRow, ScoreRow
 from tuner.results.trial_record import TrialRecord
 
@@ -31,7 +31,9 @@ OWN_FILE = re.compile(r"(part-0|trial-\d+)\.parquet")
 """What such a name looks like; a file of another name is none of a run's."""
 
 _TRIAL, _CONFIGURATION = columns.of(TrialRecord), columns.of(TrialConfig)
-_EPOCH = columns.of(EpochPlace) | MEASURED | columns.of(Spread) | columns.of(Step) | columns.of(Progress)
+_EPOCH = columns.of(EpochPlace) | MEASURED
+for _part in (Retrieved, Spread, Step, Progress):
+    _EPOCH |= columns.of(_part)
 _LEADING = ("trial", "state", "is_default", "objective")
 """What a reader of `trials` looks for first."""
 

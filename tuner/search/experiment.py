@@ -6,14 +6,23 @@ import logging
 import math
 import os
 import time
+from collections.abc import Sequence
 from typing import Any
 
+import ray
 from ray import tune
 from ray.tune.search import Searcher
+from rich.console import Console
 
-from tuner.cli.run_options import SearchOptions
-from tuner.cluster.connection import TrialResources
+from trainable.data.pairs import PairData
+from trainable.trial import gpu_precision
+from tuner.cli.run_options import HardwareOptions, SearchOptions
+from tuner.cluster.connection import Cluster, TrialResources
+from tuner.cluster.feature_cache import FeatureCache
 from tuner.cluster.private_ray import let_waiting_workers_train
+from tuner.cluster.shared_features import with_features
+from tuner.inputs.dataset import cache_folder
+from tuner.search.plan import Plan
 from tuner.search.recorder import Recorder
 from tuner.search.scheduler import make_scheduler
 
@@ -34,6 +43,32 @@ class Stop(tune.Stopper):
         return self.reason is not None
 
 
+def precision(options: HardwareOptions, resources: TrialResources) -> str:
+    """What the encoder computes in: as asked for, or what suits the device."""
+    if options.precision != "auto":
+        return options.precision
+    if resources.device == "cpu":
+        return "fp32"
+    return str(ray.get(gpu_precision.options(num_gpus=resources.gpus).remote()))
+
+
+def data_with_features(plan: Plan, cluster: Cluster, resources: TrialResources, console: Console) -> PairData:
+    """The plan's data with what frozen blocks make of the images, computed once or read from the cache."""
+    options = plan.options
+    memory_gb = options.hardware.feature_memory_gb
+    return with_features(
+        plan.data,
+        plan.backbone,
+        plan.bound.cuts,
+        resources,
+        memory_gb=cluster.object_store_gb / 2 if memory_gb is None else memory_gb,
+        precision=options.hardware.feature_precision,
+        cache=FeatureCache(cache_folder(options.data.cache) / "features", options.data.cache_gb),
+        console=console,
+        here=cluster.address is None,
+    )
+
+
 def run_experiment(
     trainable: Any,
     searcher: Searcher,
@@ -47,8 +82,10 @@ def run_experiment(
     storage: tuple[str, Any],
     attempt: str,
     stop: Stop,
+    callbacks: Sequence[tune.Callback] = (),
 ) -> None:
-    """Run the trials. storage: (path, pyarrow file system or None) where Tune keeps checkpoints, under `attempt`."""
+    """Run the trials. storage: (path, pyarrow file system or None) where Tune keeps checkpoints, under `attempt`;
+    callbacks: of the user's, which hear of everything before the recorder does."""
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # no CSV, JSON or TensorBoard beside our tables
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # ours ends the run in order
     os.environ["TUNE_FORCE_TRIAL_CLEANUP_S"] = "5"  # a stopped actor has nothing to save
@@ -75,7 +112,7 @@ def run_experiment(
             name=attempt,
             storage_path=path,
             storage_filesystem=filesystem,
-            callbacks=[recorder],
+            callbacks=[*callbacks, recorder],
             stop=stop,
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=max_failures),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import ray
 from rich.console import Console
 
-from trainable.config import Settings
+from trainable.config import Purpose, Settings
 from trainable.data.pairs import PairData
 from trainable.model.backbones import Backbone
 from trainable.trial import score_test_pairs
@@ -34,6 +34,8 @@ class FinalScores:
     settings: Settings
     resources: TrialResources
     saved: Callable[[int], Saved | None]
+    purpose: Purpose = field(default_factory=Purpose)
+    """What thresholds are solved for."""
 
     def judge(
         self, records: list[TrialRecord], winner: TrialRecord, repeats: Repeats | None, console: Console
@@ -48,6 +50,8 @@ class FinalScores:
         with console.status("resampling the validation identities"):
             found = evidence(records, pairs, settings.metric, settings.threshold_is_searched)
         columns = found.columns(winner) if found else {}
+        if repeats is not None and not _repeats_of(winner, default, repeats):
+            repeats = None  # the default fell sick with some seed: they are compared by one training each
         if repeats is not None:
             columns |= {"repeats": len(repeats.seeds), "beats_default_share": repeats.beats_default(winner)}
             columns["repeated_objective"] = float(np.mean([r.best["objective"] for r in repeats.of(winner)]))
@@ -86,7 +90,7 @@ class FinalScores:
         if record.best_arrays is None:
             raise ValueError(f"trial {record.number} has no validation scores; only a trial with a ranked epoch has")
         return winner_numbers.threshold_for(
-            record.best["threshold"], solve or fixed, record.best_arrays["scores"], labels
+            record.best["threshold"], solve or fixed, record.best_arrays["scores"], labels, self.purpose
         )
 
     def _scores(self, records: list[TrialRecord]) -> dict[int, np.ndarray]:

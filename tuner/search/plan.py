@@ -10,6 +10,7 @@ from rich.console import Console
 
 from search_spaces import SearchSpace
 from trainable.checks.data_checks import examine_images, examine_table
+from trainable.config import Purpose
 from trainable.data.pairs import PairData, PairTable, check_batch
 from trainable.findings import DataError
 from trainable.model.backbones import Backbone, BackboneSpec, block_count, create_backbone
@@ -80,12 +81,15 @@ def prepare(options: RunOptions, console: Console, run: str | None = None) -> Pl
 
     def check_table(table: PairTable, tolerated: list[DataError]) -> None:
         check_batch(table, batch_size)
-        check_validation(table)
+        if not options.data.folds:  # which `load` checks itself: they are made of train and val pairs
+            check_validation(table)
         accept(examine_table(table, tolerated), options.force, console)
         for note in table.notes:
             console.print(f"note: {note}", soft_wrap=True, markup=False)
 
     read = load(options.data, spec.image_size_px, options.configuration.seed, console, check_table)
+    labels = read.data.pair_label[read.data.rows("val")]
+    Purpose.of(options.search.threshold_for).check(int((labels == 0).sum()))
     if read.note:
         console.print(f"note: {read.note}", soft_wrap=True, markup=False)
     accept(examine_images(read.table, read.data.pixels, batch_size, views), options.force, console)

@@ -101,14 +101,16 @@ class Recorder(Callback):
         finished = bool(last) and last["epoch"] == record.config.epochs
         self.end(record, ending_state({**last, "finished": finished}))
 
-    def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         record = self._record(trial)
         record.state, record.saved = RUNNING, time.time()
         self._write_at = 0.0  # its worker does not wait any longer
         name_tasks(trial, record.title)
         self._changed(record)
 
-    def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict[str, Any], **info: Any) -> None:
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
         record = self._record(trial)
         carried = result.pop("carried")  # so that Tune does not write it into its own state
         for past in carried.history:
@@ -124,7 +126,7 @@ class Recorder(Callback):
             record.saved, result[SHOULD_CHECKPOINT] = time.time(), True
         self._changed(record)
 
-    def on_trial_recover(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         record = self._record(trial)
         record.state, record.retries = WAITING, record.retries + 1
         where, epoch = f" on {record.node}" if record.node else "", record.last.get("epoch", 0)
@@ -134,12 +136,12 @@ class Recorder(Callback):
         )
         self._changed(record)
 
-    def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         record = self._record(trial)
         record.checkpoint = trial.checkpoint.path if trial.checkpoint else None
         self.end(record, ending_state(trial.last_result))
 
-    def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         record = self._record(trial)
         record.error = _message(trial)
         if words := no_room(RuntimeError(record.error)):  # no failure of the trial's: it is trained when there is room
@@ -183,12 +185,12 @@ class Recorder(Callback):
             {"trial": record.number} | _only(numbers, SCHEMAS["epochs"].names)
             for _, numbers in sorted(record.epochs.items())
         ]
-        scores = None if record.best_arrays is None else self._score_columns(record)
+        scores = None if record.best_arrays is None else self._score_columns(record, record.best_arrays)
         self._unwritten.append((epochs, scores, self._row(record)))
         self._write_at = time.monotonic() + _WAIT_S
         self._changed(record)
 
-    def on_step_end(self, iteration: int, trials: list, **info: Any) -> None:
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         if time.monotonic() >= self._write_at:
             self.flush()
 
@@ -212,13 +214,13 @@ class Recorder(Callback):
     def _record(self, trial: Any) -> TrialRecord:
         return self.records[trial.config["number"]]
 
-    def _score_columns(self, record: TrialRecord) -> dict[str, Any]:
+    def _score_columns(self, record: TrialRecord, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
         return {
             "pair": self._val_rows,
             "epoch": record.ranked_epoch,
-            "score": record.best_arrays["scores"],
+            "score": arrays["scores"],
             "pair_label": self._labels,
-            "correct": record.best_arrays["correct"],
+            "correct": arrays["correct"],
         }
 
     def _row(self, record: TrialRecord) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from tuner.cli.run_options import RunOptions
 from tuner.inputs.dataset import cache_folder, resolved
 from tuner.results.alive import Sign, last_sign, signs_of_life
 from tuner.results.checkpoints import Saved
+from tuner.results.naming import named_run
 from tuner.results.reading import SkippedFileWarning
 from tuner.results.store import Store, write_durably
 from tuner.results.writer import RUN_PATIENCE_S, writable
@@ -94,15 +95,15 @@ def _check_no_other_machine(run: str, sign: Sign | None) -> None:
 
 
 @contextmanager
-def held_again(options: RunOptions) -> Iterator[dict[str, Any]]:
-    """The run to go on with, held before anything of it is read: its options, data fingerprint and number of attempts."""
-    root, run = writable(options.output.results), options.output.resume
-    assert run is not None
+def held_again(options: RunOptions) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The run to go on with, held before anything of it is read: its name, options, data fingerprint and number of attempts."""
+    root = writable(options.output.results)
+    run = named_run(root, options.output.resume or "")
     files = RunFiles(root, run, options.data.cache)
     _check_is_there(root, run, files)
     with held(root, run, options.data.cache):
         files.fetch()
-        yield _saved(run, files.folder / OPTIONS)
+        yield run, _saved(run, files.folder / OPTIONS)
 
 
 def save_options(plan: Plan, attempt: int) -> None:

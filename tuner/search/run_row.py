@@ -1,9 +1,10 @@
-"""Where a run comes from: its plan, this code, these libraries, this cluster; for its first lines and its row."""
+"""Where a run comes from: its plan, this code, these libraries, this cluster; for its first and last lines and its row."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,13 +27,14 @@ def introduction(plan: Plan, cluster: Cluster, resources: TrialResources, precis
     options, search = plan.options, plan.options.search
     counts = " / ".join(f"{len(plan.data.rows(split)):,}" for split in SPLITS)
     views = f" in {plan.data.views} views" if plan.data.views > 1 else ""
+    folds = f" ({plan.data.fold_count} folds: trained on all, validated out of fold)" if plan.data.fold_count else ""
     size, blocks = plan.backbone_spec.image_size_px, plan.bound.blocks
     fit = "" if options.data.fit == "squash" else f", {options.data.fit}"
     return {
         "run": plan.run,
         "question": plan.space.question,
         "searched": ", ".join(plan.bound.searched),
-        "data": f"{options.data.data}: {counts} pairs to train / validate / test, {plan.data.images:,} images{views}",
+        "data": f"{options.data.data}: {counts} pairs to train / validate / test{folds}, {plan.data.images:,} images{views}",
         "model": f"{options.model.backbone}, {blocks} blocks, weights {options.model.weights}, {size} px{fit}",
         "search": f"{plural(search.trials, 'trial')} of up to {plural(options.configuration.epochs, 'epoch')}, "
         f"{search.sampler} suggests, "
@@ -40,7 +42,7 @@ def introduction(plan: Plan, cluster: Cluster, resources: TrialResources, precis
         "hardware": f"{plural(cluster.nodes, 'node')}, {cluster.cpus:g} CPUs, {cluster.gpus:g} GPUs: "
         f"{plural(min(resources.concurrent, search.trials), 'trial')} at a time on {resources.device} in {precision}",
         "dashboard": " — ".join(
-            filter(None, [cluster.dashboard_url or _no_dashboard(options.hardware), cluster.login])
+            filter(None, [cluster.dashboard_url or _no_dashboard(cluster, options.hardware), cluster.login])
         ),
         "results": plan.results_root,
     }
@@ -61,10 +63,22 @@ def _repeating(repeats: int) -> str:
     return f"; then the leading trials and the default again with {repeats} seeds each" if repeats else ""
 
 
-def _no_dashboard(options: HardwareOptions) -> str:
+def _no_dashboard(cluster: Cluster, options: HardwareOptions) -> str:
     """Why there is none; the run goes on without."""
+    if cluster.found:
+        return "that of the Ray that was running"
     asked = options.address is None and not options.no_dashboard
     return "none: it did not start; the run does without" if asked else "none"
+
+
+def whereabouts(root: str, run: str, study: Path, wall_s: float) -> dict[str, str]:
+    """What a person reads last: where the results lie, and how to look at them."""
+    trials, this_run = f"{root}/trials", f"run == {run!r}"
+    return {
+        "results": f"{root}   ({wall_s:.0f} s in all)",
+        "pandas": f"pandas.read_parquet({trials!r}).query({this_run!r})",
+        "study": f"optuna-dashboard {study}",
+    }
 
 
 def of_plan(plan: Plan) -> dict[str, Any]:
@@ -74,6 +88,7 @@ def of_plan(plan: Plan) -> dict[str, Any]:
         "question": plan.space.question,
         "space_source": plan.space.source,
         "searched": list(plan.bound.searched),
+        "space_ranges": plan.bound.ranges,
         "data": resolved(options.data.data),
         "data_fingerprint": plan.data_fingerprint,
         "backbone": options.model.backbone,
@@ -84,9 +99,11 @@ def of_plan(plan: Plan) -> dict[str, Any]:
         "input_std": list(plan.backbone.std),
         "fit": options.data.fit,
         "levels": levels_text(plan.dataset.scales),
+        "folds": plan.data.fold_count,
         "views": plan.data.views,
         "metric": plan.metric,
         "rank_by": options.search.rank_by,
+        "threshold_for": options.search.threshold_for,
         "keep_sick": options.search.keep_sick,
         "sampler": options.search.sampler,
         "scheduler": options.search.scheduler,

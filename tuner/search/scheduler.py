@@ -91,7 +91,7 @@ def make_scheduler(name: str, metric: str, epochs: int) -> TrialScheduler:
     stops whose best epoch so far is below the median of the others' means, from a quarter of the epochs on. none: all go
     on."""
     if name == "none":
-        return FIFOScheduler()  # type: ignore[no-untyped-call]  # Ray does not annotate it
+        return FIFOScheduler()
     compared = rungs(name, epochs)
     shared: dict[str, Any] = {"time_attr": "epoch", "metric": _RANKED_BY, "mode": METRICS[metric]}
     if name == "median":

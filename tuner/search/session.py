@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import optuna
 import ray
@@ -18,19 +18,15 @@ from ray.tune.search import Searcher
 from rich.console import Console
 from rich.markup import escape
 
-from trainable.config import Settings
-from trainable.data.pairs import PairData
-from trainable.trial import REPORT_S, PairTrial, gpu_precision
+from trainable.config import Purpose, Settings
+from trainable.trial import REPORT_S, PairTrial
 from tuner import results
 from tuner.analysis.choice import ValidationPairs
 from tuner.cli.console import make_console
 from tuner.cli.full_disk import ends_in_order
 from tuner.cli.run_options import RunOptions
 from tuner.cli.signals import INTERRUPTED, answered_signals
-from tuner.cluster.connection import Cluster, TrialResources, connect, trial_resources
-from tuner.cluster.feature_cache import FeatureCache
-from tuner.cluster.shared_features import with_features
-from tuner.inputs.dataset import cache_folder
+from tuner.cluster.connection import Cluster, TrialResources, connect, is_connected, trial_resources
 from tuner.reporting import summary
 from tuner.reporting.figures.wrong_pairs import Images
 from tuner.reporting.live_table import Display
@@ -52,46 +48,69 @@ from tuner.search.study_file import mend_study, open_study
 
 
 def run_session(
-    options: RunOptions, command: Sequence[str], started: float, begun: tuple[Plan, Cluster] | None = None
-) -> int:
-    """Run, or go on with, one search; returns the exit code. Raises InputError before anything is written.
+    options: RunOptions,
+    command: Sequence[str],
+    started: float,
+    begun: tuple[Plan, Cluster] | None = None,
+    callbacks: Sequence[tune.Callback] = (),
+) -> Ended:
+    """Run, or go on with, one search. Raises InputError before anything is written.
 
-    started: Unix time at which the command was given; begun: the plan of a new run, and the Ray that was started for it.
-    Ray is left in any case.
+    started: Unix time at which the command was given; begun: the plan of a new run, and the Ray that was started for it;
+    callbacks: hear of the trials, too. Ray is left in any case, unless this process was connected to it before.
     """
     console = make_console()
+    leave_ray = begun is not None or not is_connected()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         if options.output.resume is None:
             plan, cluster = begun or (prepare(options, console), None)
-            session = Session(plan, cluster or connect(options.hardware), console, shlex.join(command), started)
+            cluster = cluster or connect(options.hardware)
+            session = Session(plan, cluster, console, shlex.join(command), started, callbacks=callbacks)
             with held(plan.results_root, plan.run, options.data.cache):
-                return session.run()
-        with held_again(options) as saved:
+                return Ended(plan.run, session.run())
+        with held_again(options) as (run, saved):
             options = RunOptions.from_dict(saved["options"]).resumed_with(options)
-            plan = prepare(options, console, run=options.output.resume)
+            plan = prepare(options, console, run)
             check_same_run(plan, saved)
             cluster = connect(options.hardware)
-            return Session(plan, cluster, console, shlex.join(command), started, 1 + saved["attempts"]).run()
+            attempt = 1 + saved["attempts"]
+            session = Session(plan, cluster, console, shlex.join(command), started, attempt, callbacks)
+            return Ended(plan.run, session.run())
     finally:
-        ray.shutdown()
+        if leave_ray:
+            ray.shutdown()
+
+
+class Ended(NamedTuple):
+    """A session that came to its end: the run's name, and the command's exit code."""
+
+    run: str
+    code: int
 
 
 class Session:
     """A prepared run on a connected cluster."""
 
     def __init__(
-        self, plan: Plan, cluster: Cluster, console: Console, command: str, started: float, attempt: int = 1
+        self,
+        plan: Plan,
+        cluster: Cluster,
+        console: Console,
+        command: str,
+        started: float,
+        attempt: int = 1,
+        callbacks: Sequence[tune.Callback] = (),
     ) -> None:
         self.plan, self.cluster, self.console, self.command, self.started = plan, cluster, console, command, started
-        self.attempt, options = attempt, plan.options
+        self.attempt, self.callbacks, options = attempt, callbacks, plan.options
         self.resources: TrialResources = trial_resources(cluster, options.hardware)
         self.settings = Settings(
             metric=plan.metric,
             rank_by=options.search.rank_by,
             threshold_is_searched="threshold" in plan.bound.searched,
             device=self.resources.device,
-            precision=self._precision(),
+            precision=experiment.precision(options.hardware, self.resources),
             threads=options.hardware.cpus_per_trial,
             keep_sick=options.search.keep_sick,
         )
@@ -108,6 +127,13 @@ class Session:
         self._introduce()
         save_options(self.plan, self.attempt)
         self.tables.write_run(self._row() | {"state": "running", "ended_at": None, "error": None})
+        try:
+            return self._search_and_compare()
+        except (Exception, KeyboardInterrupt) as error:  # the process may live on, as a notebook's does
+            self._write_interrupted(f"{type(error).__name__}: {error}")
+            raise
+
+    def _search_and_compare(self) -> int:
         trials, epochs = self.plan.options.search.trials, self.plan.options.configuration.epochs
         display = Display(self.console, trials, epochs, self.settings.metric, self.plan.bound.searched)
         recorder = Recorder(
@@ -122,7 +148,7 @@ class Session:
         searcher, to_go = self._searcher(recorder)
         display.show(recorder.records)
         stop = experiment.Stop(self.plan.options.search.time_budget_s)
-        self.data = self._features()
+        self.data = experiment.data_with_features(self.plan, self.cluster, self.resources, self.console)
         self.tables.write_run(run_row.of_features(self.data.features))
         with answered_signals(stop, self._interrupted), display:
             if to_go > 0:
@@ -133,22 +159,6 @@ class Session:
             searcher.prune_leftovers()
         recorder.flush()
         return self._conclude(list(recorder.records.values()), stop.reason, searcher.exhausted, repeats)
-
-    def _features(self) -> PairData:
-        """The plan's data with what frozen blocks make of the images, computed once or read from the cache."""
-        options, plan = self.plan.options, self.plan
-        memory_gb = options.hardware.feature_memory_gb
-        return with_features(
-            plan.data,
-            plan.backbone,
-            plan.bound.cuts,
-            self.resources,
-            memory_gb=self.cluster.object_store_gb / 2 if memory_gb is None else memory_gb,
-            precision=options.hardware.feature_precision,
-            cache=FeatureCache(cache_folder(options.data.cache) / "features", options.data.cache_gb),
-            console=self.console,
-            here=self.cluster.address is None,
-        )
 
     def _searcher(self, recorder: Recorder) -> tuple[StudySearch, int]:
         options, path, keep = self.plan.options, self.files.folder / STUDY, partial(self.files.keep, STUDY)
@@ -199,6 +209,7 @@ class Session:
             storage=(self.store.root, self.store.fs),
             attempt=f"attempt-{self.attempt:02d}{part}",
             stop=stop,
+            callbacks=self.callbacks,
         )
 
     def _repeat(self, searcher: StudySearch, recorder: Recorder, stop: experiment.Stop) -> Repeats | None:
@@ -230,15 +241,15 @@ class Session:
             self.console.print(f"\n{kept} finished trial{' is' if kept == 1 else 's are'} kept.")
         elif winner is None:
             code, columns["state"] = 1, "failed"
-            columns["error"] = self._complain(records)
+            columns["error"] = summary.print_why_none_can_win(self.console, records)
         else:
             columns["state"] = "finished"
-            scores = FinalScores(self.data, self.plan.backbone, self.settings, self.resources, self._saved)
+            given = (self.data, self.plan.backbone, self.settings, self.resources, self._saved)
+            scores = FinalScores(*given, Purpose.of(self.plan.options.search.threshold_for))
             found, shares = scores.judge(records, winner, repeats if by_repeats else None, self.console)
             columns |= found
             self.tables.update_trials({number: {"win_share": share} for number, share in shares.items()})
-        done = _count(record.ended is not None for record in records)
-        ended = time.time()
+        done, ended = _count(record.ended is not None for record in records), time.time()
         before = self.tables.run_row().get("wall_s") or 0.0
         self.tables.write_run(
             columns | {"ended_at": _utc(ended), "wall_s": before + ended - self.started, "trials_done": done}
@@ -252,19 +263,6 @@ class Session:
     def _saved(self, number: int) -> Saved | None:
         return newest_state(self.store, number)
 
-    def _complain(self, records: list[TrialRecord]) -> str:
-        reasons: dict[str, list[int]] = {}
-        for record in records:
-            if record.ended is not None:
-                reasons.setdefault(record.error or "no epoch was finished", []).append(record.number)
-        text = "; ".join(
-            f"trial{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}: {reason}"
-            for reason, numbers in reasons.items()
-        )
-        text = text or "no trial finished an epoch; give --time-budget-s more time"
-        self.console.print(f"\n[red]No trial can win.[/red] {escape(text)}")
-        return text
-
     def _row(self) -> dict[str, Any]:
         """The run's row as it is known at the start."""
         started = self.tables.run_row().get("started_at") or _utc(self.started)
@@ -273,31 +271,17 @@ class Session:
         return known | run_row.of_plan(self.plan) | run_row.of_machine(self.cluster, self.resources)
 
     def _introduce(self) -> None:
-        for name, text in run_row.introduction(
-            self.plan, self.cluster, self.resources, self.settings.precision
-        ).items():
-            self.console.print(f"[bold]{name:10}[/bold] {escape(text)}", soft_wrap=True)
+        self._say(run_row.introduction(self.plan, self.cluster, self.resources, self.settings.precision))
         self.console.print()
-
-    def _precision(self) -> str:
-        wanted = self.plan.options.hardware.precision
-        if wanted != "auto":
-            return wanted
-        if self.resources.device == "cpu":
-            return "fp32"
-        return ray.get(gpu_precision.options(num_gpus=self.resources.gpus).remote())
 
     def _say_where(self, wall_s: float) -> None:
         root, run = self.plan.results_root, self.plan.run
         images = Images(self.plan.table, self.plan.data.pixels)
-        trials, this_run = f"{root}/trials", f"run == {run!r}"
-        lines = {
-            "page": page_or_reason(root, run, images),
-            "results": f"{root}   ({wall_s:.0f} s in all)",
-            "pandas": f"pandas.read_parquet({trials!r}).query({this_run!r})",
-            "study": f"optuna-dashboard {self.files.folder / STUDY}",
-        }
+        page = page_or_reason(root, run, images)
         self.console.print()
+        self._say({"page": page} | run_row.whereabouts(root, run, self.files.folder / STUDY, wall_s))
+
+    def _say(self, lines: dict[str, str]) -> None:
         for name, text in lines.items():
             self.console.print(f"[bold]{name:10}[/bold] {escape(text)}", soft_wrap=True)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,11 @@ from rich.console import Console
 from rich.markup import escape
 from safetensors.torch import save_file
 
-from trainable.config import TrialConfig
+from trainable.config import Purpose, TrialConfig
 from trainable.data.images import how
 from trainable.data.pairs import PairData
 from trainable.errors import InputError
+from trainable.metrics import calibration, thresholds
 from trainable.model.backbones import Backbone, model_arguments
 from trainable.model.encoder import PairEncoder
 from trainable.training.loop import new_encoder
@@ -29,6 +29,7 @@ from tuner.cli.console import make_console
 from tuner.cli.stored_options import ExportOptions
 from tuner.inputs.dataset import levels_of
 from tuner.results import provenance
+from tuner.stored import embed as exported_embed
 from tuner.stored import export_folder, onnx_model
 from tuner.stored import score as exported_score
 from tuner.stored import trial as stored_trial
@@ -54,6 +55,8 @@ def export(options: ExportOptions) -> int:
         raise InputError(
             f"{trial.title} is {trial.row['state']} and has no best epoch to export: {why}. Name another one."
         )
+    purpose = Purpose.of(options.threshold_for or trial.run["threshold_for"] or "accuracy")
+    purpose.check(int((scores.pair_label == 0).sum()))
     _say(
         console, "exporting", f"{trial.title}, {trial.row['state']}, as it was after epoch {trial.row['ranked_epoch']}"
     )
@@ -68,7 +71,10 @@ def export(options: ExportOptions) -> int:
         stored_trial.check_device(trial)
     data = None if options.unchecked else stored_trial.read_data(trial, options.source, console, plain=kept is not None)
     encoder = _encoder(trial, backbone, kept, data, console)
-    config = _config(trial, backbone, _threshold(trial, scores))
+    config = _config(trial, backbone, _threshold(trial, scores, purpose, data))
+    config["probability"] = _probability(scores, data)
+    if data is not None and data.folds is not None:  # the model is no fold's: trained on all, it is its own measure
+        scores = scores.assign(score=_scores_under(encoder.eval(), data, scores.pair.to_numpy()))
     with tempfile.TemporaryDirectory(prefix="export-") as place:
         folder = Path(place)
         _write_model(folder, encoder, config)
@@ -118,7 +124,11 @@ def tolerance(trial: StoredTrial) -> float:
 @torch.inference_mode()
 def validation_scores(folder: Path, data: PairData, pairs: np.ndarray) -> np.ndarray:
     """(n,) cosines of these pairs of the table under the exported model, read back from its folder."""
-    encoder, _ = exported_score.load(folder)
+    return _scores_under(exported_score.load(folder)[0], data, pairs)
+
+
+@torch.inference_mode()
+def _scores_under(encoder: torch.nn.Module, data: PairData, pairs: np.ndarray) -> np.ndarray:
     images, place = np.unique(np.concatenate([data.front[pairs], data.angle[pairs]]), return_inverse=True)
     chunks = (data.pixels[images[start : start + _BATCH]] for start in range(0, len(images), _BATCH))
     embeddings = torch.cat([encoder(torch.tensor(chunk)) for chunk in chunks])
@@ -126,10 +136,41 @@ def validation_scores(folder: Path, data: PairData, pairs: np.ndarray) -> np.nda
     return (embeddings[front] * embeddings[angle]).sum(dim=1).numpy()
 
 
-def _threshold(trial: StoredTrial, scores: pd.DataFrame) -> float:
-    """The one to use the model at, as the verdict on test pairs chooses it."""
-    own, fixed = trial.row["threshold"], trial.row["threshold_source"] == "fixed"
-    return winner_numbers.threshold_for(own, fixed, scores.score.to_numpy(), scores.pair_label.to_numpy())
+def _threshold(trial: StoredTrial, scores: pd.DataFrame, purpose: Purpose, data: PairData | None) -> dict[str, Any]:
+    """What config.json says of the threshold to use the model at: as the verdict on test pairs chooses it."""
+    own, searched = trial.row["threshold"], trial.row["threshold_source"] == "searched"
+    fixed = trial.row["threshold_source"] == "fixed"
+    values, labels, rows = scores.score.to_numpy(), scores.pair_label.to_numpy(), scores.pair.to_numpy()
+    used = winner_numbers.threshold_for(own, fixed, values, labels, purpose)
+    identities = None if data is None else (data.front_identity[rows], data.angle_identity[rows])
+    solved = thresholds.solve_for(purpose, values, labels, identities)
+    accepted = values.astype(np.float64) >= used
+    is_solved = used == solved.value
+    return {
+        "threshold": used,
+        "threshold_source": "searched" if searched and purpose.kind == "accuracy" else "solved on validation pairs",
+        "threshold_for": str(purpose),
+        "threshold_interval": [solved.low, solved.high] if is_solved else None,
+        "rates": {
+            "false_accept_rate": float(accepted[labels == 0].mean()),
+            "true_accept_rate": float(accepted[labels == 1].mean()),
+        },
+    }
+
+
+def _probability(scores: pd.DataFrame, data: PairData | None) -> dict[str, Any]:
+    """The curve from cosine to probability; and its error, cross-fitted, where identities are known."""
+    values, labels, rows = scores.score.to_numpy(), scores.pair_label.to_numpy(), scores.pair.to_numpy()
+    curve = calibration.fit(values, labels)
+    found = {"slope": curve.slope, "intercept": curve.intercept, "positive_share": float((labels == 1).mean())}
+    if data is None:
+        return found | {"calibration_error": None, "brier_score": None}
+    fitted = calibration.cross_fitted(values, labels, data.front_identity[rows], data.angle_identity[rows])
+    known = np.isfinite(fitted)
+    if not known.any():
+        return found | {"calibration_error": None, "brier_score": None}
+    trust = calibration.reliability(fitted[known], labels[known])
+    return found | {"calibration_error": trust.error, "brier_score": trust.brier}
 
 
 def _difference(folder: Path, data: PairData, scores: pd.DataFrame, console: Console) -> float:
@@ -149,7 +190,11 @@ def _write_model(folder: Path, encoder: PairEncoder, config: dict[str, Any]) -> 
         for name, tensor in encoder.state_dict().items()
     }
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    shutil.copyfile(exported_score.__file__, folder / "score.py")
+    for script in (exported_score, exported_embed):
+        source = Path(str(script.__file__))
+        # Beside each other in the folder, they import nothing of this project.
+        text = source.read_text(encoding="utf-8").replace(f"from {exported_score.__name__} import", "from score import")
+        (folder / source.name).write_text(text, encoding="utf-8")
     _write_config(folder, config)
 
 
@@ -157,7 +202,7 @@ def _write_config(folder: Path, config: dict[str, Any]) -> None:
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
-def _config(trial: StoredTrial, backbone: Backbone, threshold: float) -> dict[str, Any]:
+def _config(trial: StoredTrial, backbone: Backbone, threshold: dict[str, Any]) -> dict[str, Any]:
     """What config.json says."""
     run, row, config = trial.run, trial.row, trial.config
     fit = run["fit"] or "squash"
@@ -183,8 +228,7 @@ def _config(trial: StoredTrial, backbone: Backbone, threshold: float) -> dict[st
             "interpolation": "bicubic with antialiasing (Pillow's resize)",
             "jpeg_draft": "a JPEG is decoded at 1/2, 1/4 or 1/8 where that leaves twice image_size_px or more",
         },
-        "threshold": threshold,
-        "threshold_source": "searched" if row["threshold_source"] == "searched" else "solved on validation pairs",
+        **threshold,
         "trained_as": {name: getattr(config, name) for name in TrialConfig.names()},
         "validation": {name: row[name] for name in metrics},
         "test": _test(trial),

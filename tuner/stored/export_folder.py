@@ -14,7 +14,15 @@ from tuner.stored import onnx_model
 
 FORMAT = "two-view matching model 1"
 """What config.json says of itself; the number rises when an older score.py could not load a newer folder."""
-FILES = ("model.safetensors", "config.json", "score.py", "README.md", onnx_model.FILE, f"{onnx_model.FILE}.data")
+FILES = (
+    "model.safetensors",
+    "config.json",
+    "score.py",
+    "embed.py",
+    "README.md",
+    onnx_model.FILE,
+    f"{onnx_model.FILE}.data",
+)
 
 
 def target(given: str, force: bool) -> Path:
@@ -79,19 +87,26 @@ def readme(config: dict[str, Any], onnx: bool) -> str:
     rows = [
         "| `model.safetensors` | all weights: `backbone.*` of timm's model, `head.*` |",
         "| `config.json` | how to build the model and prepare images, the threshold, and where it comes from |",
-        "| `score.py` | loads the model and scores two image files; `load()` and `read()` are for your own code |",
+        "| `score.py` | scores two image files, or a table of pairs; `Model` and `read()` are for your own code |",
+        "| `embed.py` | embeds a folder of images, and finds the nearest to an image among them |",
     ]
     if onnx:
         rows += [f"| `{onnx_model.FILE}` | the same model: `pixels` (B, S, S, 3) uint8 RGB to `embedding` (B, E) |"]
-    return f"""# Do two images show the same thing?
+    return f"""---
+{_card(config)}---
+
+# Do two images show the same thing?
 
 A {config["backbone"]} and a projection head: an image becomes {head["embedding_size"]} numbers of length 1, and two
 images show the same thing if the cosine of theirs is {config["threshold"]:.4f} or more, a threshold
 {config["threshold_source"]}.
 
-    pip install torch timm pillow safetensors
+    pip install torch timm pillow safetensors pandas pyarrow
     python score.py front.jpg angle.jpg
-
+    python score.py pairs.csv --to scores.parquet        # columns front and angle: paths, relative to the table
+    python embed.py FOLDER --to embeddings.parquet
+    python embed.py image.jpg --near embeddings.parquet  # the nearest of them
+{_ONNX_LINE if onnx else ""}
 Written with {libraries}.
 
 | file | what |
@@ -115,6 +130,47 @@ From trial {source["trial"]} of the run {source["run"]}, after epoch {source["ep
 
 {chr(10).join(f"- {line}" for line in _evidence(config))}
 """
+
+
+_ONNX_LINE = (
+    "    python score.py front.jpg angle.jpg --onnx           # without torch's weights: pip install onnxruntime\n"
+)
+
+
+def _card(config: dict[str, Any]) -> str:
+    """The metadata that the Hugging Face Hub reads at the top of a README, in YAML."""
+    from huggingface_hub import EvalResult, ModelCardData
+
+    source, name = config["from"], f"{config['from']['run']} trial {config['from']['trial']}"
+    measured = [("validation", "accuracy", "Accuracy", config["validation"]["val_accuracy"])]
+    measured += [("validation", "roc_auc", "ROC AUC", config["validation"]["val_auc"])]
+    if config["test"] is not None:
+        measured += [("test", "accuracy", "Accuracy", config["test"]["accuracy"])]
+        measured += [("test", "roc_auc", "ROC AUC", config["test"]["auc"])]
+    results = [
+        EvalResult(
+            task_type="image-feature-extraction",
+            task_name="do two images show the same thing",
+            dataset_type=source["data"],
+            dataset_name=source["data"],
+            dataset_split=split,
+            metric_type=kind,
+            metric_name=title,
+            metric_value=value,
+        )
+        for split, kind, title, value in measured
+        if value is not None
+    ]
+    card = ModelCardData(
+        library_name="timm",
+        pipeline_tag="image-feature-extraction",
+        tags=["image-matching", "verification", "re-identification", "contrastive-learning"],
+        metrics=["accuracy", "roc_auc"],
+        model_name=name,
+        eval_results=results or None,
+    )
+    text: str = card.to_yaml()
+    return text.rstrip() + "\n"
 
 
 _FITTED = {
@@ -165,10 +221,27 @@ with torch.inference_mode():
 
 def _evidence(config: dict[str, Any]) -> list[str]:
     """How good the model is, and whether it is the one that was searched."""
-    lines = [f"Accuracy on validation pairs: {_with_interval(config['validation'], 'val_accuracy')}."]
+    rates, interval = config["rates"], config["threshold_interval"]
+    sure = "" if interval is None else f", 95 % interval {interval[0]:.3f} to {interval[1]:.3f}"
+    lines = [
+        f"Threshold {config['threshold']:.4f} for {config['threshold_for']}{sure}: on validation pairs it accepts "
+        f"{rates['true_accept_rate']:.3f} of the positive ones and {rates['false_accept_rate']:.3f} of the negative ones.",
+        f"Accuracy on validation pairs: {_with_interval(config['validation'], 'val_accuracy')}.",
+    ]
     lines += config.get("expected", [])
     if config["test"] is not None:
         lines.append(f"On test pairs that no trial saw: {_with_interval(config['test'], 'accuracy')}.")
+    trust = config["probability"]
+    off = trust["calibration_error"]
+    lines.append(
+        f"Probabilities are those of a logistic curve over the cosine, fitted where {100 * trust['positive_share']:.0f} % of "
+        "the pairs were positive"
+        + (
+            f"; cross-fitted they are off by {off:.3f} on average (expected calibration error)."
+            if off is not None
+            else "."
+        )
+    )
     checked = config.get("check")
     if checked is None:
         return [*lines, "Not checked when it was written: the search's data were not read."]

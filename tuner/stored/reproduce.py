@@ -20,6 +20,7 @@ from trainable.errors import InputError
 from trainable.model.backbones import Backbone
 from trainable.process import prepare_process
 from trainable.training.epoch_report import EpochReport
+from trainable.training.folds import FoldedTraining, training_of
 from trainable.training.loop import Training
 from tuner import results
 from tuner.cli.console import file_progress, make_console
@@ -84,11 +85,11 @@ def reproduce(run: str, number: int, source: TrialSource) -> int:
 
 def train_again(
     trial: StoredTrial, backbone: Backbone, data: PairData, epochs: int, console: Console
-) -> tuple[Training, list[EpochReport]]:
+) -> tuple[Training | FoldedTraining, list[EpochReport]]:
     """The trial's training after so many epochs, or fewer if it falls sick before, and their reports."""
     prepare_process(trial.settings.threads)
     data = stored_trial.with_features(trial, backbone, data)
-    training = Training(trial.config, backbone, data, trial.settings)
+    training = training_of(trial.config, backbone, data, trial.settings)
     reports: list[EpochReport] = []
     with file_progress(console, "training") as progress:
         while len(reports) < epochs and not training.finished:
@@ -98,7 +99,7 @@ def train_again(
 
 
 def compare(
-    trial: StoredTrial, stored: list[dict[str, Any]], reports: list[EpochReport], training: Training
+    trial: StoredTrial, stored: list[dict[str, Any]], reports: list[EpochReport], training: Training | FoldedTraining
 ) -> list[Column]:
     """Each column of `epochs` that the run wrote, how the training went, and the scores of its best epoch."""
     numbers = [report.numbers() for report in reports]
@@ -128,9 +129,10 @@ def _came_later(places: list[tuple[str, Any, Any]]) -> bool:
     )
 
 
-def _score_columns(scores: pd.DataFrame, training: Training) -> list[Column]:
-    rows = results.plain_rows(scores)
-    again = {"score": training.ranked.scores.tolist(), "correct": training.ranked.correct.tolist()}
+def _score_columns(scores: pd.DataFrame, training: Training | FoldedTraining) -> list[Column]:
+    rows, ranked = results.plain_rows(scores), training.ranked
+    assert ranked.scores is not None and ranked.correct is not None, "asked for only where an epoch was ranked"
+    again = {"score": ranked.scores.tolist(), "correct": ranked.correct.tolist()}
     columns = []
     for name, values in again.items():
         places = [(f"pair {row['pair']}", row[name], value) for row, value in zip(rows, values, strict=True)]

@@ -27,6 +27,7 @@ from tuner.cli.stored_options import TrialSource
 from tuner.inputs.dataset import load_again
 from tuner.results import configuration, provenance
 from tuner.results.checkpoints import newest_state
+from tuner.results.naming import named_run
 from tuner.results.store import Store
 from tuner.results.trial_record import COMPLETED, FAVOURED, PRUNED, SICK
 
@@ -82,6 +83,7 @@ class StoredTrial:
 def find(source: TrialSource, name: str, number: int | None) -> StoredTrial:
     """The trial of this number, None: the run's winner. Raises InputError, with those that there are, if it is not there."""
     root = Store.at(source.results).uri
+    name = named_run(root, name)
     runs = results.runs(root, [name])
     if runs.empty:
         raise InputError(

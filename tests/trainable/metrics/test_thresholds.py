@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tools import reference
+from trainable.config import Purpose
+from trainable.errors import InputError
 from trainable.metrics import thresholds, verification
 
 
@@ -208,3 +210,43 @@ def test_few_identities_are_cross_fitted_as_well_as_they_can_be():
         thresholds.cross_fitted(scores[[0, 1, 4, 5]], labels[[0, 1, 4, 5]], front[[0, 1, 4, 5]], angle[[0, 1, 4, 5]])
     with pytest.raises(ValueError, match="identities have shapes"):
         thresholds.cross_fitted(scores, labels, front[:3], angle)
+
+
+@settings(max_examples=80, deadline=None)
+@given(scored_pairs(), st.sampled_from(["eer", "cost=5:1", "cost=1:3", "far=0.3", "far=0.5"]))
+def test_a_threshold_for_a_purpose_is_that_of_the_loop_reference(pairs, text):
+    """Equal error rates, a false accept rate, costs: no other cut is better, ties included."""
+    scores, labels = pairs
+    purpose = Purpose.of(text)
+    if (labels == 0).sum() < purpose.negatives_needed:
+        with pytest.raises(InputError, match=f"needs {purpose.negatives_needed} negative"):
+            thresholds.solve_for(purpose, scores, labels)
+        return
+    exact = scores.astype(np.float64)
+    value = thresholds.threshold_for(purpose, scores, labels == 1)
+    found = reference.purpose_cuts(purpose.kind, exact, labels, purpose.far, purpose.miss, purpose.false_accept)
+    assert any(low < value <= high for low, high in found)
+
+
+def test_for_accuracy_it_is_the_best_threshold_to_the_bit():
+    """The default changes nothing; interval and rates come with it."""
+    random = np.random.default_rng(3)
+    labels = random.integers(0, 2, 300)
+    scores = random.normal(0.3 * labels, 0.2).clip(-1, 1).astype(np.float32)
+    best = thresholds.best_threshold(scores, labels).value
+    solved = thresholds.solve_for(Purpose(), scores, labels)
+    assert solved.value == best == thresholds.threshold_for(Purpose(), scores, labels == 1)
+    assert solved.low <= best <= solved.high and solved.high > solved.low
+    assert (solved.far, solved.tar) == ((scores[labels == 0] >= best).mean(), (scores[labels == 1] >= best).mean())
+
+
+@pytest.mark.parametrize(
+    "text", ["", "far", "far=0", "far=1", "far=x", "cost=1", "cost=0:1", "cost=1:2:3", "cost=1:inf", "luck"]
+)
+def test_what_is_no_purpose_is_told_with_the_valid_ones(text):
+    """And each purpose is spelt as it was given."""
+    with pytest.raises(InputError, match="valid are accuracy, eer"):
+        Purpose.of(text)
+    assert [str(Purpose.of(valid)) for valid in ("accuracy", "eer", "far=0.001", "cost=5:1")] == [
+        "accuracy", "eer", "far=0.001", "cost=5:1",
+    ]  # fmt: skip

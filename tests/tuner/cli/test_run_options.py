@@ -140,7 +140,7 @@ def test_a_resumed_run_keeps_its_options():
     ("given", "had"),
     [
         (["--epochs", "5"], "--epochs 3"),
-        (["--metric", "val_auc"], "--metric val_accuracy"),
+        (["--metric", "val_accuracy"], "--metric val_auc"),
         (["--backbone", "test_resnet"], "--backbone test_byobnet"),
         (["--image-size-px", "32"], "--image-size-px none"),
         (["--views", "3"], "--views 1"),

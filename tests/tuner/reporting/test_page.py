@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import re
 import shutil
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
@@ -68,7 +70,8 @@ def test_a_browser_draws_every_section_and_complains_of_nothing(page: Path, widt
     assert list(shown) == ["answers", *sections.TITLES]
     assert all(len(text.split()) > 5 for text in shown.values())
     assert len(seen.seen["figures"]) >= 15
-    assert all(wide > 300 and high > 60 and marks > 0 for _, wide, high, marks in seen.seen["figures"])
+    shown = [figure for figure in seen.seen["figures"] if figure[1] > 0]  # of a figure with two forms one is shown
+    assert len(shown) >= 15 and all(wide > 300 and high > 60 and marks > 0 for _, wide, high, marks in shown)
     assert len(seen.seen["pictures"]) >= 2 and set(seen.seen["pictures"]) == {SMALL.image_size_px}
     assert seen.seen["needed_width"] <= seen.seen["width"] == width
     red = int(re.findall(r"\d+", seen.seen["background"])[0])
@@ -247,3 +250,41 @@ def test_a_page_that_cannot_be_made_costs_the_run_nothing(copy: Path) -> None:
 def test_the_same_tables_give_the_same_page(run: WholeRun, page: Path) -> None:
     """Byte for byte, whoever asks."""
     assert html_of(run, again) == page.read_text()
+
+
+def test_the_page_shows_the_winners_retrieval(run: WholeRun, copy: Path) -> None:
+    """Recall, mAP and the CMC curve of its epoch; of a run of an older program it says that they are unknown."""
+    text, page = text_of(run), html_of(run, again)
+    assert f"recall at 1 {run.value(run.leader, 'val_recall_at_1'):.3g}" in text and "mAP " in text
+    assert 'aria-label="cumulative match characteristic"' in page
+    (file,) = (copy / "epochs").rglob("*.parquet")
+    pq.write_table(pq.read_table(file).drop_columns(["val_cmc", "val_queries"]), file)
+    assert "Unknown: of fronts" in text_of(WholeRun.read(str(copy), RUN))
+
+
+def test_the_page_says_how_far_probabilities_can_be_trusted(run: WholeRun) -> None:
+    """A reliability figure and its error in words; and the rates at the threshold, with the purpose it was solved for."""
+    text, page = text_of(run), html_of(run, again)
+    assert re.search(r"off by 0\.\d+ on average \(expected calibration error, 10 bins\)", text)
+    assert 'aria-label="reliability"' in page and "(TAR)" in text and "It was solved for" not in text
+    other = dataclasses.replace(run, row=run.row | {"threshold_for": "far=0.1"})
+    assert re.search(r"It was solved for far=0\.1, with a 95 % interval from -?0\.\d+ to", text_of(other))
+
+
+@pytest.mark.skipif(USED is None, reason="no browser of the Chromium family is installed")
+@pytest.mark.parametrize(("width", "dark"), [(360, False), (420, True), (768, False), (1400, True)])
+def test_the_page_fits_every_screen_and_can_be_read(page: Path, width: int, dark: bool) -> None:
+    """Nothing is wider than the screen but in a box that scrolls, and every text is 11 px or more, in figures too."""
+    found = browser.measured(USED, page, width, dark)
+    assert found["width"] == width and found["needed_width"] <= width
+    assert found["outside"] == []
+    assert len(found["texts"]) > 300 and len(found["figures"]) >= 15
+    assert [text for text in found["texts"] if text[0] < 10.99] == []
+    red = int(re.findall(r"\d+", found["background"])[0])
+    assert red < 60 if dark else red > 200
+
+
+def test_the_space_s_range_stands_beside_what_was_tried(run: WholeRun) -> None:
+    """And of a run that did not write it down it is unknown."""
+    text = text_of(run)
+    assert "the space gives tried from to default" in text and "1e-05 to 0.1, logarithmic" in text and "unknown" in text

@@ -84,8 +84,8 @@ def test_a_damaged_line_within_is_named(run):
 def test_what_is_in_the_tables_is_told_as_it_ended(run, tmp_path):
     """The driver was killed between the two: the row was written, the study not told."""
     search = Search(tmp_path, search_spaces.load("temperature"), attempt=2)
-    told = search.searcher._tell
-    search.searcher._tell = lambda *arguments: None
+    told = search.searcher.study.tell
+    search.searcher.study.tell = lambda *arguments: None
     search.run(search.start(), 0.3, 0.8, 0.6)
     search.run(search.start(), 0.2, stop=True)
     search.fail(search.start(), RuntimeError("broken"))
@@ -100,7 +100,7 @@ def test_what_is_in_the_tables_is_told_as_it_ended(run, tmp_path):
 def test_what_is_in_no_table_and_has_no_state_is_trained_again(run, tmp_path, how):
     """The study was told, the row not written, as where results ran full: same number, same configuration."""
     trial = run.start()
-    values = trial.config["values"]
+    values = trial.config["config"]
     run.writes_at_once = False
     if how == "completed":
         run.run(trial, 0.3, 0.8, 0.6)
@@ -112,7 +112,7 @@ def test_what_is_in_no_table_and_has_no_state_is_trained_again(run, tmp_path, ho
     assert [search.frozen(n).state for n in (0, 1)] == [TrialState.COMPLETE, TrialState.PRUNED]
     assert search.frozen(0).value == 0.9 and search.frozen(0).params == run.frozen(0).params
     following = search.start()
-    assert (following.config["number"], following.config["values"]) == (2, values)
+    assert (following.config["number"], following.config["config"]) == (2, values)
 
 
 def test_what_has_a_saved_state_waits_for_it(run):

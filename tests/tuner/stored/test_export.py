@@ -32,9 +32,11 @@ from tests.tools.finished_run import (
     STOPPED,
     FinishedRun,
 )  # fmt: skip
+from trainable.config import Purpose
 from trainable.data.images import FITS, read_images
 from trainable.data.pairs import PairTable
 from trainable.data.read_pairs import read_pairs
+from trainable.metrics import thresholds
 from trainable.model.backbones import BackboneSpec, create_backbone
 from trainable.training.loop import new_encoder
 from tuner.cli.run_options import DataOptions
@@ -49,7 +51,8 @@ from tuner.stored import trial as stored_trial
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 LIBRARIES = {"PIL", "numpy", "safetensors", "timm", "torch"}
-MODEL_FILES = ["README.md", "config.json", "model.safetensors", "score.py"]
+OF_TABLES = {"pandas", "onnxruntime"}
+MODEL_FILES = ["README.md", "config.json", "embed.py", "model.safetensors", "score.py"]
 
 
 @pytest.fixture(scope="module")
@@ -132,11 +135,13 @@ def imported(source: str) -> set[str]:
     return {name.partition(".")[0] for name in names}
 
 
-def test_score_py_imports_nothing_of_the_project(export) -> None:
-    """Python's own, numpy, Pillow, safetensors, timm and torch: nothing else."""
+def test_its_scripts_import_nothing_of_the_project(export) -> None:
+    """Python's own, numpy, Pillow, safetensors, timm and torch; pandas for tables and onnxruntime where it is asked for."""
     _, _, folder = export(RUN, COMPLETE)
     used = imported((folder / "score.py").read_text(encoding="utf-8"))
-    assert used - sys.stdlib_module_names == LIBRARIES
+    assert used - sys.stdlib_module_names == LIBRARIES | OF_TABLES
+    used = imported((folder / "embed.py").read_text(encoding="utf-8"))
+    assert used - sys.stdlib_module_names == {"numpy", "pandas", "score"}
 
 
 def test_the_winner_is_exported_without_a_number(run: FinishedRun, export) -> None:
@@ -164,10 +169,11 @@ def test_weights_that_were_not_kept_are_trained_again(export, copied: Path, tmp_
 def test_a_replayed_trial_has_the_weights_of_the_trial_that_answered_for_it(
     run: FinishedRun, export, copied: Path
 ) -> None:
-    """With its own threshold; where that makes another epoch the best one, whose weights were not kept, it is trained."""
-    epoch, own = (run.rows(trial)["best_epoch"] for trial in (COMPLETE, REPLAYED))
-    assert epoch != own, "else nothing is tested"
-    assert f"training again, {own} of 2 epochs" in export(RUN, REPLAYED)[1]
+    """With its own threshold; of another epoch than the one whose weights were kept, it is trained again."""
+    epoch = run.rows(COMPLETE)["ranked_epoch"]
+    other = RunTables(copied, SPACE, RUN)
+    other.append_trial(other.trial_rows()[REPLAYED] | {"ranked_epoch": epoch - 1})
+    assert f"training again, {epoch - 1} of 2 epochs" in export(RUN, REPLAYED, root=copied)[1]
     tables = RunTables(copied, SPACE, RUN)
     tables.append_trial(tables.trial_rows()[COMPLETE] | {"trial": REPLAYED, "replay_of": COMPLETE, "threshold": 0.6})
     tables.write_scores(REPLAYED, tables.read_scores(COMPLETE) | {"epoch": epoch})
@@ -271,7 +277,7 @@ def test_every_family_of_backbones_is_exported(
     stored = dataclasses.replace(stored, spec=spec, config=dataclasses.replace(stored.config, hidden_size=0))
     created = create_backbone(spec)
     encoder = new_encoder(created, stored.config).eval()
-    config = export_trial._config(stored, created, 0.5)
+    config = export_trial._config(stored, created, {"threshold": 0.5})
     export_trial._write_model(tmp_path, encoder, config)
     pixels = torch.randint(0, 256, (5, 64, 64, 3), dtype=torch.uint8, generator=torch.manual_seed(0))
     with torch.inference_mode():
@@ -387,3 +393,24 @@ def test_onnx_without_its_packages_is_told_at_once(export, monkeypatch: pytest.M
     code, output, folder = export(RUN, COMPLETE, "--onnx")
     assert code == 2 and "onnx and onnxscript cannot be imported" in output and "[onnx]" in output
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("purpose", ["eer", "far=0.1", "cost=5:1"])
+def test_the_threshold_can_be_for_another_purpose(run: FinishedRun, export, purpose: str) -> None:
+    """Solved on the validation scores, with an interval and its rates; a searched one gives way."""
+    code, output, folder = export(RUN, COMPLETE, "--threshold-for", purpose)
+    assert code == 0, output
+    config = json.loads((folder / "config.json").read_text())
+    scores = RunTables(run.root, SPACE, RUN).read_scores(COMPLETE)
+    solved = thresholds.solve_for(Purpose.of(purpose), scores["score"], scores["pair_label"])
+    assert config["threshold"] == solved.value != 0.5 and config["threshold_source"] == "solved on validation pairs"
+    assert config["rates"] == {"false_accept_rate": solved.far, "true_accept_rate": solved.tar}
+    low, high = config["threshold_interval"]
+    assert low <= high and f"for {purpose}, 95 % interval" in (folder / "README.md").read_text()
+
+
+def test_a_rate_that_needs_more_negatives_is_refused(export) -> None:
+    """With their number; and so is what is no purpose."""
+    code, output, folder = export(RUN, COMPLETE, "--threshold-for", "far=1e-3")
+    assert code == 2 and "needs 1,000 negative validation pairs" in output and not folder.exists()
+    assert export(RUN, COMPLETE, "--threshold-for", "luck")[0] == 2

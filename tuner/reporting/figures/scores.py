@@ -8,9 +8,10 @@ import numpy as np
 from markupsafe import Markup
 from sklearn.metrics import roc_curve
 
-from trainable.metrics import thresholds
+from trainable.config import Purpose
+from trainable.metrics import calibration, thresholds
 from tuner.analysis.text import number
-from tuner.reporting.figures.svg import Axis, Panel
+from tuner.reporting.figures.svg import NARROW, Axis, Panel, forms
 from tuner.results.one_run import WholeRun
 
 _POINTS = 400
@@ -27,6 +28,12 @@ class Threshold:
     """The best cut, and between which values it makes no difference."""
     near: tuple[float, float]
     """Around it, where at most one pair of a hundred more is told wrong."""
+    tar: float
+    """Share of the positive pairs that is accepted at it."""
+    far: float
+    """The same of the negative pairs."""
+    interval: str
+    """95 % of the thresholds that other pairs would have given for the run's purpose, in words."""
 
 
 def scored(run: WholeRun) -> bool:
@@ -45,7 +52,12 @@ def threshold_of(run: WholeRun) -> Threshold:
     high = place + int(np.argmin(within[place:])) if not within[place:].all() else len(cuts)
     near = float(cuts[low + 1]), float(cuts[high - 1])
     accuracy = thresholds.accuracy_at(scores, labels, run.used_threshold)
-    return Threshold(run.used_threshold, accuracy, best, (min(near[0], best.low), max(near[1], best.high)))
+    accepted = scores.astype(float) >= run.used_threshold
+    tar, far = (float(accepted[labels == label].mean()) for label in (1, 0))
+    solved = thresholds.solve_for(Purpose.of(run.row["threshold_for"] or "accuracy"), scores, labels)
+    interval = f"{number(solved.low)} to {number(solved.high)}"
+    reach = min(near[0], best.low), max(near[1], best.high)
+    return Threshold(run.used_threshold, accuracy, best, reach, tar, far, interval)
 
 
 def accuracy_curve(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -97,24 +109,70 @@ def roc(run: WholeRun) -> Markup:
     return panel.svg()
 
 
+def cmc_curve(run: WholeRun) -> list[float]:
+    """The leading trial's cumulative match characteristic at the epoch it is ranked by; empty where it is not known."""
+    if run.leader is None or "val_cmc" not in run.epochs:
+        return []
+    rows = run.epochs[(run.epochs.trial == run.leader) & (run.epochs.epoch == run.value(run.leader, "ranked_epoch"))]
+    found = rows.val_cmc.iloc[0] if len(rows) else None
+    return [] if found is None else [float(share) for share in found]
+
+
+def cmc(run: WholeRun) -> Markup:
+    """Share of the fronts that find their thing among the k nearest angle views, k rising."""
+    curve = cmc_curve(run)
+    x = Axis.over("k nearest angle views", range(1, len(curve) + 1))
+    panel = Panel("cumulative match characteristic", x, Axis("share of fronts with a match", 0, 1))
+    panel.line([(float(k), share) for k, share in enumerate(curve, start=1)], "winner")
+    return panel.svg()
+
+
+def reliability(run: WholeRun, identities: tuple[np.ndarray, np.ndarray]) -> calibration.Reliability | None:
+    """How far the leading trial's probabilities can be trusted; None where too few identities are there to tell.
+
+    identities: (n,) of the fronts and of the angles of all pairs of the run.
+    """
+    scores, labels = _of(run, run.leading)
+    rows = run.scores[run.leading].pair.to_numpy()
+    found = calibration.cross_fitted(scores, labels, identities[0][rows], identities[1][rows])
+    known = np.isfinite(found)
+    return calibration.reliability(found[known], labels[known]) if known.any() else None
+
+
+def reliability_figure(found: calibration.Reliability) -> Markup:
+    """Share of positive pairs against the probability that they were given; on the diagonal it holds."""
+    panel = Panel("reliability", Axis("probability given", 0, 1), Axis("share that was the same thing", 0, 1))
+    panel.line([(0.0, 0.0), (1.0, 1.0)], "chance")
+    points = list(zip(found.predicted.tolist(), found.observed.tolist(), strict=True))
+    panel.line(points, "winner")
+    for x, y in points:
+        across, down = panel.at(x, y)
+        panel.add("circle", cx=across, cy=down, r=3.5, class_="dot winner")
+    return panel.svg()
+
+
 def histograms(run: WholeRun) -> Markup:
     """How the scores of positive and of negative validation pairs lie around the threshold."""
+    return forms(_histograms(run, NARROW, _BINS // 2), _histograms(run, 940, _BINS))
+
+
+def _histograms(run: WholeRun, width: int, bins: int) -> Markup:
     scores, labels = _of(run, run.leading)
-    edges = np.histogram_bin_edges(np.append(scores, run.used_threshold), bins=_BINS)
+    edges = np.histogram_bin_edges(np.append(scores, run.used_threshold), bins=bins)
     counts = {
         name: np.histogram(scores[labels == label], edges)[0] for name, label in (("negative", 0), ("positive", 1))
     }
     most = max(int(values.max()) for values in counts.values())
     panel = Panel(
         "scores of positive and negative pairs", Axis("score [cosine]", edges[0], edges[-1]),
-        Axis("pairs", 0, most * 1.05), width=940, height=260,
+        Axis("pairs", 0, most * 1.05), width=width, height=260,
     )  # fmt: skip
     for name, values in counts.items():
         for low, high, count in zip(edges[:-1], edges[1:], values, strict=True):
             if count:
                 (left, top), (right, floor) = panel.at(low, count), panel.at(high, 0)
-                width = max(right - left - 1, 0.5)
-                panel.add("rect", x=left, y=top, width=width, height=floor - top, class_=f"column {name}")
+                across = max(right - left - 1, 0.5)
+                panel.add("rect", x=left, y=top, width=across, height=floor - top, class_=f"column {name}")
     panel.rule("threshold", x=run.used_threshold, text=f"threshold {number(run.used_threshold)}")
     return panel.svg()
 

@@ -12,6 +12,8 @@ from markupsafe import Markup, escape
 _LEAST = 1e-200
 _LOG_FROM = 8.0
 """Positive values whose largest is so many times the smallest get a logarithmic axis."""
+NARROW = 328
+"""Pixels that a window of 360 has for a figure."""
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 12, 44
 
 
@@ -90,7 +92,7 @@ class Panel:
     """A figure with two axes. Marks are drawn in the order in which they are added; trial numbers let the page light
     up one trial in every figure."""
 
-    def __init__(self, title: str, x: Axis, y: Axis, width: int = 400, height: int = 260, left: int = _LEFT) -> None:
+    def __init__(self, title: str, x: Axis, y: Axis, width: int = NARROW, height: int = 230, left: int = _LEFT) -> None:
         self.title, self.x, self.y = title, x, y
         self.width, self.height, self.left = width, height, left
         self.marks: list[Markup] = []
@@ -175,10 +177,17 @@ class Panel:
 
 
 def frame(title: str, width: int, height: int, parts: Iterable[Markup]) -> Markup:
-    """The outer element of a figure: as wide as its column, read out by its title."""
-    return element(
-        "svg", Markup("").join(parts), viewBox=f"0 0 {width} {height}", role="img", aria_label=title, class_="figure"
-    )
+    """The outer element of a figure: as wide as its column, read out by its title.
+
+    Never narrower than it is drawn: its text stays as large as it is, and a figure wider than the screen scrolls in its box.
+    """
+    attributes = {"viewBox": f"0 0 {width} {height}", "role": "img", "aria_label": title, "class_": "figure"}
+    return element("svg", Markup("").join(parts), **attributes, style=f"min-width: {width}px")
+
+
+def forms(narrow: Markup, wide: Markup) -> Markup:
+    """A figure in two forms, of which the page shows the one that fits its window."""
+    return element("div", narrow, class_="on-narrow") + element("div", wide, class_="on-wide")
 
 
 def symbol(across: float, down: float, class_: str, trial: int | None = None) -> Markup:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import pandas as pd
 from markupsafe import Markup
 
-from tuner.reporting.figures.svg import Axis, Panel, element, frame, symbol
+from tuner.reporting.figures.svg import NARROW, Axis, Panel, element, forms, frame, symbol
 from tuner.results.one_run import WholeRun
 
-_WIDTH, _LEFT, _LANE = 940, 150, 20
+_WIDTH, _LANE = 940, 20
+_LEFT = {NARROW: 12, _WIDTH: 150}
+"""Room for the names of nodes; a narrow figure has none: pointing at a trial names it."""
 _IDLE_S = 300.0
 """A pause in which nothing trained is left out from so many seconds on, if it is also a tenth of all the work."""
 
@@ -31,8 +33,10 @@ class Pause:
 def timeline(run: WholeRun) -> Markup | None:
     """A bar a trial, in as many lanes for each node as trials overlapped there; None where no trial has ended."""
     rows = run.trials.dropna(subset=["started_at", "ended_at"])
-    if rows.empty:
-        return None
+    return None if rows.empty else forms(_timeline(run, rows, NARROW), _timeline(run, rows, _WIDTH))
+
+
+def _timeline(run: WholeRun, rows: pd.DataFrame, width: int) -> Markup:
     end_s = (rows.ended_at - rows.started_at.min()).dt.total_seconds()
     begin_s = (end_s - rows.train_s.fillna(0)).clip(lower=0)
     left_out = pauses(begin_s, end_s)
@@ -40,20 +44,22 @@ def timeline(run: WholeRun) -> Markup | None:
     lanes = _lanes(rows.node.fillna("no node"), begin_s, end_s)
     order = {lane: place for place, lane in enumerate(sorted(set(lanes.values())))}
     height = _LANE * len(order) + 60
-    label = "seconds since the first trial was suggested" + (", pauses left out" if left_out else "")
+    begun = "seconds" if width == NARROW else "seconds since the first trial was suggested"
+    label = begun + (", pauses left out" if left_out else "")
     axis = Axis(label, 0.0, max(float(end_s.max()), 1.0))
-    panel = Panel("timeline", axis, Axis("", 0, 1), width=_WIDTH, height=height, left=_LEFT)
+    panel = Panel("timeline", axis, Axis("", 0, 1), width=width, height=height, left=_LEFT[width])
     for pause in left_out:
         panel.rule("pause", x=worked_s(pause.begin_s, left_out), text=f"{_long(pause.length_s)} later")
     parts = [*panel.x_axis(), *panel.marks]
     for node in sorted({node for node, _ in order}):
-        parts.append(
-            element("text", node[-22:], x=_LEFT - 8, y=26 + _LANE * order[node, 0], text_anchor="end", class_="tick")
-        )
+        if width == NARROW:
+            continue
+        y = 26 + _LANE * order[node, 0]
+        parts.append(element("text", node[-22:], x=_LEFT[width] - 8, y=y, text_anchor="end", class_="tick"))
     for trial in run.in_front_last():
         if trial in lanes:
             parts += _bar(run, panel, trial, 14 + _LANE * order[lanes[trial]], (begin_s[trial], end_s[trial]))
-    return frame("timeline of the trials", _WIDTH, height, parts)
+    return frame("timeline of the trials", width, height, parts)
 
 
 def pauses(begin_s: pd.Series, end_s: pd.Series) -> list[Pause]:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from tuner.analysis.importance import Effect
 from tuner.analysis.text import number
-from tuner.reporting.figures.svg import Axis, Panel, element, frame
+from tuner.reporting.figures.svg import NARROW, Axis, Panel, element, frame
 from tuner.results.one_run import WholeRun
 
 _WIDE = 940
@@ -82,7 +82,7 @@ def importances(effects: Sequence[Effect]) -> Markup:
     """A bar a parameter, with its interval; pale where it is not told apart from noise."""
     height = 34 * len(effects) + 44
     x = Axis("importance, 0 to 1", 0.0, 1.0)
-    panel = Panel("importances", x, Axis("", 0, len(effects)), width=_WIDE // 2, height=height + 12, left=130)
+    panel = Panel("importances", x, Axis("", 0, len(effects)), width=NARROW, height=height + 12, left=130)
     parts = list(panel.x_axis())
     for place, effect in enumerate(effects):
         top = 16 + 34 * place
@@ -95,7 +95,7 @@ def importances(effects: Sequence[Effect]) -> Markup:
             ),
             element("line", x1=low, x2=high, y1=top + 10, y2=top + 10, class_="interval"),
         ]
-    return frame("importance of each parameter", _WIDE // 2, height + 12, parts)
+    return frame("importance of each parameter", NARROW, height + 12, parts)
 
 
 def parallel_coordinates(run: WholeRun) -> Markup | None:

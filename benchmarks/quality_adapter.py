@@ -17,9 +17,11 @@ import optuna
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
-from benchmarks.quality_replay import DONE, WAIT, Asked, Measured, Task
+from benchmarks.quality_replay import DONE, WAIT, Asked, Measured, Search, Task
+from benchmarks.quality_tables import ValidationSet
 from search_spaces import load
 from trainable.config import TrialConfig, sign
+from tuner.analysis.choice import ValidationPairs, chosen, evidence
 from tuner.inputs.bound_space import BoundSpace
 from tuner.results.trial_record import COMPLETED, PRUNED, RUNNING, SICK, TrialRecord, best_of
 from tuner.search.samplers import make_sampler
@@ -131,13 +133,25 @@ class System:
             "done": measured.finished,
         }
 
-    def winner(self) -> Winner | None:
+    def winner(self, search: Search, validation: ValidationSet) -> Winner | None:
         """The product's choice and what it promises; None if no trial can win."""
-        chosen = best_of(list(self._recorder.records.values()), self.settings.metric)
-        if chosen is None:
+        records = list(self._recorder.records.values())
+        best = best_of(records, self.settings.metric)
+        if best is None:
             return None
-        trial = next(name for name, trial in self._trials.items() if trial.config["number"] == chosen.number)
-        return Winner(trial, chosen.ranked_epoch, chosen.best["val_accuracy"], chosen.best["val_auc"])
+        names = {trial.config["number"]: name for name, trial in self._trials.items()}
+        pairs = ValidationPairs(validation.labels, validation.front_identity, validation.angle_identity)
+        for record in records:
+            if record.eligible:
+                scores = validation.scores(search.trials[names[record.number]].at(record.ranked_epoch))
+                record.best_arrays = {"scores": scores, "correct": pairs.fitted(scores)}
+        found = evidence(records, pairs, self.settings.metric, threshold_is_searched=False)
+        default = next(record for record in records if record.is_default)
+        taken = chosen(best, default, found.value.beats_default if found else None)
+        accuracy, auc = taken.best["val_accuracy"], taken.best["val_auc"]
+        if found is not None and taken is best and best is not default:
+            accuracy, auc = found.value.accuracy, found.value.auc
+        return Winner(names[taken.number], taken.ranked_epoch, accuracy, auc)
 
 
 class _Recorder:

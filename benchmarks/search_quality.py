@@ -115,7 +115,7 @@ def judged_searches(table: Table, options: QualityOptions) -> list[dict[str, obj
             system = System(settings, Task.of(table, repetition), options.trials, options.workers)
             search = replay(system, table, validation, repetition, options.workers)
             where = {"problem": problem.name + version, "repetition": repetition, "epochs": len(search.trace)}
-            rows += [where | row for row in figures.judged(search, validation, system.winner())]
+            rows += [where | row for row in figures.judged(search, validation, system.winner(search, validation))]
     return rows
 
 

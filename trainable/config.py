@@ -219,6 +219,8 @@ class Settings:
     rank_by: str = "last"
     """One of RANK_BY: the epoch whose metric, weights and threshold are the trial's."""
     threshold_is_searched: bool = False
+    threshold_is_favoured: bool = False
+    """The configuration's threshold was solved on these validation scores: it is judged at cross-fitted ones."""
     """True: accuracies rank at the configuration's threshold. False: at the solved one, so that no trial is ranked by a
     threshold nobody asked about."""
     device: str = "cpu"

@@ -26,7 +26,9 @@ class Validation:
         "the threshold used, given or solved: at and above it a pair counts as the same", "cosine"
     )
     val_accuracy: float = column(
-        "share of validation pairs told right; cross-fitted if `threshold` is solved", _SHARE, better="max"
+        "share of validation pairs told right at `threshold`; cross-fitted where that is solved or favoured: never in-sample",
+        _SHARE,
+        better="max",
     )
     val_accuracy_solved: float = column(
         "the same with the solved threshold, whatever the trial's; cross-fitted", _SHARE
@@ -125,6 +127,9 @@ class Progress:
 
 METRICS = {name: said.better for name, said in columns.of(Validation).items() if said.better is not None}
 """What trials can be ranked by, and the direction that is better. No loss: its floor moves with the temperature."""
+
+AT_A_THRESHOLD = ("val_accuracy", "val_balanced_accuracy")
+"""Those that depend on the threshold. By any other one, trials that differ in nothing but the threshold are equal."""
 
 
 def sign(metric: str | None) -> int:

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("loading PyTorch and Ray …", file=sys.stderr)
     with quick_imports():  # here, so that --help and a mistyped option answer at once
         begun = _begun(options) if arguments is None else None
-        from tuner.search.full_disk import ends_in_order
+        from tuner.cli.full_disk import ends_in_order
         from tuner.search.session import run_session
 
     command = ["python", "-m", "tuner.run", *(sys.argv[1:] if arguments is None else arguments)]

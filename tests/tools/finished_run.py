@@ -28,8 +28,9 @@ from tuner.search.recorder import Recorder
 RUN, SPACE = "run-a", "temperature"
 SPEC = BackboneSpec("test_byobnet", "none", 16)
 FIXED = {"epochs": 2, "batch_size": 16, "learning_rate": 3e-3}
-COMPLETE, STOPPED, DIVERGED, BROKEN, CRASHED, REPLAYED = range(6)
-"""The run's trials: completed, pruned after an epoch, sick of NaN, failed after an epoch, failed before one, replayed."""
+COMPLETE, STOPPED, DIVERGED, BROKEN, CRASHED, REPLAYED, TRIED_AGAIN = range(7)
+"""The run's trials: completed, pruned after an epoch, sick of NaN, failed after an epoch, failed before one, replayed, and
+the first once more at the threshold that its scores favour."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,9 @@ def make(folder: Path) -> FinishedRun:
     finally:
         torch.set_num_threads(threads)
     recorder.replay(_record(recorder, REPLAYED, {"threshold": 0.6}), source)
+    recorder.replay(
+        _record(recorder, TRIED_AGAIN, {"threshold": recorder.favoured_threshold(source)}, is_extra=True), source
+    )
     recorder.flush()
     return run
 
@@ -82,9 +86,10 @@ def _run_row(run: FinishedRun, data_fingerprint: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _record(recorder: Recorder, number: int, values: dict[str, Any]) -> TrialRecord:
+def _record(recorder: Recorder, number: int, values: dict[str, Any], is_extra: bool = False) -> TrialRecord:
     config = TrialConfig.of(FIXED | values)
     record = TrialRecord(number, config, f"trial {number:03d}", {"threshold": config.threshold}, number == 0)
+    record.is_extra = is_extra
     recorder.suggested(record)
     return record
 

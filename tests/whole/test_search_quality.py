@@ -252,7 +252,7 @@ def test_a_search_ends_at_its_goal_or_its_budget(table):
 
 @pytest.mark.parametrize(("sampler", "scheduler"), [("tpe", "asha"), ("random", "none")])
 def test_the_products_search_runs_as_it_would_on_ray(table, sampler, scheduler):
-    """So many trials, the default first and to its end; the winner is one of them, with the numbers it was told."""
+    """So many trials, the default first and to its end; the winner is one of them, with the value to expect of it."""
     validation = ValidationSet(table, 40, 1)
     system = System(SystemSettings(sampler=sampler, scheduler=scheduler), Task.of(table, 1), 6, 2)
     search = replay(system, table, validation, 1)
@@ -261,10 +261,13 @@ def test_the_products_search_runs_as_it_would_on_ray(table, sampler, scheduler):
     assert trials[0].epoch == table.last_epoch(0, trials[0].seed)
     if scheduler == "none":
         assert all(t.ended in ("completed", "sick") for t in trials)
-    winner = system.winner()
+    winner = system.winner(search, validation)
     at = search.trials[winner.trial].at(winner.epoch)
-    assert winner.accuracy == validation.accuracy(at) and winner.auc == validation.auc(at)
-    assert winner.auc == max(validation.auc(t.at()) for t in trials if t.ended in ("completed", "pruned"))
+    best = max(validation.auc(t.at()) for t in trials if t.ended != "sick")
+    if winner.trial == next(iter(search.trials)):  # the default, which nobody chose: its own values
+        assert winner.accuracy == validation.accuracy(at) and winner.auc == validation.auc(at) <= best
+    else:
+        assert validation.auc(at) == best and 0 < winner.accuracy < 1 and winner.auc < best + 0.02
 
 
 def test_every_plain_optuna_peer_starts_with_the_default(table):

@@ -66,6 +66,10 @@ class LinkedPairs:
         of_identities += np.bincount(self.angle[self.two], values[self.two], self.identities)
         return of_identities, np.bincount(self.couple, values[self.two])
 
+    def strata_of(self, second: np.ndarray) -> Strata:
+        """Of two classes of pairs. second: (n,) bool, of the second one."""
+        return self.strata if np.array_equal(second, self.two) else _strata(self, second)
+
     def neighbours(self, values: np.ndarray) -> np.ndarray:
         """(n,) for each pair the sum of the values of the pairs that share an identity with it, itself included."""
         of_identities, of_couples = self.sums(values)
@@ -176,16 +180,22 @@ def auc_interval(
             f"scores {scores.shape} and labels {positive.shape} must fit {linked.front.shape} pairs, and labels hold "
             "both 0 and 1."
         )
-    placed = placements(scores, positive)
-    area = float(placed[positive].mean())
-    sizes = np.where(positive, positive.sum(), (~positive).sum())
-    strata = linked.strata if np.array_equal(positive, ~linked.two) else _strata(linked, ~positive)
-    found = spread((placed - area) * len(sizes) / sizes, linked, strata)
+    parts = auc_parts(scores, positive)
+    area = float(parts.mean())
+    found = spread(parts, linked, linked.strata_of(~positive))
     if found.variance == 0 or not 0 < area < 1:
-        return _wilson_bounds(area, min(linked.identities, int(sizes.min())), found.quantile(level))
+        fewer = min(int(positive.sum()), int((~positive).sum()))
+        return _wilson_bounds(area, min(linked.identities, fewer), found.quantile(level))
     middle, reach = np.log(area / (1 - area)), found.reach(level) / (area * (1 - area))
     low, high = 1 / (1 + np.exp(reach - middle)), 1 / (1 + np.exp(-reach - middle))
     return float(low), float(high)
+
+
+def auc_parts(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
+    """(n,) what each pair adds: their mean is the AUC, and varies as it does (DeLong). positive: (n,) bool."""
+    placed = placements(scores, positive)
+    sizes = np.where(positive, positive.sum(), (~positive).sum())
+    return np.asarray(placed[positive].mean() + (placed - placed[positive].mean()) * len(sizes) / sizes)
 
 
 def placements(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:

@@ -100,7 +100,7 @@ def rejudged(
         return numbers | {"correct": np.zeros(len(scores), dtype=bool)}
     numbers = numbers | rediagnosed(numbers, config)
     solved_correct = None  # only a solved threshold needs it, and folds take time
-    if config.threshold is None:
+    if config.threshold is None or settings.threshold_is_favoured:
         solved_correct = thresholds.cross_fitted(scores, labels, *identities, seed=_CROSS_FIT_SEED).correct
     return numbers | _judged(numbers, scores, labels, solved_correct, config.threshold, settings)
 
@@ -114,13 +114,15 @@ def _judged(
     settings: Settings,
 ) -> dict[str, Any]:
     """The fields that depend on the threshold. solved_correct: (n_val,) decisions at cross-fitted
-    thresholds; None will do where a threshold is given.
+    thresholds; None will do where a threshold is given that these scores have not chosen.
     """
     if threshold is None:
         assert solved_correct is not None, "a solved threshold comes with its cross-fitted decisions"
         used, correct = thresholds.best_threshold(scores, labels).value, solved_correct
     else:
-        used, correct = threshold, thresholds.correct_at(scores, labels, threshold)
+        used = threshold
+        favoured = settings.threshold_is_favoured
+        correct = solved_correct if favoured else thresholds.correct_at(scores, labels, threshold)
     return _named(verification.of_decisions(correct, labels)) | {
         "threshold": used,
         "correct": correct,

@@ -15,7 +15,8 @@ USE_WINNER, KEEP_DEFAULT, MOVE_THRESHOLD, NOTHING = (
 )  # fmt: skip
 SURE, UNSURE, BAD = "good", "unsure", "bad"
 RUN_COLUMNS = [
-    "winner_trial", "error", "metric", "test_accuracy_winner", "test_accuracy_default", "test_accuracy_default_solved",
+    "winner_trial", "chosen_trial", "beats_default_share",
+    "error", "metric", "test_accuracy_winner", "test_accuracy_default", "test_accuracy_default_solved",
     "threshold_winner", "threshold_default", "threshold_default_solved",
     *(f"{name}{end}" for name in ("test_difference", "test_difference_solved") for end in ("", "_low", "_high")),
 ]  # fmt: skip
@@ -68,7 +69,18 @@ def advise(
         return replace(winner, headline=f"For now trial {trial}, which leads so far.", why=why, sureness=UNSURE)
     if default is None or row["test_accuracy_default"] is None:
         return replace(winner, why="The default configuration did not get far enough to be compared.", sureness=UNSURE)
-    return _compared(row, winner, default, same_training(leader, default, searched))
+    same = same_training(leader, default, searched)
+    advice = _compared(row, winner, default, same)
+    return advice if same else replace(advice, why=f"{advice.why}{_leaning(row, default)}")
+
+
+def _leaning(row: Mapping[str, Any], default: Mapping[str, Any]) -> str:
+    """Of a default that was chosen over the winner by validation pairs alone, why."""
+    share = row["beats_default_share"]
+    if share is None or row["chosen_trial"] != default["trial"]:
+        return ""
+    times = f"{100 * share:.0f} times in 100"
+    return f" On validation pairs alone the winner beats the default {times}, too few to choose it on them."
 
 
 def _compared(row: Mapping[str, Any], winner: Advice, default: Mapping[str, Any], same: bool) -> Advice:

@@ -13,6 +13,8 @@ import pandas as pd
 from trainable.config import METRICS, TrialConfig, sign
 from tuner.analysis.advice import RUN_COLUMNS as ADVICE_COLUMNS
 from tuner.analysis.advice import advise
+from tuner.analysis.expectation import COLUMNS as EXPECTATION_COLUMNS
+from tuner.analysis.expectation import expectation
 from tuner.analysis.importance import Effect, effects
 from tuner.analysis.pareto import prices
 from tuner.results.one_run import searched_in
@@ -28,7 +30,7 @@ _TEST = [
 ]
 _PARAMETERS = [name for name in TrialConfig.names() if name not in ("seed", "epochs")]
 _FIXED = ["max_epochs", *(name for name in _PARAMETERS if name != "threshold")]
-_ACCURACY = ["val_accuracy", "val_accuracy_low", "val_accuracy_high", "val_accuracy_solved"]
+_ACCURACY = ["val_auc", "val_accuracy", "val_accuracy_low", "val_accuracy_high", "val_accuracy_solved"]
 _TOLD = [
     "space",
     "run",
@@ -36,13 +38,15 @@ _TOLD = [
     "state",
     "is_default",
     "replay_of",
+    "repeat_of",
     "objective",
     "train_s",
     "max_epochs",
     "threshold_source",
 ]
 _NOTED = ["state", "searched", "hostname", "device", "started_at", "wall_s", *_SETTING, *_TEST]
-_NOTED += [name for name in ADVICE_COLUMNS if name not in (*_NOTED, *GROUP)]
+_SAID = list(dict.fromkeys([*ADVICE_COLUMNS, *EXPECTATION_COLUMNS]))
+_NOTED += [name for name in _SAID if name not in (*_NOTED, *GROUP)]
 RUN_COLUMNS, TRIAL_COLUMNS = [*GROUP, *_NOTED], [*_TOLD, *_ACCURACY, *_PARAMETERS]
 """What a comparison reads of the tables."""
 
@@ -116,6 +120,7 @@ def _leaderboard(runs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     ended = pd.crosstab(trials.run, trials.state).reindex(columns=["sick", "failed"], fill_value=0)
     counts = ended.assign(trials=trials.run.value_counts()).reset_index()
     shown = [*GROUP, "run", "space", "state", *_SETTING[:1], "hostname", "device", "started_at", "wall_s", *_TEST]
+    shown += [name for name in EXPECTATION_COLUMNS if not name.startswith("trials_")]
     columns = ["run", "trial", "objective", "objective_low", "objective_high", "configuration"]
     rows = runs[shown].merge(counts, how="left", on="run").merge(winners[columns], how="left", on="run")
     rows = rows.merge(_advice(runs, trials, winners), on="run")
@@ -129,22 +134,25 @@ def _leaderboard(runs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def _advice(runs: pd.DataFrame, trials: pd.DataFrame, leaders: pd.DataFrame) -> pd.DataFrame:
-    """One row a run: `action`, `headline` and `why`, what there is to do after it, as its own page says."""
+    """One row a run: `action`, `headline` and `why`, what there is to do after it, and `expectation`, what its winner is worth
+    by validation pairs, as its own page says."""
     ended = trials[trials.is_default.fillna(False).astype(bool)]
     by_run = [{row["run"]: row for row in plain_rows(part)} for part in (leaders, ended)]
     by_number = {(row["run"], row["trial"]): row for row in plain_rows(trials)}
     found = []
-    for row in plain_rows(runs[["run", "searched", *ADVICE_COLUMNS]]):
+    for row in plain_rows(runs[["run", "searched", *_SAID]]):
         leader, default = (part.get(row["run"]) for part in by_run)
         leader = by_number.get((row["run"], row["winner_trial"]), leader)
         advice = advise(row, leader, default, row["searched"])
-        found.append({"run": row["run"], "action": advice.action, "headline": advice.headline, "why": advice.why})
-    return pd.DataFrame(found, columns=["run", "action", "headline", "why"])
+        said = {"action": advice.action, "headline": advice.headline, "why": advice.why}
+        found.append({"run": row["run"]} | said | {"expectation": " ".join(expectation(row, leader)) or None})
+    return pd.DataFrame(found, columns=["run", "action", "headline", "why", "expectation"])
 
 
 def _best_of_each_run(trials: pd.DataFrame, metric: str) -> pd.DataFrame:
-    can_win = trials[trials.state.isin(["completed", "pruned"]) & trials.objective.notna()]
-    ordered = can_win.sort_values(["objective", "trial"], ascending=[METRICS[metric] == "min", True], kind="stable")
+    can_win = trials[trials.state.isin(["completed", "pruned"]) & trials.objective.notna() & trials.repeat_of.isna()]
+    order = ["objective", "val_accuracy", "trial"]  # as `best_of` ranks them while a run goes on
+    ordered = can_win.sort_values(order, ascending=[METRICS[metric] == "min", False, True], kind="stable")
     return ordered.drop_duplicates("run")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,6 +11,7 @@ import numpy as np
 from trainable.config import Purpose
 from trainable.data.pairs import PairData
 from trainable.metrics import intervals, thresholds, verification
+from trainable.metrics.over_seeds import auc_over_seeds, over_seeds
 from tuner.results.trial_record import TrialRecord
 
 
@@ -25,7 +27,7 @@ class TestResult:
     auc: float
     auc_interval: tuple[float, float]
     correct: np.ndarray
-    """(n_test,) bool."""
+    """(n_test,) bool; of repeats (R, n_test)."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,21 @@ class TestPairs:
             correct=correct,
         )
 
+    def repeated(self, threshold: float, scores: np.ndarray, thresholds_of: Sequence[float]) -> TestResult:
+        """The mean over a trial's repeats, intervals over seeds and identities. scores: (R, n_test) of each, at its own of the
+        thresholds, fixed on validation pairs; threshold: the trial's."""
+        correct = np.stack(
+            [thresholds.correct_at(s, self.labels, t) for s, t in zip(scores, thresholds_of, strict=True)]
+        )
+        accuracy, auc = over_seeds(correct, self._linked), auc_over_seeds(scores, self.labels, self._linked)
+        ends = [tuple(np.clip(found.interval(), 0.0, 1.0).tolist()) for found in (accuracy, auc)]
+        return TestResult(threshold, accuracy.mean, ends[0], auc.mean, ends[1], correct)
+
+    def _difference(self, one: TestResult, other: TestResult) -> tuple[float, float]:
+        if one.correct.ndim == 1:
+            return intervals.difference_interval(one.correct, other.correct, self._linked)
+        return over_seeds(one.correct.astype(float) - other.correct, self._linked).interval()
+
     def compare(self, winner: TestResult, default: TestResult, fair_default: TestResult) -> Comparison:
         """All three on the same resamples."""
         return Comparison(
@@ -74,9 +91,9 @@ class TestPairs:
             default,
             fair_default,
             winner.accuracy - default.accuracy,
-            intervals.difference_interval(winner.correct, default.correct, self._linked),
+            self._difference(winner, default),
             winner.accuracy - fair_default.accuracy,
-            intervals.difference_interval(winner.correct, fair_default.correct, self._linked),
+            self._difference(winner, fair_default),
             len(self.labels),
             self.identities,
         )

@@ -73,6 +73,9 @@ class SearchOptions:
     scheduler: str = "asha"
     """Stops weak trials early: asha (after a quarter and three quarters of the epochs the best third goes on), hyperband (so
     in three groups, from a twelfth, a quarter and three quarters on), median (who is behind it stops); none: nobody stops."""
+    repeats: int = 0
+    """Seeds with which the leading trials (4 at most) and the default are trained again at the end, the same ones for each; the
+    best mean over them wins, and intervals count seeds, too. 0: one training each decides; else 2 or more."""
     keep_sick: bool = False
     """Train trials on that a diagnosis calls hopeless; without it they end at once. NaN ends a trial all the same."""
     rank_by: str = "last"
@@ -180,6 +183,7 @@ class RunOptions:
             ("--cache-gb", self.data.cache_gb, 0, None),
             ("--image-size-px", self.data.image_size_px, 8, 4096),
             ("--views", self.data.views, 1, 1000),
+            ("--repeats", self.search.repeats, 0, 100),
             ("--folds", self.data.folds, 0, 50),
         )
         for name, number, low, high in bounds:
@@ -188,6 +192,10 @@ class RunOptions:
             raise InputError(
                 "--start-from and --resume are given; valid is one of them: a run that goes on has what it started from. Leave "
                 "out --start-from."
+            )
+        if self.search.repeats == 1:
+            raise InputError(
+                "--repeats is 1; valid is 0 or at least 2: one seed does not tell what seeds change. Give either."
             )
         gpus, budget = self.hardware.gpus_per_trial, self.search.time_budget_s
         if gpus is not None and gpus > 1 and gpus != int(gpus):

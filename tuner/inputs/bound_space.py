@@ -12,6 +12,7 @@ from optuna.trial import Trial
 
 from search_spaces import SearchSpace
 from trainable.config import TrialConfig
+from trainable.measures import AT_A_THRESHOLD
 
 DEFAULT_THRESHOLD = 0.5
 """The threshold of the default configuration: the broken run's."""
@@ -49,6 +50,12 @@ class BoundSpace:
         """The default configuration, without the trial's own seed and what the space fixes for all trials."""
         threshold = DEFAULT_THRESHOLD if self.fixed.threshold is None else self.fixed.threshold
         return dataclasses.replace(self.fixed, threshold=threshold)
+
+    def ranked_by(self, metric: str) -> str:
+        """What trials are ranked by where this metric is asked for: accuracy, if they differ in nothing but the threshold and
+        the metric knows none."""
+        alone = self.searched == ("threshold",)
+        return "val_accuracy" if alone and metric not in AT_A_THRESHOLD else metric
 
     @property
     def ranges(self) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Any
 from tuner.analysis import text
 from tuner.analysis.advice import BAD, SURE, UNSURE, above, own_model_won, run_advice
 from tuner.analysis.dead_ends import DeadEnd, dead_ends
+from tuner.analysis.expectation import expectation
 from tuner.analysis.symptoms import Symptom
 from tuner.analysis.text import number
 from tuner.results.one_run import WholeRun
@@ -82,6 +83,7 @@ def _sure(run: WholeRun) -> Answer:
         f"The winner, trial {run.leader}, tells {_measured(row, 'winner')} of {text.plural(row['test_pairs'], 'test pair')}"
         f"{identities} right, which no trial saw (in brackets 95 % intervals)."
     ]
+    lines += expectation(row, run.trial(run.leader))
     headline, tone = "There is no default to compare it with.", UNSURE
     if run.compared:
         headline, tone = _compared(run)
@@ -91,10 +93,20 @@ def _sure(run: WholeRun) -> Answer:
         if _solved_differs(run):
             at = f"The default with a threshold solved for it, {number(row['threshold_default_solved'])}:"
             lines.append(f"{at} {_measured(row, 'default_solved')}. {_difference(row, 'test_difference_solved')}")
-    lines.append(
-        "The intervals say what other identities could change; what another seed could, one run does not tell."
-    )
+    lines.append(_what_intervals_count(row))
     return Answer(question, headline, lines, tone=tone)
+
+
+def _what_intervals_count(row: dict[str, Any]) -> str:
+    if row["repeats"] is None:
+        return (
+            "The intervals say what other identities could change; what another seed could, one training each does not tell: "
+            "--repeats 3 would."
+        )
+    return (
+        f"Winner and default were trained with {row['repeats']} seeds, the same for both, and compared by their means: the "
+        "intervals say what other identities and other seeds could change."
+    )
 
 
 def _solved_differs(run: WholeRun) -> bool:

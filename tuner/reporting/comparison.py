@@ -156,7 +156,8 @@ def _verdict(board: pd.DataFrame) -> Text:
     lead = Text.assemble(("best: ", "bold"), (first.configuration, "bold green"))
     if len(ranked) > 1:
         lead.append(f"  ({sure})")
-    return lead.append(f"\nwhat to do: {first.headline} {first.why}")
+    expected = f"\n{first.expectation}" if first.expectation else ""
+    return lead.append(f"\nwhat to do: {first.headline} {first.why}{expected}")
 
 
 def _tested(row: Any) -> Text:

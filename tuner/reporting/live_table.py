@@ -89,7 +89,7 @@ class Display:
         return sum(record.ended is not None for record in self._asked_for())
 
     def _asked_for(self) -> list[TrialRecord]:
-        return [record for record in self._records.values() if not record.is_extra]
+        return [record for record in self._records.values() if record.asked_for]
 
     def _done(self) -> float:
         """Trials done, a running one counted by its share of the epochs that a trial takes on average."""
@@ -136,6 +136,8 @@ class Display:
             notes.append(f"default: {own}; it ranks by {best['objective']:.4f}, at a solved one")
         if any(record.replay_of is not None for record in records):
             notes.append("= N: judged by the scores of trial N, which differs in its threshold only")
+        if any(record.repeat_of is not None for record in records):
+            notes.append("~ N: trial N again with another seed")
         if any(record.is_extra for record in records):
             notes.append("+: beyond the trials asked for, at the threshold that a training's own scores favour")
         left_out = [name for name in self._columns(records, None) if name not in self._columns(records)]
@@ -186,6 +188,8 @@ def _heading(name: str) -> str:
 
 def _state(record: TrialRecord) -> str:
     """How the trial stands; `= N` where another trial's scores answered for it."""
+    if record.repeat_of is not None:
+        return f"{record.state} ~ {record.repeat_of}"
     return record.state if record.replay_of is None else f"{record.state} = {record.replay_of}"
 
 

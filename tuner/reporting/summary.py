@@ -11,6 +11,7 @@ from rich.table import Table
 from trainable.diagnosis.remedies import REMEDIES
 from tuner.analysis import text
 from tuner.analysis.advice import SURE, UNSURE, own_model_won, run_advice
+from tuner.analysis.expectation import expectation
 from tuner.analysis.health import health
 from tuner.analysis.symptoms import Symptom, symptoms_of
 from tuner.results.one_run import WholeRun
@@ -33,8 +34,9 @@ def print_verdict(console: Console, run: WholeRun) -> None:
         identities = text.plural(run.row["test_identities"], "identity").replace("identitys", "identities")
         console.print(
             f"[dim]{text.plural(run.row['test_pairs'], 'test pair')} of {identities} that no trial saw; thresholds fixed on "
-            "validation pairs; 95 % intervals count shared identities once[/dim]"
+            f"validation pairs; 95 % intervals count shared identities once{_seeds(run)}[/dim]"
         )
+    _print_expectation(console, run)
     advice = run_advice(run)
     console.print()
     console.print(f"[bold]What to do[/bold]  [{_STYLES.get(advice.sureness, 'bold red')}]{escape(advice.headline)}[/]")
@@ -45,6 +47,25 @@ def print_verdict(console: Console, run: WholeRun) -> None:
             f"Trial {run.default}, the default configuration, is {escape(f'{state}: {error}' if error else state)}."
         )
     _print_health(console, run)
+
+
+def _seeds(run: WholeRun) -> str:
+    """What the table shows of several trainings each."""
+    seeds = run.row["repeats"]
+    return (
+        ""
+        if seeds is None
+        else f", and seeds: accuracy and AUC are means over {seeds} of them, thresholds the trials' own"
+    )
+
+
+def _print_expectation(console: Console, run: WholeRun) -> None:
+    """What the winner is worth by validation pairs, beside what the test pairs said."""
+    said = expectation(run.row, run.trial(run.leader))
+    if said:
+        console.print()
+    for line in said:
+        console.print(line)
 
 
 def _configuration(run: WholeRun, trial: int) -> str:
@@ -61,7 +82,9 @@ def _test_table(run: WholeRun) -> Table:
     )
     for name in ("", "threshold", "accuracy", "95 % interval", "AUC", "95 % interval"):
         table.add_column(name, justify="left" if not name else "right")
-    source = "searched" if "threshold" in run.searched else "solved"
+    source = "solved"
+    if "threshold" in run.searched:
+        source = run.value(run.leading, "threshold_source") or "searched"
     _add_row(table, run, "winner", "winner", source)
     if run.compared:
         assert run.default is not None

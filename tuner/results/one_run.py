@@ -13,7 +13,7 @@ from trainable.config import TrialConfig, sign
 from trainable.errors import InputError
 from tuner.results import configuration, tables
 from tuner.results.reading import ForeignFileWarning, SkippedFileWarning
-from tuner.results.trial_record import COMPLETED, PRUNED, TrialRecord
+from tuner.results.trial_record import COMPLETED, FAVOURED, PRUNED, TrialRecord
 
 _TOLD = (
     "trial", "epoch", "diagnoses", "contrastive_loss", "chance_loss", "consistency_loss", "val_accuracy",
@@ -169,9 +169,13 @@ def _searched(row: dict[str, Any], trials: pd.DataFrame) -> tuple[str, ...]:
 def _leader(row: dict[str, Any], trials: pd.DataFrame) -> int | None:
     if row["winner_trial"] is not None and row["winner_trial"] in trials.index:
         return int(row["winner_trial"])
-    able = trials[trials.state.isin([COMPLETED, PRUNED]) & trials.ranked_epoch.notna()]
-    objective = able.objective.dropna() * sign(row["metric"])
-    return int(able.trial[objective.index[int(objective.argmax())]]) if len(objective) else None
+    able = trials[trials.state.isin([COMPLETED, PRUNED]) & trials.ranked_epoch.notna() & trials.repeat_of.isna()]
+    able = able[able.objective.notna()]
+    if able.empty:
+        return None
+    able = able.reset_index(drop=True).assign(value=able.objective * sign(row["metric"]))
+    ranked = able.sort_values(["value", "val_accuracy", "trial"], ascending=[False, False, True], kind="stable")
+    return int(ranked.trial.iloc[0])
 
 
 def _record(run: WholeRun, number: int, epochs: dict[int, dict[str, Any]]) -> TrialRecord:
@@ -201,5 +205,5 @@ def searched_in(trials: pd.DataFrame) -> list[str]:
     if trials.empty:
         return []
     most = trials.groupby("run", observed=True)[PARAMETERS].nunique().max()
-    threshold_searched = trials.threshold_source.eq("searched").any()
+    threshold_searched = trials.threshold_source.isin(["searched", FAVOURED]).any()
     return [name for name in PARAMETERS if most[name] > 1 and (name != "threshold" or threshold_searched)]

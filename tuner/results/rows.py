@@ -65,6 +65,7 @@ class RunRow:
     sampler: str | None = column("what proposes configurations")
     scheduler: str | None = column("what stops trials early")
     seed: int | None = column("seed of the run, from which each trial's is derived")
+    repeats_requested: int | None = column("seeds asked for to repeat leading trials and default with", "seeds")
     trials_requested: int | None = column("trials asked for, all resumptions together", "trials")
     trials_done: int | None = column("trials that have a row in `trials`", "trials")
     git_commit: str | None = column("commit of the code; null outside a git checkout")
@@ -80,7 +81,30 @@ class RunRow:
     cluster_nodes: int | None = column("nodes of the cluster at the start", "nodes")
     cluster_cpus: float | None = column("CPUs of the cluster at the start", "CPUs")
     cluster_gpus: float | None = column("GPUs of the cluster at the start", "GPUs")
-    winner_trial: int | None = column("the trial with the best `objective`")
+    winner_trial: int | None = column(
+        "the trial with the best `objective`, of equal ones that with the best `val_accuracy`"
+    )
+    repeats: int | None = column(
+        "seeds that winner and default were trained with again: accuracies and AUC on test pairs are then means over them, and "
+        "intervals count seeds and identities; null: one training each",
+        "seeds",
+    )
+    repeated_objective: float | None = column("mean `objective` of the winner over those seeds; the best of them won")
+    chosen_trial: int | None = column(
+        "the trial to use by validation pairs alone: the winner where it surely enough beats the default, else the default"
+    )
+    expected_auc: float | None = column(
+        "AUC to expect of the winner: its validation value less what being chosen adds to it", "0 to 1"
+    )
+    expected_accuracy: float | None = column("accuracy to expect of the winner, corrected in the same way", "0 to 1")
+    winner_share: float | None = column(
+        "share of resamples of the validation identities in which the winner would have won", "0 to 1"
+    )
+    beats_default_share: float | None = column(
+        "share of resamples in which the winner beats the default with a solved threshold; with `repeats` how sure it is that "
+        "its mean over seeds does; null: it is the default's model",
+        "0 to 1",
+    )
     threshold_winner: float | None = column("the winner's threshold on test pairs, fixed on validation pairs", "cosine")
     threshold_default: float | None = column(
         "the default's threshold on test pairs, fixed on validation pairs", "cosine"

@@ -13,6 +13,7 @@ from trainable import columns
 from trainable.columns import about, column, computed
 from trainable.config import TrialConfig, sign
 
+FAVOURED = "favoured"
 COMPLETED, PRUNED, SICK, FAILED, RUNNING, WAITING = "completed", "pruned", "sick", "failed", "running", "waiting"
 
 
@@ -50,6 +51,10 @@ class TrialRecord:
         "the trial whose scores answered for this one, which differs in the threshold only; or null", default=None
     )
     """It trained nothing itself."""
+    repeat_of: int | None = column(
+        "the trial that this one repeats with another seed, to see what seeds change; or null. It cannot win itself",
+        default=None,
+    )
     is_extra: bool = False
     """Beyond the trials that were asked for: a training once more at the threshold that its scores favour."""
     started_from: str | None = column(
@@ -64,14 +69,25 @@ class TrialRecord:
         "lower end of the 95 % interval of `val_accuracy`, identities resampled", "0 to 1", default=None
     )
     val_accuracy_high: float | None = column("upper end of the same interval", "0 to 1", default=None)
+    win_share: float | None = column(
+        "share of resamples of the validation identities in which this trial would have won; null: not among the best, or of "
+        "a training that a better trial stands for",
+        "0 to 1",
+        default=None,
+    )
     completion_order: int | None = column(
         "its place in the order in which the run's trials ended, from 0", default=None
     )
 
     @property
-    @computed("where the threshold is from: `searched`, `fixed` or `solved`")
+    @computed(
+        "where the threshold is from: `searched`, `fixed`, `solved`, or `favoured`: solved at the end of a training, which is "
+        "tried once more at it; older rows call that `searched`, and their `val_accuracy` is in-sample"
+    )
     def threshold_source(self) -> str:
-        """Searched by the space, fixed by the configuration, or solved on validation scores."""
+        """Searched by the space, fixed by the configuration, solved on validation scores, or what these favour."""
+        if self.is_extra:
+            return FAVOURED
         if self.config.threshold is None:
             return "solved"
         return "searched" if "threshold" in self.searched else "fixed"
@@ -143,12 +159,34 @@ class TrialRecord:
 
     @property
     def eligible(self) -> bool:
-        """Can win: it has an epoch that was ranked, and did not fall sick or fail."""
+        """Can win: it has an epoch that was ranked, did not fall sick or fail, and is no repeat of another trial."""
+        return self.can_be_judged and self.repeat_of is None
+
+    @property
+    def can_be_judged(self) -> bool:
+        """It has an epoch that was ranked, and did not fall sick or fail."""
         return self.ranked_epoch > 0 and self.state in (COMPLETED, PRUNED)
+
+    @property
+    def asked_for(self) -> bool:
+        """One of the trials that the run was asked to try: neither beyond them nor a repeat."""
+        return not self.is_extra and self.repeat_of is None
 
 
 def best_of(records: list[TrialRecord], metric: str) -> TrialRecord | None:
-    """The winner: the best objective, the earlier trial among equals; None if no trial is eligible."""
-    better = sign(metric)
+    """The winner: the best by `value_of`; None if no trial is eligible."""
     eligible = [record for record in records if record.eligible]
-    return max(eligible, key=lambda r: (better * r.best["objective"], -r.number), default=None)
+    return max(eligible, key=lambda record: value_of(record, sign(metric)), default=None)
+
+
+def value_of(record: TrialRecord, better: int) -> tuple[float, float, float, int]:
+    """What trials are sorted by: the objective; among equal ones, as trials of one training have by AUC, validation accuracy
+    at their thresholds, then AUC, then who came first. better: +1 if larger objectives are better, else -1."""
+    values = record.best
+    accuracy, auc = (values.get(name) for name in ("val_accuracy", "val_auc"))
+    return better * values["objective"], accuracy or 0.0, auc or 0.0, -record.number
+
+
+def training_of(record: TrialRecord) -> int:
+    """The trial that trained what this one was judged by."""
+    return record.number if record.replay_of is None else record.replay_of

@@ -55,6 +55,12 @@ class RunTables:
         self._trials[int(row["trial"])] = _table("trials", [row])
         self._write("trials", self._trials)
 
+    def update_trials(self, cells: Mapping[int, Row]) -> None:
+        """Write cells of trials that have a row; the other cells keep what they hold."""
+        for trial, changed in cells.items():
+            self._trials[trial] = _table("trials", [self._trials[trial].to_pylist()[0] | changed])
+        self._write("trials", self._trials)
+
     def append_epochs(self, rows: Sequence[Row]) -> None:
         """Write epochs of any trials. A trial's former rows from its first new epoch on are replaced.
 

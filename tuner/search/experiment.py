@@ -11,6 +11,7 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.tune.search import Searcher
 from rich.console import Console
 
 from trainable.data.pairs import PairData
@@ -23,7 +24,6 @@ from tuner.cluster.shared_features import with_features
 from tuner.inputs.dataset import cache_folder
 from tuner.search.plan import Plan
 from tuner.search.scheduler import make_scheduler
-from tuner.search.searcher import StudySearch
 
 
 class Stop(tune.Stopper):
@@ -80,7 +80,7 @@ def data_with_features(plan: Plan, cluster: Cluster, resources: TrialResources, 
 
 def run_experiment(
     trainable: Any,
-    searcher: StudySearch,
+    searcher: Searcher,
     *,
     options: SearchOptions,
     epochs: int,

@@ -1,4 +1,4 @@
-"""The test pairs, scored once: by the winner, and by the default configuration beside it."""
+"""How a search is judged: what its choice is worth on validation pairs, and winner and default on test pairs, once."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from trainable.data.pairs import PairData
 from trainable.model.backbones import Backbone
 from trainable.trial import score_test_pairs
 from tuner.analysis import winner as winner_numbers
+from tuner.analysis.choice import ValidationPairs, chosen, evidence
 from tuner.cluster.connection import TrialResources
 from tuner.results.checkpoints import Saved
 from tuner.results.trial_record import TrialRecord
+from tuner.search.repeats import Repeats
 
 
 @dataclass(frozen=True)
@@ -35,20 +37,51 @@ class FinalScores:
     purpose: Purpose = field(default_factory=Purpose)
     """What thresholds are solved for."""
 
-    def compare(self, winner: TrialRecord, default: TrialRecord, console: Console) -> dict[str, Any]:
-        """Score the test pairs with the winner's and the default's best weights; return columns of the `runs` table."""
+    def judge(
+        self, records: list[TrialRecord], winner: TrialRecord, repeats: Repeats | None, console: Console
+    ) -> tuple[dict[str, Any], dict[int, float]]:
+        """Columns of the `runs` table: what the validation pairs say of the choice, which trial is chosen, and what winner and
+        default come to on test pairs; and by trial the share of resamples that it wins.
+
+        repeats: where the winner is the best mean over them.
+        """
+        default = next(record for record in records if record.is_default)
+        pairs, settings = ValidationPairs.of(self.data), self.settings
+        with console.status("resampling the validation identities"):
+            found = evidence(records, pairs, settings.metric, settings.threshold_is_searched)
+        columns = found.columns(winner) if found else {}
+        if repeats is not None and not _repeats_of(winner, default, repeats):
+            repeats = None  # the default fell sick with some seed: they are compared by one training each
+        if repeats is not None:
+            columns |= {"repeats": len(repeats.seeds), "beats_default_share": repeats.beats_default(winner)}
+            columns["repeated_objective"] = float(np.mean([r.best["objective"] for r in repeats.of(winner)]))
+        columns |= self.compare(winner, default, repeats, console)
+        columns["chosen_trial"] = chosen(winner, default, columns.get("beats_default_share")).number
+        return columns, found.win_shares if found else {}
+
+    def compare(
+        self, winner: TrialRecord, default: TrialRecord, repeats: Repeats | None, console: Console
+    ) -> dict[str, Any]:
+        """Score the test pairs with the winner's and the default's weights; return columns of the `runs` table."""
+        again = {} if repeats is None else _repeats_of(winner, default, repeats)
+        several = [record for records in again.values() for record in records]
         with console.status("scoring the test pairs"):
-            scores = self._scores([winner, default] if default.eligible else [winner])
+            scores = self._scores(several or ([winner, default] if default.eligible else [winner]))
         pairs = winner_numbers.TestPairs(self.data)
-        best = pairs.result(scores[winner.number], self._threshold(winner))
+
+        def result(record: TrialRecord, threshold_of: Callable[[TrialRecord], float]) -> winner_numbers.TestResult:
+            if not again:
+                return pairs.result(scores[record.number], threshold_of(record))
+            of_each = np.stack([scores[one.number] for one in again[record.number]])
+            return pairs.repeated(threshold_of(record), of_each, [threshold_of(one) for one in again[record.number]])
+
+        best = result(winner, self._threshold)
         if not default.eligible:
             return winner_numbers.winner_columns(best, winner, pairs.identities)
-        comparison = pairs.compare(
-            best,
-            pairs.result(scores[default.number], default.best["threshold"]),
-            pairs.result(scores[default.number], self._threshold(default, solve=True)),
-        )
-        return winner_numbers.run_columns(comparison, winner)
+        given = default.config.threshold
+        as_given = result(default, lambda record: record.best["threshold"] if given is None else given)
+        solved = result(default, lambda record: self._threshold(record, solve=True))
+        return winner_numbers.run_columns(pairs.compare(best, as_given, solved), winner)
 
     def _threshold(self, record: TrialRecord, solve: bool = False) -> float:
         """The threshold for test pairs: the trial's own where it was searched, else solved on all validation scores."""
@@ -83,3 +116,13 @@ class FinalScores:
         """The trial's newest saved state; None if there is none, as of one that the time budget cut off early."""
         saved = self.saved(number)
         return saved.state if saved else None
+
+
+def _repeats_of(winner: TrialRecord, default: TrialRecord, repeats: Repeats) -> dict[int, list[TrialRecord]]:
+    """By the number of winner and default; empty where the default can be compared, but not by repeats."""
+    of_winner = {winner.number: repeats.of(winner)}
+    if not default.eligible:
+        return of_winner
+    if repeats.default is None or not repeats.complete(repeats.default):
+        return {}
+    return of_winner | {default.number: repeats.of(repeats.default)}

@@ -52,9 +52,10 @@ class FreeThresholds:
         """Try each training that is complete once more, at the threshold that its scores favour."""
         if not self._searched:
             return
-        trained = [r for r in self._recorder.records.values() if r.state == COMPLETED and r.replay_of is None]
-        for record in trained:
-            if record.number not in self._refined and self._has_scores(record):
+        for record in list(self._recorder.records.values()):
+            if record.state != COMPLETED or record.replay_of is not None or record.repeat_of is not None:
+                continue
+            if record.number not in self._refined and record.ranked_epoch and self._has_scores(record):
                 self._refined.add(record.number)
                 self._try_favoured(record)
 

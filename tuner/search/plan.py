@@ -56,6 +56,11 @@ class Plan:
         return self.dataset.fingerprint
 
     @property
+    def metric(self) -> str:
+        """What the trials are ranked by: what was asked for; accuracy, where that cannot tell the trials apart."""
+        return self.bound.ranked_by(self.options.search.metric)
+
+    @property
     def space(self) -> SearchSpace:
         """What is asked."""
         return self.bound.space

@@ -7,6 +7,7 @@ import pickle
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,12 @@ from trainable.metrics import intervals, thresholds
 from trainable.training.epoch_report import rejudged
 from trainable.training.ranked_epoch import ranked_epoch
 from trainable.trial import scores_by_epoch
+from tuner.cli.full_disk import ResultsUnwritableError, no_room, patiently
 from tuner.cluster.private_ray import name_tasks
 from tuner.results import configuration
 from tuner.results.schema import SCHEMAS
-from tuner.results.trial_record import COMPLETED, FAILED, PRUNED, RUNNING, SICK, WAITING, TrialRecord
+from tuner.results.trial_record import COMPLETED, FAILED, FAVOURED, PRUNED, RUNNING, SICK, WAITING, TrialRecord
 from tuner.results.writer import RunTables
-from tuner.search.full_disk import ResultsUnwritableError, no_room, patiently
 
 _EPOCH_NUMBERS = {*SCHEMAS["epochs"].names, "sick"} - {"trial"}
 
@@ -149,13 +150,16 @@ class Recorder(Callback):
         self.end(record, FAILED)
 
     def replay(self, record: TrialRecord, source: TrialRecord) -> None:
-        """Write down a trial that differs from an ended one in its threshold only: the source's epochs, judged anew."""
+        """Write down a trial that differs from an ended one in its threshold only: the source's epochs, judged anew.
+
+        A threshold that these very pairs chose is not judged on them: decisions are then at cross-fitted thresholds.
+        """
         record.replay_of, record.node = source.number, source.node
-        config = record.config
+        settings = replace(self._settings, threshold_is_favoured=record.is_extra)
         better, best = sign(self._settings.metric), -math.inf
         for epoch, numbers in sorted(source.epochs.items()):
             scores = source.epoch_scores[epoch]
-            again = rejudged(numbers, scores, self._labels, self._identities, config, self._settings)
+            again = rejudged(numbers, scores, self._labels, self._identities, record.config, settings)
             record.epochs[epoch] = _only(again, _EPOCH_NUMBERS) | {"epoch_s": 0.0, "validation_s": 0.0}
             objective = record.epochs[epoch]["objective"]
             if again.get("sick") or objective is None:
@@ -169,9 +173,8 @@ class Recorder(Callback):
         self.end(record, source.state)
 
     def favoured_threshold(self, record: TrialRecord) -> float:
-        """The threshold that tells most validation pairs right, at the epoch at which that are most."""
-        solved = [thresholds.best_threshold(scores, self._labels) for scores in record.epoch_scores.values()]
-        return max(solved, key=lambda threshold: threshold.accuracy).value
+        """The threshold that tells most validation pairs right, at the epoch that the trial is ranked by."""
+        return thresholds.best_threshold(record.epoch_scores[record.ranked_epoch], self._labels).value
 
     def end(self, record: TrialRecord, state: str) -> None:
         """The trial ended in this state: to be written down, at once by `flush`, else as soon as its worker is busy again."""
@@ -222,7 +225,7 @@ class Recorder(Callback):
 
     def _row(self, record: TrialRecord) -> dict[str, Any]:
         if record.best_arrays is not None:
-            solved = record.config.threshold is None
+            solved = record.threshold_source in ("solved", FAVOURED)
             interval_of = intervals.cross_fitted_interval if solved else intervals.interval
             ends = interval_of(record.best_arrays["correct"], self._linked)
             record.val_accuracy_low, record.val_accuracy_high = ends

@@ -184,7 +184,7 @@ def take_up_trials(study: TrialStudy, recorder: Recorder, saved: Callable[[int],
         record = study.record(suggestion)
         if not recorder.adopt(record) and (state := saved(record.number)):
             recorder.recover(record, state.state)
-    for suggestion in list(study.unfinished):
+    for suggestion in [*study.unfinished, *study.unfinished_repeats]:
         state = saved(suggestion.number)
         if state is not None and _has_ended(state.state, suggestion.config.epochs):
             _close(study, suggestion, recorder, state.state)
@@ -196,7 +196,7 @@ def _has_ended(state: dict[str, Any], epochs: int) -> bool:
 
 
 def _close(study: TrialStudy, suggestion: Suggestion, recorder: Recorder, state: dict[str, Any]) -> None:
-    study.unfinished.remove(suggestion)
+    (study.unfinished_repeats if "repeat_of" in suggestion.marks else study.unfinished).remove(suggestion)
     record = study.record(suggestion)
     recorder.recover(record, state)
     for numbers in state["history"]:

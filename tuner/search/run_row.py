@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trainable.data.splits import SPLITS
+from trainable.measures import AT_A_THRESHOLD
 from trainable.model.features import fingerprint, stored_as
 from tuner.analysis.text import plural
 from tuner.cli.run_options import HardwareOptions
@@ -37,7 +38,7 @@ def introduction(plan: Plan, cluster: Cluster, resources: TrialResources, precis
         "model": f"{options.model.backbone}, {blocks} blocks, weights {options.model.weights}, {size} px{fit}",
         "search": f"{plural(search.trials, 'trial')} of up to {plural(options.configuration.epochs, 'epoch')}, "
         f"{search.sampler} suggests, "
-        f"{search.scheduler} stops early, ranked by {search.metric}",
+        f"{search.scheduler} stops early, {_ranking(plan)}{_repeating(search.repeats)}",
         "hardware": f"{plural(cluster.nodes, 'node')}, {cluster.cpus:g} CPUs, {cluster.gpus:g} GPUs: "
         f"{plural(min(resources.concurrent, search.trials), 'trial')} at a time on {resources.device} in {precision}",
         "dashboard": " — ".join(
@@ -45,6 +46,21 @@ def introduction(plan: Plan, cluster: Cluster, resources: TrialResources, precis
         ),
         "results": plan.results_root,
     }
+
+
+def _ranking(plan: Plan) -> str:
+    """What trials are ranked by, and how those of one training are that differ in the threshold."""
+    asked, metric, last = plan.options.search.metric, plan.metric, plan.options.search.rank_by == "last"
+    ranked = f"ranked by {metric} at {'the last' if last else 'their best'} epoch"
+    if metric != asked:
+        return f"{ranked}, as {asked} knows no threshold"
+    if "threshold" in plan.bound.searched and metric not in AT_A_THRESHOLD:
+        return f"trainings {ranked}, those of one training by val_accuracy at their thresholds"
+    return ranked
+
+
+def _repeating(repeats: int) -> str:
+    return f"; then the leading trials and the default again with {repeats} seeds each" if repeats else ""
 
 
 def _no_dashboard(cluster: Cluster, options: HardwareOptions) -> str:
@@ -85,13 +101,14 @@ def of_plan(plan: Plan) -> dict[str, Any]:
         "levels": levels_text(plan.dataset.scales),
         "folds": plan.data.fold_count,
         "views": plan.data.views,
-        "metric": options.search.metric,
+        "metric": plan.metric,
         "rank_by": options.search.rank_by,
         "threshold_for": options.search.threshold_for,
         "keep_sick": options.search.keep_sick,
         "sampler": options.search.sampler,
         "scheduler": options.search.scheduler,
         "seed": options.configuration.seed,
+        "repeats_requested": options.search.repeats,
         "trials_requested": options.search.trials,
     }
 

@@ -6,6 +6,7 @@ import shlex
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, NamedTuple
@@ -13,13 +14,16 @@ from typing import Any, NamedTuple
 import optuna
 import ray
 from ray import tune
+from ray.tune.search import Searcher
 from rich.console import Console
 from rich.markup import escape
 
 from trainable.config import Purpose, Settings
 from trainable.trial import REPORT_S, PairTrial
 from tuner import results
+from tuner.analysis.choice import ValidationPairs
 from tuner.cli.console import make_console
+from tuner.cli.full_disk import ends_in_order
 from tuner.cli.run_options import RunOptions
 from tuner.cli.signals import INTERRUPTED, answered_signals
 from tuner.cluster.connection import Cluster, TrialResources, connect, is_connected, trial_resources
@@ -34,9 +38,9 @@ from tuner.results.trial_record import TrialRecord, best_of
 from tuner.results.writer import RUN_PATIENCE_S, RunTables
 from tuner.search import experiment, run_row, scheduler, watching
 from tuner.search.final_scores import FinalScores
-from tuner.search.full_disk import ends_in_order
 from tuner.search.plan import Plan, prepare
 from tuner.search.recorder import Recorder
+from tuner.search.repeats import Repeats, RepeatSearch
 from tuner.search.resume import STUDY, RunFiles, check_same_run, held, held_again, save_options, take_up_trials
 from tuner.search.samplers import make_sampler
 from tuner.search.searcher import StudySearch
@@ -102,7 +106,7 @@ class Session:
         self.attempt, self.callbacks, options = attempt, callbacks, plan.options
         self.resources: TrialResources = trial_resources(cluster, options.hardware)
         self.settings = Settings(
-            metric=options.search.metric,
+            metric=plan.metric,
             rank_by=options.search.rank_by,
             threshold_is_searched="threshold" in plan.bound.searched,
             device=self.resources.device,
@@ -151,10 +155,11 @@ class Session:
             if to_go > 0:
                 self._search(searcher, recorder, to_go, stop)
             searcher.close()
+            repeats = self._repeat(searcher, recorder, stop)
         if stop.reason == "time budget":
             searcher.prune_leftovers()
         recorder.flush()
-        return self._conclude(list(recorder.records.values()), stop.reason, searcher.exhausted)
+        return self._conclude(list(recorder.records.values()), stop.reason, searcher.exhausted, repeats)
 
     def _searcher(self, recorder: Recorder) -> tuple[StudySearch, int]:
         options, path, keep = self.plan.options, self.files.folder / STUDY, partial(self.files.keep, STUDY)
@@ -177,36 +182,55 @@ class Session:
             start_from=self.plan.start_from,
         )
         take_up_trials(searcher.study, recorder, self._saved)
-        return searcher, options.search.trials - _count(not r.is_extra for r in recorder.records.values())
+        return searcher, options.search.trials - _count(r.asked_for for r in recorder.records.values())
 
-    def _search(self, searcher: StudySearch, recorder: Recorder, to_go: int, stop: experiment.Stop) -> None:
-        plan = self.plan
+    def _search(
+        self, searcher: Searcher, recorder: Recorder, to_go: int, stop: experiment.Stop, part: str = "", **other: Any
+    ) -> None:
+        """part: of the attempt; other: search options in place of the run's."""
+        plan, search = self.plan, replace(self.plan.options.search, **other)
         trainable = tune.with_parameters(
             PairTrial,
             data=self.data,
             backbone=plan.backbone,
             settings=self.settings,
             run=plan.run,
-            rungs=scheduler.rungs(plan.options.search.scheduler, plan.options.configuration.epochs),
+            rungs=scheduler.rungs(search.scheduler, plan.options.configuration.epochs),
             report_s=min(REPORT_S, plan.options.output.checkpoint_s),
         )
         experiment.run_experiment(
             trainable,
             searcher,
-            options=plan.options.search,
+            options=search,
             epochs=plan.options.configuration.epochs,
             trials_to_go=to_go,
             max_failures=plan.options.output.max_failures,
             resources=self.resources,
             storage=(self.store.root, self.store.fs),
-            attempt=f"attempt-{self.attempt:02d}",
+            attempt=f"attempt-{self.attempt:02d}{part}",
             stop=stop,
             callbacks=watching.around(recorder, self.plan, self.files.folder, self.callbacks, self._page),
         )
 
-    def _conclude(self, records: list[TrialRecord], stopped: str | None, exhausted: bool) -> int:
+    def _repeat(self, searcher: StudySearch, recorder: Recorder, stop: experiment.Stop) -> Repeats | None:
+        """Train leading trials and default with other seeds, where that is asked for and there is time."""
+        count, settings = self.plan.options.search.repeats, self.settings
+        if not count or stop.reason is not None:
+            return None
+        pairs, seed = ValidationPairs.of(self.data), self.plan.options.configuration.seed
+        repeats = Repeats(recorder.records, pairs, settings.metric, count, seed)
+        most = len(repeats.candidates) * count
+        if most:
+            trained = RepeatSearch(repeats, searcher.study, recorder, settings.metric, self._saved)
+            self._search(trained, recorder, most, stop, part="-repeats", scheduler="none")
+        return repeats
+
+    def _conclude(
+        self, records: list[TrialRecord], stopped: str | None, exhausted: bool, repeats: Repeats | None
+    ) -> int:
         interrupted = stopped not in (None, "time budget")
-        winner = best_of(records, self.settings.metric)
+        by_repeats = repeats.winner() if repeats else None
+        winner = by_repeats or best_of(records, self.settings.metric)
         columns: dict[str, Any] = {}
         code = 0
         if exhausted:
@@ -222,7 +246,9 @@ class Session:
             columns["state"] = "finished"
             given = (self.data, self.plan.backbone, self.settings, self.resources, self._saved)
             scores = FinalScores(*given, Purpose.of(self.plan.options.search.threshold_for))
-            columns |= scores.compare(winner, next(record for record in records if record.is_default), self.console)
+            found, shares = scores.judge(records, winner, repeats if by_repeats else None, self.console)
+            columns |= found
+            self.tables.update_trials({number: {"win_share": share} for number, share in shares.items()})
         done, ended = _count(record.ended is not None for record in records), time.time()
         before = self.tables.run_row().get("wall_s") or 0.0
         self.tables.write_run(

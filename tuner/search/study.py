@@ -37,7 +37,7 @@ class Suggestion:
     config: TrialConfig
     marks: dict[str, Any]
     """is_default, is_extra (see TrialRecord), outside_space (its parameters in the study are not those it is tried with),
-    started_from (RUN/NUMBER); only those that hold."""
+    started_from (RUN/NUMBER), repeat_of (a number); only those that hold."""
     reported: set[int] = field(default_factory=set)
     """The epochs whose objective the study knows."""
 
@@ -59,7 +59,7 @@ class TrialStudy:
     (there: COMPLETE, with its early value), a sick or NaN one as infeasible, which samplers avoid (there: running for
     ever), and a study that was interrupted goes on with the trials it had not finished.
 
-    seen: every configuration that was tried; unfinished: suggestions of earlier attempts that have not ended;
+    seen: every configuration that was tried; unfinished, unfinished_repeats: of earlier attempts, those that have not ended;
     first_new: the first number of this attempt.
     """
 
@@ -89,6 +89,7 @@ class TrialStudy:
                 self.optuna.set_metric_names([metric])
         self.seen: set[TrialConfig] = set()
         self.unfinished: deque[Suggestion] = deque()
+        self.unfinished_repeats: deque[Suggestion] = deque()
         self.next_number = self.extra = 0
         for frozen in self._frozen():
             self._take_up(frozen)
@@ -100,9 +101,9 @@ class TrialStudy:
             suggestion = Suggestion.stored(frozen, self.bound.fixed, trial)
             self.seen.add(suggestion.config)
             self.next_number += 1
-            self.extra += suggestion.marks.get("is_extra", False)
+            self.extra += not _asked_for(suggestion.marks)
             if trial is not None:
-                self.unfinished.append(suggestion)
+                (self.unfinished_repeats if "repeat_of" in suggestion.marks else self.unfinished).append(suggestion)
         elif frozen.state == TrialState.RUNNING:  # the driver was killed before it had a number: nobody trains it
             self.optuna.tell(frozen.number, state=TrialState.FAIL)
         elif frozen.state == TrialState.WAITING:  # or before it was asked for; this asks for the oldest that waits
@@ -153,12 +154,16 @@ class TrialStudy:
         """Forget a trial that is not tried; asked again, the sampler draws anew."""
         self.optuna.tell(trial, state=TrialState.FAIL)
 
+    def beside(self, config: TrialConfig, **marks: Any) -> Suggestion:
+        """A trial of this configuration that the sampler is never told of: the space did not suggest it."""
+        return self.mark(self.optuna.ask(), config, **marks)
+
     def mark(self, trial: Trial, config: TrialConfig, **marks: Any) -> Suggestion:
         """Give the trial its number: it will be tried with this configuration."""
         number, self.next_number = self.next_number, self.next_number + 1
         self.seen.add(config)
-        marks = {name: mark for name, mark in marks.items() if mark}
-        self.extra += "is_extra" in marks
+        marks = {name: mark for name, mark in marks.items() if mark is not None and mark is not False}
+        self.extra += not _asked_for(marks)
         # The number last: a trial that has one has everything, wherever the driver is killed.
         for name, value in {"values": self._short_of(config), **marks, "number": number}.items():
             trial.set_user_attr(name, value)
@@ -184,6 +189,7 @@ class TrialStudy:
             is_default=bool(marks.get("is_default")),
             is_extra=bool(marks.get("is_extra")),
             started_from=marks.get("started_from"),
+            repeat_of=marks.get("repeat_of"),
         )
 
     def report(self, suggestion: Suggestion, epoch: int, objective: float) -> None:
@@ -201,7 +207,8 @@ class TrialStudy:
                 trial.set_user_attr(name, said)
         undefined = state == COMPLETED and value is None
         # The value of one outside the space would be told of other parameters than it had.
-        if suggestion.marks.get("outside_space") or undefined or state == FAILED:
+        not_in_space = suggestion.marks.get("outside_space") or "repeat_of" in suggestion.marks
+        if not_in_space or undefined or state == FAILED:
             self.optuna.tell(trial, state=TrialState.FAIL)
             return
         trial.set_constraint("sick", float(state == SICK))  # above 0: infeasible, worse than every other
@@ -222,6 +229,11 @@ def _diagnoses(record: TrialRecord) -> str:
 def ending_value(record: TrialRecord) -> float | None:
     """The objective that a completed trial is told with: its best epoch's; None if the metric was defined in none."""
     return record.best["objective"] if record.best_epoch else None
+
+
+def _asked_for(marks: dict[str, Any]) -> bool:
+    """Whether the trial is one of those that the run was asked to try."""
+    return "is_extra" not in marks and "repeat_of" not in marks
 
 
 def _running(suggestion: Suggestion) -> Trial:

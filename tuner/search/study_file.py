@@ -111,7 +111,8 @@ def _tell_as_it_ended(
         if epoch["objective"] is not None and epoch["epoch"] not in frozen.intermediate_values:
             trial.report(epoch["objective"], epoch["epoch"])
     ranked = row["state"] != COMPLETED or row["objective"] is not None
-    if row["state"] == FAILED or frozen.user_attrs.get("outside_space") or not ranked:
+    not_in_space = frozen.user_attrs.get("outside_space") or "repeat_of" in frozen.user_attrs
+    if row["state"] == FAILED or not_in_space or not ranked:
         study.tell(trial, state=TrialState.FAIL)
         return
     trial.set_constraint("sick", float(row["state"] == SICK))

@@ -24,6 +24,7 @@ from trainable.model.backbones import Backbone, model_arguments
 from trainable.model.encoder import PairEncoder
 from trainable.training.loop import new_encoder
 from tuner.analysis import winner as winner_numbers
+from tuner.analysis.expectation import expectation
 from tuner.cli.console import make_console
 from tuner.cli.stored_options import ExportOptions
 from tuner.inputs.dataset import levels_of
@@ -231,6 +232,7 @@ def _config(trial: StoredTrial, backbone: Backbone, threshold: dict[str, Any]) -
         "trained_as": {name: getattr(config, name) for name in TrialConfig.names()},
         "validation": {name: row[name] for name in metrics},
         "test": _test(trial),
+        "expected": expectation(run, row),
         "from": {
             "run": trial.name,
             "trial": trial.number,

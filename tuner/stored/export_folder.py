@@ -228,6 +228,7 @@ def _evidence(config: dict[str, Any]) -> list[str]:
         f"{rates['true_accept_rate']:.3f} of the positive ones and {rates['false_accept_rate']:.3f} of the negative ones.",
         f"Accuracy on validation pairs: {_with_interval(config['validation'], 'val_accuracy')}.",
     ]
+    lines += config.get("expected", [])
     if config["test"] is not None:
         lines.append(f"On test pairs that no trial saw: {_with_interval(config['test'], 'accuracy')}.")
     trust = config["probability"]

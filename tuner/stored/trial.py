@@ -29,7 +29,7 @@ from tuner.results import configuration, provenance
 from tuner.results.checkpoints import newest_state
 from tuner.results.naming import named_run
 from tuner.results.store import Store
-from tuner.results.trial_record import COMPLETED, PRUNED, SICK
+from tuner.results.trial_record import COMPLETED, FAVOURED, PRUNED, SICK
 
 _NUMERICAL = ("python", "torch", "timm", "numpy", "scikit-learn")
 """Whose versions a training's numbers can depend on."""
@@ -102,6 +102,7 @@ def find(source: TrialSource, name: str, number: int | None) -> StoredTrial:
         metric=run["metric"],
         rank_by=run["rank_by"] or "best",  # the rule of the runs that did not write it down
         threshold_is_searched=_threshold_is_searched(run, rows),
+        threshold_is_favoured=row["threshold_source"] == FAVOURED,
         device=source.device or run["device"],
         precision=run["precision"] or "fp32",
         threads=run["trial_cpus"] or 1,

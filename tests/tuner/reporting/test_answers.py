@@ -44,6 +44,17 @@ def comparison(winner: int, **differences: tuple[float, float, float]) -> dict[s
     return {"winner_trial": winner} | measured | low | high | thresholds
 
 
+def test_a_winner_that_validation_pairs_do_not_prove_is_told_of(tmp_path: Path) -> None:
+    """The chosen trial is then the default; what test pairs say decides what to do."""
+    for number, (share, chosen) in enumerate([(0.71, 0), (0.97, 1)]):
+        found = comparison(1, test_difference=UNCLEAR, test_difference_solved=UNCLEAR)
+        found |= {"chosen_trial": chosen, "beats_default_share": share}
+        use = asked(searched(tmp_path / str(number), TWO, **found))[0]
+        assert use.headline.startswith("Keep the default configuration")
+        told = "the winner beats the default 71 times in 100, too few to choose it on them." in use.lines[0]
+        assert told is (chosen == 0)
+
+
 def asked(run: WholeRun) -> tuple[Answer, Answer, Answer]:
     return tuple(answers(run, symptoms_of(run.records)))
 

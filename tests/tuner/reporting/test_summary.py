@@ -12,6 +12,7 @@ from tests.tools.synthetic import pair_data
 from tests.tuner.analysis.test_health import HEALTHY, LINES, changed, record
 from tests.tuner.analysis.test_winner import compared, scores_at
 from tuner.analysis.winner import TestPairs, run_columns
+from tuner.reporting.answers import answers
 from tuner.reporting.summary import print_verdict
 from tuner.results.one_run import WholeRun
 from tuner.results.schema import SCHEMAS
@@ -133,3 +134,21 @@ def test_the_verdict_fits_the_terminal(pairs, printed, width):
     text = printed(compared(pairs, 0.9, 0.6), record(HEALTHY), record(HEALTHY, number=0, threshold=0.5), width=width)
     rows = [line for line in text.splitlines() if line.startswith(("winner  ", "default  ", "default, solved"))]
     assert all(len(line) <= width for line in rows) and any("solved" in line and " to " in line for line in rows)
+
+
+def test_the_verdict_says_what_the_winner_is_worth(tmp_path, pairs):
+    """Beside what test pairs said, in the page's words; of a run that does not know, nothing."""
+    run = stored(tmp_path, compared(pairs, 0.9, 0.6), record(HEALTHY), record(HEALTHY, number=0), ("temperature",))
+    tables = RunTables(tmp_path, "joint", "joint-1")
+    tables.update_trials({3: {"val_auc": 0.93, "val_accuracy": 0.86, "win_share": 0.61}})
+    expected = {"expected_auc": 0.92, "expected_accuracy": 0.85, "winner_share": 0.61, "beats_default_share": 0.83}
+    tables.write_run(expected | {"trials_done": 16, "metric": "val_auc"})
+    for told, said in ((run, False), (WholeRun.read(str(tmp_path), "joint-1"), True)):
+        console = Console(file=io.StringIO(), width=160, color_system=None)
+        print_verdict(console, told)
+        text = console.file.getvalue()
+        assert ("Validation AUC 0.930; chosen as the best of 16 trials, so expect about 0.920" in text) is said
+        assert ("it beats the default with a solved threshold in 83 %." in text) is said
+        (sure,) = [answer for answer in answers(told, []) if answer.question == "How sure is that?"]
+        assert any("so expect about 0.920" in line for line in sure.lines) is said
+    assert WholeRun.read(str(tmp_path), "joint-1").value(3, "temperature") == run.value(3, "temperature")

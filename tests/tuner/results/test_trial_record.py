@@ -6,7 +6,7 @@ import pytest
 
 from trainable.config import TrialConfig
 from tuner.results.schema import SCHEMAS
-from tuner.results.trial_record import COMPLETED, TrialRecord
+from tuner.results.trial_record import COMPLETED, TrialRecord, best_of
 
 
 def record(**more: object) -> TrialRecord:
@@ -40,3 +40,15 @@ def test_where_the_threshold_is_from(threshold: float | None, searched: dict[str
     """A solved one is nobody's choice."""
     made = TrialRecord(0, TrialConfig(threshold=threshold), "trial 000", searched, False)
     assert made.threshold_source == source
+
+
+def test_trials_of_one_training_are_ranked_by_accuracy() -> None:
+    """By AUC they are equal; of equal accuracies, as of equal objectives everywhere, the earlier trial wins."""
+    made = [
+        record(epochs={2: {"objective": 0.9, "val_accuracy": accuracy}}, ranked_epoch=2) for accuracy in (0.7, 0.8, 0.8)
+    ]
+    for number, one in enumerate(made):
+        one.number = number
+    assert best_of(made, "val_auc") is made[1]
+    made[0].epochs[2]["objective"] = 0.91
+    assert best_of(made, "val_auc") is made[0] and best_of(made, "val_eer") is made[1]

@@ -17,7 +17,9 @@ from trainable.model.backbones import BackboneSpec, create_backbone
 from trainable.training.epoch_report import rejudged
 from trainable.training.loop import Training, train
 from trainable.trial import score_test_pairs
+from tuner.inputs.space import examine
 from tuner.results.checkpoints import Saved
+from tuner.results.trial_record import best_of
 
 pytestmark = pytest.mark.usefixtures("quiet_optuna", "one_thread")
 
@@ -60,7 +62,7 @@ def test_the_threshold_space_trains_once(tmp_path):
     assert all(
         row["train_s"] == 0 and row["epochs"] == FIXED.epochs and row["state"] == "completed" for row in rows[1:]
     )
-    for row in rows[1:]:
+    for row in (row for row in rows[1:] if row["threshold_source"] == "searched"):
         scores = arrays(row["best_epoch"])["scores"]
         assert row["val_accuracy"] == row["objective"] == thresholds.accuracy_at(scores, LABELS, row["threshold"])
         assert np.array_equal(run.tables.read_scores(row["trial"])["score"], scores)
@@ -69,13 +71,21 @@ def test_the_threshold_space_trains_once(tmp_path):
 
 
 def test_each_training_is_tried_at_the_threshold_that_its_scores_favour(tmp_path):
-    """Beyond the trials that were asked for, and known to the sampler: no threshold does better on these scores."""
+    """Beyond the trials that were asked for, and known to the sampler. It is judged at cross-fitted thresholds, as these pairs
+    chose it."""
     run = Search(tmp_path, space_of(tmp_path, WITH_RATE), trials=1)
     run.run(run.start(), 0.5, 0.9, 0.7)
     assert run.start() is None and run.answer == "FINISHED"
     (extra,) = [record for record in run.recorder.records.values() if record.is_extra]
-    best = max(thresholds.best_threshold(arrays(epoch)["scores"], LABELS).accuracy for epoch in (1, 2, 3))
-    assert extra.replay_of == 0 and extra.best["objective"] == best
+    scores = arrays(2)["scores"]  # of the epoch that the training is ranked by
+    favoured = thresholds.best_threshold(scores, LABELS)
+    rows = DATA.rows("val")
+    identities = DATA.front_identity[rows], DATA.angle_identity[rows]
+    fitted = {e: thresholds.cross_fitted(arrays(e)["scores"], LABELS, *identities) for e in (1, 2, 3)}
+    assert extra.replay_of == 0 and extra.config.threshold == extra.best["threshold"] == favoured.value
+    assert extra.best["val_accuracy"] == extra.best["objective"] == max(f.accuracy for f in fitted.values())
+    assert extra.best_arrays["correct"].tolist() == fitted[extra.ranked_epoch].correct.tolist()
+    assert extra.threshold_source == "favoured"
     assert run.frozen(extra.number).params["threshold"] == extra.config.threshold
     assert run.frozen(extra.number).state == TrialState.COMPLETE
 
@@ -158,3 +168,29 @@ def test_weights_that_were_not_kept_are_trained_again():
     from_weights = score_test_pairs(config, backbone, data, Settings(), kept, 1)
     assert np.array_equal(score_test_pairs(config, backbone, data, Settings(), other, 1), from_weights)
     assert not np.array_equal(score_test_pairs(config, backbone, data, Settings(), other, 2), from_weights)
+
+
+def test_the_threshold_alone_is_ranked_by_accuracy(tmp_path):
+    """AUC knows no threshold: by it all trials of the space would be equal. Where more is searched it ranks trainings."""
+    alone, more = (
+        examine(space_of(tmp_path, body, name), FIXED, 4) for body, name in ((THRESHOLD, "a"), (WITH_RATE, "b"))
+    )
+    assert [bound.ranked_by("val_auc") for bound in (alone, more)] == ["val_accuracy", "val_auc"]
+    assert (
+        alone.ranked_by("val_balanced_accuracy") == "val_balanced_accuracy" and more.ranked_by("val_eer") == "val_eer"
+    )
+
+
+def test_by_auc_the_most_accurate_threshold_of_the_best_training_wins(tmp_path):
+    """Trials of one training have one AUC, whatever their thresholds."""
+    run = Search(tmp_path, space_of(tmp_path, WITH_RATE), metric="val_auc", trials=12)
+    first, second = run.start(), run.start()
+    run.run(first, 0.5, 0.6, 0.7)
+    run.run(second, 0.5, 0.9, 0.8)
+    while run.start() is not None:
+        pass
+    records = list(run.recorder.records.values())
+    of_best = [r for r in records if second.config["number"] in (r.number, r.replay_of)]
+    assert len({round(r.best["objective"], 9) for r in of_best if r.replay_of is not None}) == 1
+    winner = best_of([r for r in of_best if r.replay_of is not None], "val_auc")
+    assert winner.best["val_accuracy"] == max(r.best["val_accuracy"] for r in of_best if r.replay_of is not None)

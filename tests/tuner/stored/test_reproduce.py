@@ -10,7 +10,18 @@ from pathlib import Path
 import pytest
 
 from tests.tools import finished_run
-from tests.tools.finished_run import BROKEN, COMPLETE, CRASHED, DIVERGED, REPLAYED, RUN, SPACE, STOPPED, FinishedRun
+from tests.tools.finished_run import (
+    BROKEN,
+    COMPLETE,
+    CRASHED,
+    DIVERGED,
+    REPLAYED,
+    RUN,
+    SPACE,
+    STOPPED,
+    TRIED_AGAIN,
+    FinishedRun,
+)
 from trainable.data.read_pairs import read_pairs
 from tuner import replay
 from tuner.results import provenance
@@ -48,7 +59,7 @@ def change(root: Path, table: str, **values: object) -> None:
         tables.append_epochs([tables.epoch_rows(0)[0] | values, tables.epoch_rows(0)[1]])
 
 
-@pytest.mark.parametrize("trial", [COMPLETE, STOPPED, DIVERGED, BROKEN, REPLAYED])
+@pytest.mark.parametrize("trial", [COMPLETE, STOPPED, DIVERGED, BROKEN, REPLAYED, TRIED_AGAIN])
 def test_every_number_is_the_same(capsys, run: FinishedRun, trial: int) -> None:
     """Of a completed, a pruned, a sick and a failed trial, and of one that the search judged by another's scores."""
     code, output = reproduce(capsys, run.root, RUN, trial)
@@ -99,7 +110,7 @@ def test_a_difference_without_a_reason_is_told_as_such(capsys, copied: Path) -> 
     ("arguments", "said"),
     [
         (("run-z", 0), "there is no run 'run-z'"),
-        ((RUN, 17), "has no trial 17; valid are the trials that have ended: 0 to 5"),
+        ((RUN, 17), "has no trial 17; valid are the trials that have ended: 0 to 6"),
         ((RUN, CRASHED), "is failed and has no epoch to compare: RuntimeError: a cable came loose"),
         ((RUN, 0, "--data", "/nowhere/pairs.csv"), "--data says where it is now"),
         ((RUN, 0, "--device", "tpu"), "--device is 'tpu'; valid are: cpu, cuda"),

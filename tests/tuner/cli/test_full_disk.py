@@ -9,9 +9,9 @@ import pytest
 
 import search_spaces
 from tests.tools.by_hand import Search
+from tuner.cli import full_disk
+from tuner.cli.full_disk import ResultsUnwritableError, ends_in_order, no_room, patiently
 from tuner.results.writer import RunTables
-from tuner.search import full_disk
-from tuner.search.full_disk import ResultsUnwritableError, ends_in_order, no_room, patiently
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

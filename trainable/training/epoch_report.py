@@ -116,13 +116,12 @@ def _judged(
     """The fields that depend on the threshold. solved_correct: (n_val,) decisions at cross-fitted
     thresholds; None will do where a threshold is given that these scores have not chosen.
     """
-    if threshold is None:
-        assert solved_correct is not None, "a solved threshold comes with its cross-fitted decisions"
-        used, correct = thresholds.best_threshold(scores, labels).value, solved_correct
+    used = thresholds.best_threshold(scores, labels).value if threshold is None else threshold
+    if threshold is not None and not settings.threshold_is_favoured:
+        correct = thresholds.correct_at(scores, labels, threshold)
     else:
-        used = threshold
-        favoured = settings.threshold_is_favoured
-        correct = solved_correct if favoured else thresholds.correct_at(scores, labels, threshold)
+        assert solved_correct is not None, "a threshold that scores chose comes with its cross-fitted decisions"
+        correct = solved_correct
     return _named(verification.of_decisions(correct, labels)) | {
         "threshold": used,
         "correct": correct,

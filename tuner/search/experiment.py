@@ -14,8 +14,9 @@ from ray import tune
 from ray.tune.search import Searcher
 from rich.console import Console
 
+from trainable.config import Settings
 from trainable.data.pairs import PairData
-from trainable.trial import PairTrial, gpu_precision
+from trainable.trial import REPORT_S, PairTrial, gpu_precision
 from tuner.cli.run_options import HardwareOptions, SearchOptions
 from tuner.cluster.connection import Cluster, TrialResources
 from tuner.cluster.feature_cache import FeatureCache
@@ -23,7 +24,7 @@ from tuner.cluster.private_ray import let_waiting_workers_train
 from tuner.cluster.shared_features import with_features
 from tuner.inputs.dataset import cache_folder
 from tuner.search.plan import Plan
-from tuner.search.scheduler import make_scheduler
+from tuner.search.scheduler import make_scheduler, rungs
 
 
 class Stop(tune.Stopper):
@@ -75,6 +76,19 @@ def data_with_features(plan: Plan, cluster: Cluster, resources: TrialResources, 
         cache=FeatureCache(cache_folder(options.data.cache) / "features", options.data.cache_gb),
         console=console,
         here=cluster.address is None,
+    )
+
+
+def pair_trial(plan: Plan, data: PairData, settings: Settings, scheduler: str) -> Any:
+    """What Tune runs: one trial, with all that trials share."""
+    return tune.with_parameters(
+        PairTrial,
+        data=data,
+        backbone=plan.backbone,
+        settings=settings,
+        run=plan.run,
+        rungs=rungs(scheduler, plan.options.configuration.epochs),
+        report_s=min(REPORT_S, plan.options.output.checkpoint_s),
     )
 
 

@@ -19,7 +19,6 @@ from rich.console import Console
 from rich.markup import escape
 
 from trainable.config import Purpose, Settings
-from trainable.trial import REPORT_S, PairTrial
 from tuner import results
 from tuner.analysis.choice import ValidationPairs
 from tuner.cli.console import make_console
@@ -36,7 +35,7 @@ from tuner.results.one_run import WholeRun
 from tuner.results.store import Store
 from tuner.results.trial_record import TrialRecord, best_of
 from tuner.results.writer import RUN_PATIENCE_S, RunTables
-from tuner.search import experiment, run_row, scheduler, watching
+from tuner.search import experiment, run_row, watching
 from tuner.search.final_scores import FinalScores
 from tuner.search.plan import Plan, prepare
 from tuner.search.recorder import Recorder
@@ -189,17 +188,8 @@ class Session:
     ) -> None:
         """part: of the attempt; other: search options in place of the run's."""
         plan, search = self.plan, replace(self.plan.options.search, **other)
-        trainable = tune.with_parameters(
-            PairTrial,
-            data=self.data,
-            backbone=plan.backbone,
-            settings=self.settings,
-            run=plan.run,
-            rungs=scheduler.rungs(search.scheduler, plan.options.configuration.epochs),
-            report_s=min(REPORT_S, plan.options.output.checkpoint_s),
-        )
         experiment.run_experiment(
-            trainable,
+            experiment.pair_trial(plan, self.data, self.settings, search.scheduler),
             searcher,
             options=search,
             epochs=plan.options.configuration.epochs,

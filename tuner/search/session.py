@@ -181,7 +181,7 @@ class Session:
             start_from=self.plan.start_from,
         )
         take_up_trials(searcher.study, recorder, self._saved)
-        return searcher, options.search.trials - _count(r.asked_for for r in recorder.records.values())
+        return searcher, options.search.trials - sum(r.asked_for for r in recorder.records.values())
 
     def _search(
         self, searcher: Searcher, recorder: Recorder, to_go: int, stop: experiment.Stop, part: str = "", **other: Any
@@ -227,7 +227,7 @@ class Session:
             self.console.print(f"\nThe space has nothing new left: {len(records)} configurations were all it holds.")
         if interrupted:
             code, columns["state"] = INTERRUPTED, "interrupted"
-            kept = _count(r.ended is not None for r in records)
+            kept = sum(r.ended is not None for r in records)
             self.console.print(f"\n{kept} finished trial{' is' if kept == 1 else 's are'} kept.")
         elif winner is None:
             code, columns["state"] = 1, "failed"
@@ -239,7 +239,7 @@ class Session:
             found, shares = scores.judge(records, winner, repeats if by_repeats else None, self.console)
             columns |= found
             self.tables.update_trials({number: {"win_share": share} for number, share in shares.items()})
-        done, ended = _count(record.ended is not None for record in records), time.time()
+        done, ended = sum(record.ended is not None for record in records), time.time()
         before = self.tables.run_row().get("wall_s") or 0.0
         self.tables.write_run(
             columns | {"ended_at": _utc(ended), "wall_s": before + ended - self.started, "trials_done": done}
@@ -247,7 +247,11 @@ class Session:
         if columns["state"] == "finished":
             summary.print_verdict(self.console, WholeRun.read(self.plan.results_root, self.plan.run))
         summary.print_symptoms(self.console, records)
-        self._say_where(ended - self.started)
+        where = run_row.whereabouts(
+            self.plan.results_root, self.plan.run, self.files.folder / STUDY, ended - self.started
+        )
+        self.console.print()
+        self._say({"page": self._page()} | where)
         return code
 
     def _saved(self, number: int) -> Saved | None:
@@ -264,12 +268,6 @@ class Session:
         self._say(run_row.introduction(self.plan, self.cluster, self.resources, self.settings.precision))
         self._say(watching.whereabouts(self.plan, self.files.folder))
         self.console.print()
-
-    def _say_where(self, wall_s: float) -> None:
-        root, run = self.plan.results_root, self.plan.run
-        page = self._page()
-        self.console.print()
-        self._say({"page": page} | run_row.whereabouts(root, run, self.files.folder / STUDY, wall_s))
 
     def _page(self, refresh_s: int | None = None) -> str:
         images = Images(self.plan.table, self.plan.data.pixels)
@@ -299,7 +297,3 @@ class Session:
 
 def _utc(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
-
-
-def _count(flags: Any) -> int:
-    return sum(map(bool, flags))

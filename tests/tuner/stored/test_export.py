@@ -240,7 +240,7 @@ def test_without_the_data_kept_weights_are_exported_unchecked(export, copied: Pa
     [
         ((RUN, DIVERGED), "is sick and has no best epoch to export: not finite"),
         ((RUN, CRASHED), "is failed and has no best epoch to export: RuntimeError: a cable came loose"),
-        ((RUN, 17), "has no trial 17; valid are the trials that have ended: 0 to 5"),
+        ((RUN, 17), "has no trial 17; valid are the trials that have ended: 0 to 6"),
         (("run-z",), "there is no run 'run-z'"),
     ],
 )

@@ -75,6 +75,7 @@ def test_optuna_is_imported_by_the_search_and_what_binds_its_space():
 ROOMS = {
     "trainable": {
         "errors": "",
+        "memory": "",
         "process": "",
         "columns": "errors",
         "measures": "columns",

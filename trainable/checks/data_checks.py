@@ -45,7 +45,7 @@ def examine_images(table: PairTable, pixels: np.ndarray, batch_size: int, views:
     plain = pixels[: len(table.images)]
     groups, thumbs = same_pixels(plain), thumbnails(plain)
     distinct = np.unique(groups)
-    alike = distinct[look_alikes(plain[distinct], thumbs[distinct])]
+    alike = look_alikes(plain, thumbs, distinct)
     copied = near_copies(plain, thumbs, alike)
     return [
         Finding("readable images", OK, f"all {len(plain)} decoded to the last byte"),

@@ -31,6 +31,7 @@ BLANK_LEVELS = 2.0
 _THUMB, _GRID, _WAVES = 16, 32, 8
 _DETAIL, _COARSE = 64, 4
 _CHUNK = 256
+_MOST = 8  # pairs for each image, from which a band of hashes is not looked through any further
 _NEIGHBOURS = 64  # hashes compared within a band's group, so that many look-alikes do not cost their square
 
 
@@ -51,10 +52,14 @@ def blank(thumbs: np.ndarray) -> np.ndarray:
     return np.asarray(thumbs.reshape(len(thumbs), _THUMB**2, 3).std(axis=1).max(axis=1) < BLANK_LEVELS)
 
 
-def hashes(pixels: np.ndarray) -> np.ndarray:
-    """(m,) uint64 perceptual hashes of images (m, S, S, 3): signs of their 64 lowest frequencies about the median."""
+def hashes(pixels: np.ndarray, which: np.ndarray | None = None) -> np.ndarray:
+    """(m,) uint64 perceptual hashes of images (m, S, S, 3): signs of their 64 lowest frequencies about the median.
+
+    which: numbers of those that are hashed; None: all.
+    """
     parts = []
-    for part in _chunks(pixels):
+    for numbers in _chunks(np.arange(len(pixels)) if which is None else which):
+        part = pixels[numbers]  # some at a time: by all numbers at once, all pixels would be copied
         grey = _shrunk(part, _GRID) @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
         waves = dctn(grey, axes=(1, 2))[:, : _WAVES + 1, : _WAVES + 1].reshape(len(part), -1)[:, 1 : HASH_BITS + 1]
         bits = waves > np.median(waves, axis=1, keepdims=True)
@@ -62,13 +67,15 @@ def hashes(pixels: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def look_alikes(pixels: np.ndarray, thumbs: np.ndarray) -> np.ndarray:
+def look_alikes(pixels: np.ndarray, thumbs: np.ndarray, which: np.ndarray | None = None) -> np.ndarray:
     """(p, 2) image numbers, the smaller first, of look-alikes among images (m, S, S, 3) that all differ.
 
-    thumbs: their `thumbnails`. Blank images are left out: they are all alike.
+    thumbs: their `thumbnails`; which: numbers of the images that are compared, in ascending order; None: all. Blank images
+    are left out: they are all alike. Where images have many look-alikes each, not all pairs are found: see `_close`.
     """
-    seen = np.flatnonzero(~blank(thumbs))
-    pairs = seen[_close(hashes(pixels[seen]))] if len(seen) > 1 else np.empty((0, 2), dtype=np.int64)
+    which = np.arange(len(pixels)) if which is None else which
+    seen = which[~blank(thumbs[which])]
+    pairs = seen[_close(hashes(pixels, seen))] if len(seen) > 1 else np.empty((0, 2), dtype=np.int64)
     return np.concatenate([part[_alike(thumbs, part)] for part in _chunks(pairs)])
 
 
@@ -130,22 +137,27 @@ def _close(codes: np.ndarray) -> np.ndarray:
     """(p, 2) positions, the smaller first, of hashes (m,) that differ in NEAR_BITS bits at most.
 
     Of the NEAR_BITS + 1 bands that a hash is cut into, two such hashes share at least one; only within a band's group
-    are hashes compared, each with its next _NEIGHBOURS in the order of the bits that follow the band.
+    are hashes compared, each with its next _NEIGHBOURS in the order of the bits that follow the band. A band that has
+    _MOST pairs for each hash is left at that: in a large cluster of look-alikes the pairs would fill the memory.
     """
-    found = [np.empty((0, 2), dtype=np.int64)]
+    count, found = np.int64(len(codes)), np.empty(0, dtype=np.int64)  # a pair as first · m + second
     for band in np.array_split(np.arange(HASH_BITS, dtype=np.uint64), NEAR_BITS + 1):
         above = np.uint64(HASH_BITS) - band[-1] - np.uint64(1)
         turned = (codes << above) | (codes >> ((band[-1] + np.uint64(1)) % np.uint64(HASH_BITS)))
         order, key = np.argsort(turned, kind="stable"), turned >> np.uint64(HASH_BITS - len(band))
+        packed, pairs = [found], 0
         for offset in range(1, min(_NEIGHBOURS, len(codes) - 1) + 1):
             first, second = order[:-offset], order[offset:]
             grouped = key[first] == key[second]
-            if not grouped.any():
+            if not grouped.any() or pairs >= _MOST * len(codes):
                 break
             first, second = first[grouped], second[grouped]
             close = np.bitwise_count(codes[first] ^ codes[second]) <= NEAR_BITS
-            found.append(np.sort(np.stack([first[close], second[close]], axis=1), axis=1))
-    return np.unique(np.concatenate(found), axis=0)
+            first, second = first[close], second[close]
+            packed.append(np.minimum(first, second) * count + np.maximum(first, second))
+            pairs += len(first)
+        found = np.unique(np.concatenate(packed))
+    return np.stack(np.divmod(found, max(count, np.int64(1))), axis=1)
 
 
 def _correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ from trainable.data.pairs import PairData, PairTable
 from trainable.data.read_pairs import read_pairs
 from trainable.errors import InputError
 from trainable.findings import FAIL, OK, DataError, Finding
+from trainable.memory import limit_bytes
 from trainable.metrics.thresholds import cross_fitted
 from tuner.cli.console import file_progress
 from tuner.cli.run_options import DataOptions
@@ -57,16 +58,23 @@ def cache_folder(chosen: str | None = None) -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / _APP
 
 
+_FOR_IMAGES = 0.4
+"""Of the memory that may be used: once for the pixels here and once more for the copy of them that Ray's workers share; the
+rest is for features and trials."""
+
+
 def check_memory(images: int, image_size_px: int, views: int = 1) -> None:
-    """InputError if all views of the decoded images would fill more than half of this machine's memory."""
+    """InputError if all views of the decoded images would fill more of the memory than leaves room for Ray's copy of them."""
     needed_gb = views * images * image_size_px**2 * 3 / 1e9
-    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    if needed_gb > memory_gb / 2:
-        largest = int((memory_gb / 2 * 1e9 / 3 / images / views) ** 0.5)
+    limit, whose = limit_bytes()
+    valid_gb = _FOR_IMAGES * limit / 1e9
+    if needed_gb > valid_gb:
+        largest = int((valid_gb * 1e9 / 3 / images / views) ** 0.5)
         each, fewer = (f" in {views} views", ", fewer --views") if views > 1 else ("", "")
         raise InputError(
-            f"{images:,} images{each} of {image_size_px} px take {needed_gb:,.1f} GB of memory; valid is up to half of this "
-            f"machine's {memory_gb:,.1f} GB. Give --image-size-px {largest} or less{fewer}, or fewer images."
+            f"{images:,} images{each} of {image_size_px} px take {needed_gb:,.1f} GB of memory; valid is up to "
+            f"{valid_gb:,.1f} GB, {_FOR_IMAGES:.0%} of {whose} {limit / 1e9:,.1f} GB, as Ray's workers share a copy. Give "
+            f"--image-size-px {largest} or less{fewer}, or fewer images."
         )
 
 

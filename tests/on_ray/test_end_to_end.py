@@ -183,7 +183,9 @@ def test_the_exported_winner_scores_image_files_as_the_search_did(
     files = [images.images[side[known.pair]] for side in (images.front, images.angle)]
     line = [sys.executable, "-I", str(tmp_path / "model" / "score.py"), *map(str, files)]
     asked = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True)
-    cosine, answer, threshold = re.fullmatch(r"cosine (\S+)  (\w+) \(threshold (\S+)\)  probability 0\.\d+\n", asked.stdout).groups()
+    cosine, answer, threshold = re.fullmatch(
+        r"cosine (\S+)  (\w+) \(threshold (\S+)\)  probability 0\.\d+\n", asked.stdout
+    ).groups()
     assert float(cosine) == pytest.approx(known.score, abs=1e-5)
     assert float(threshold) == pytest.approx(run["threshold_winner"], abs=1e-6)
     assert answer == ("same" if known.score >= run["threshold_winner"] else "different")

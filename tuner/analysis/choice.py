@@ -82,7 +82,12 @@ def evidence(
         return None
     default = _default_row(rows, records)
     scores = np.stack([_arrays(record)["scores"] for record in rows])
-    solved = [_is_solved(record, threshold_is_searched) or row == default for row, record in enumerate(rows)]
+    solved = [
+        _is_solved(record, threshold_is_searched)
+        or row == default
+        or "correct" not in _arrays(record)  # of an older run
+        for row, record in enumerate(rows)
+    ]
     resamples = int(np.clip(_MOST_CELLS // scores.size, 50, _RESAMPLES))
     try:
         correct = [pairs.fitted(scores[row]) if solved[row] else _arrays(r)["correct"] for row, r in enumerate(rows)]

@@ -210,5 +210,5 @@ def _signature() -> inspect.Signature:
     return own.replace(parameters=[*kept, *named])
 
 
-run_search.__signature__ = _signature()  # type: ignore[attr-defined]
+run_search.__signature__ = _signature()  # type: ignore[attr-defined]  # as inspect reads it
 __all__ = ["InputError", "Run", "Winner", "run_search"]

@@ -118,7 +118,7 @@ class RepeatSearch(Searcher):
         self._running: dict[str, Suggestion] = {}
 
     # Tune takes the text FINISHED too, which its annotation leaves out.
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # Ray's own FINISHED is a str
         """The next repeat; None while a round is not over; FINISHED after the last."""
         while not self._queue:
             if self._running:

@@ -70,7 +70,7 @@ class StudySearch(Searcher):
         """For the end of the trial that trains what they would train."""
 
     # Tune takes the text FINISHED too, which its annotation leaves out.
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # Ray's own FINISHED is a str
         """The next trial's `config`, `number`, `title` and `resume_from`; FINISHED when there is none; None: not yet."""
         while True:
             self._thresholds.refine()

@@ -66,7 +66,14 @@ class Relay(Callback):
                 self._epochs[trial.trial_id] = numbers["epoch"]
                 told = _plain({**result, **numbers, "training_iteration": numbers["epoch"]})
                 everyone = [self._view(other) for other in trials]
-                self._callback.on_trial_result(iteration=iteration, trials=everyone, trial=view, result=told, **info)  # type: ignore[arg-type]
+                given: dict[str, Any] = {
+                    "iteration": iteration,
+                    "trials": everyone,
+                    "trial": view,
+                    "result": told,
+                    **info,
+                }
+                self._callback.on_trial_result(**given)
 
     def _view(self, trial: Any) -> TrialView:
         known = self._views.get(trial.trial_id)

@@ -22,7 +22,7 @@ from tuner.results.trial_record import TrialRecord
 from tuner.search.experiment import Stop
 from tuner.search.recorder import Recorder
 
-EPOCHS, TRIALS = 12, 4  # the trials that are asked for at first
+EPOCHS, TRIALS = 12, 6  # the trials that are asked for at first
 
 
 class Story:
@@ -104,8 +104,8 @@ def test_finished_trials_survive(story: Story) -> None:
     final = table(story.results, "trials", story.run).set_index("trial")
     for before in (story.after_interrupt[0], story.after_kill[0]):
         assert len(before) >= 1
-        before = before.set_index("trial")
-        pd.testing.assert_frame_equal(final.loc[before.index], before)
+        before = before.set_index("trial").drop(columns="win_share")  # which is known at the run's end only
+        pd.testing.assert_frame_equal(final.loc[before.index, before.columns], before)
     assert len(story.after_kill[0]) > len(story.after_interrupt[0])
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
-from benchmarks import memory, overhead, plain_training, report, results, throughput
+from benchmarks import heads, memory, overhead, plain_training, report, results, throughput
 from benchmarks.made_results import make
 from benchmarks.searching import EMBEDDED
 from trainable.config import TrialConfig
@@ -151,3 +152,15 @@ def test_a_comparison_is_timed_and_its_memory_read(tmp_path):
     assert 0.1 < seconds < 60 and 30 < megabytes < 1000
     with pytest.raises(subprocess.CalledProcessError):
         results.compared(tmp_path / "nothing")
+
+
+def test_heads_trained_as_one_batch_are_those_trained_one_by_one():
+    """To rounding, after three steps: the benchmark compares two ways to the same heads."""
+    one_by_one, stacked = heads.both(3, 24, 8, "cpu")
+    before = [tensor.clone() for tensor in stacked.weights()]
+    for _ in range(3):
+        one_by_one.step()
+        stacked.step()
+    for first, alone, together in zip(before, one_by_one.weights(), stacked.weights(), strict=True):
+        torch.testing.assert_close(alone, together, rtol=0, atol=1e-5)
+        assert not torch.allclose(first, together, atol=1e-3)

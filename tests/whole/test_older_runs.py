@@ -17,8 +17,12 @@ from tests.tools import older_run
 from tests.tools.older_run import DEFAULTED, FIXTURE, RUN
 from trainable.config import TrialConfig
 from tuner import compare, export, replay, report, results
+from tuner.cli.console import make_console
+from tuner.cli.stored_options import TrialSource
 from tuner.results.configuration import of_row
 from tuner.results.one_run import WholeRun
+from tuner.stored import reproduce
+from tuner.stored import trial as stored_trial
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 ROOT = Path(__file__).parents[2]
@@ -68,12 +72,28 @@ def test_it_is_compared_and_reported(root: Path, capsys: pytest.CaptureFixture) 
     assert "Winner beside default" in page and "temperature" in page
 
 
-def test_it_is_replayed_to_the_bit(root: Path, capsys: pytest.CaptureFixture) -> None:
-    """The search before the move and the training of today give the same numbers; what the run did not know is not compared."""
-    printed = say(capsys, replay.main, RUN, "0")
-    assert "numbers are equal, bit for bit" in printed
-    assert re.search(r"^contrastive_loss\s+(\d)/\1 ", printed, re.MULTILINE)
-    assert re.search(r"^score\s+(\d+)/\1 ", printed, re.MULTILINE)
+def test_it_is_replayed(root: Path, capsys: pytest.CaptureFixture) -> None:
+    """The search before the move and the training of today give the same numbers, to the bit on a processor of the kind that
+    the run had, else to rounding; what the run did not know is not compared."""
+    code = replay.main([RUN, "0"])
+    printed = capsys.readouterr()
+    ending = "All [0-9]+ numbers are equal, bit for bit" if code == 0 else "of [0-9]+ numbers differ"
+    assert code < 2 and printed.err == "" and re.search(ending, printed.out), printed.out + printed.err
+    columns = {column.name: column for column in columns_of(0)}
+    assert columns["contrastive_loss"].values == 2 and columns["score"].values == 40
+    for column in columns.values():
+        if column.equal < column.values:
+            assert column.difference == pytest.approx(0, abs=1e-5 + 1e-4 * abs(column.stored)), column
+
+
+def columns_of(number: int) -> list[reproduce.Column]:
+    """A trial's numbers, stored and trained again."""
+    console, source = make_console(), TrialSource()
+    trial = stored_trial.find(source, RUN, number)
+    backbone, data = stored_trial.create(trial), stored_trial.read_data(trial, source, console)
+    epochs = trial.epochs()
+    training, reports = reproduce.train_again(trial, backbone, data, len(epochs), console)
+    return reproduce.compare(trial, epochs, reports, training)
 
 
 def test_it_is_exported(root: Path, capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
@@ -93,7 +113,7 @@ assert (results.trials().label_smoothing == 0.0).all()
 for main, arguments in (
     (compare.main, []), (report.main, [run]), (replay.main, [run, "1"]), (export.main, [run, "--to", "model"])
 ):
-    assert main(arguments) == 0, main
+    assert main(arguments) <= (main is replay.main), main  # 1: rounded otherwise, on another kind of processor
 print(TrialConfig.of({"temperature": 0.2}).training_key())
 """
 
@@ -113,4 +133,4 @@ def test_a_hyperparameter_that_comes_later_has_its_default_there(tmp_path: Path)
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1] == TrialConfig(temperature=0.2).training_key()
-    assert "numbers are equal, bit for bit" in done.stdout
+    assert re.search("[0-9]+ numbers (are equal, bit for bit|differ)", done.stdout)

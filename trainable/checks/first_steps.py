@@ -21,7 +21,8 @@ from trainable.data.pairs import PairData
 from trainable.metrics import spread
 from trainable.metrics.verification import verify
 from trainable.model.backbones import Backbone, seeded
-from trainable.training.loop import MEASURED, Training
+from trainable.training.loop import Training
+from trainable.training.losses import MEASURED
 
 STEPS = 4
 """The first step warms up, and its memory is measured; the others are timed."""

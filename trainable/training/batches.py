@@ -15,7 +15,7 @@ _BATCHES_AT_ONCE = 64  # what the losses need to know of their pairs is computed
 
 
 class Batches:
-    """The training pairs of `data` in batches of `batch_size`, on a device; `per_epoch` of them, all full.
+    """The training pairs of `data` in batches of `batch_size`, on a device; `per_epoch` of them, all of one `size`.
 
     The pairs left over wait for another epoch: chance is ln(batch size), so every batch must have the same size.
     """
@@ -23,8 +23,10 @@ class Batches:
     def __init__(self, data: PairData, batch_size: int, device: torch.device) -> None:
         self._data, self._device = data, device
         self._rows = data.rows("train")
-        self._size = min(batch_size, len(self._rows))
+        self.size = min(batch_size, len(self._rows))
         self.per_epoch = max(1, len(self._rows) // batch_size)
+        self.middle = self.per_epoch // 2
+        """The step that is looked at."""
         names = ("front", "angle", "pair_label", "front_identity", "angle_identity")
         self._columns = [torch.tensor(np.asarray(getattr(data, name))).to(device) for name in names]
         self.targets: Callable[[Tensor, Tensor, Tensor], Targets] = Targets.of
@@ -34,7 +36,7 @@ class Batches:
         """In random order: (2B,) rows of the inputs, fronts first, (B,) labels, and the targets of the losses."""
         order = random.permutation(self._rows)
         shown = self.shown(random)
-        batches = torch.from_numpy(order[: self.per_epoch * self._size]).view(-1, self._size).to(self._device)
+        batches = torch.from_numpy(order[: self.per_epoch * self.size]).view(-1, self.size).to(self._device)
         for rows in batches.split(_BATCHES_AT_ONCE):
             front, angle, labels, *identities = (column[rows] for column in self._columns)
             images, targets = shown[torch.cat([front, angle], dim=1)], self.targets(labels, *identities)

@@ -1,8 +1,9 @@
 """One trial over identity-disjoint folds: every pair is scored by a model that never saw its identities.
 
-The folds train side by side, an epoch of each at a time, so that each report is of all validation pairs and a scheduler
-compares trials after the same number of epochs. Nothing of a fold's model is used afterwards: a model that is wanted is
-trained on all pairs, as `Training` does it with data that have folds, and its threshold is solved on the pooled scores.
+The folds train side by side, an epoch of each at a time and heads as one batch, so that each report is of all validation
+pairs and a scheduler compares trials after the same number of epochs. Nothing of a fold's model is used afterwards: a model
+that is wanted is trained on all pairs, as `Training` does it with data that have folds, and its threshold is solved on the
+pooled scores.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from trainable.training.epoch_report import EpochReport, diagnosed, of_scores, u
 from trainable.training.inputs import Inputs
 from trainable.training.loop import Training
 from trainable.training.ranked_epoch import RankedEpoch
+from trainable.training.stacked import StackedHeads, can_be_stacked
 
 _AVERAGED = [item.name for part in (Losses, Spread, Step) for item in fields(part)]
 _RETRIEVED = ("val_recall_at_1", "val_recall_at_5", "val_recall_at_10", "val_map")
@@ -48,6 +50,7 @@ class FoldedTraining:
         inputs = inputs or Inputs(torch.device(self.settings.device), data)
         parts = [data.fold(number) for number in range(data.fold_count)]
         self._folds = [Training(config, backbone, part, self.settings, inputs) for part in parts]
+        self._stacked = StackedHeads(self._folds) if can_be_stacked(self._folds) else None
         rows = data.rows("val")
         self._places = [np.searchsorted(rows, part.rows("val")) for part in parts]
         self._labels = np.asarray(data.pair_label[rows])
@@ -65,7 +68,11 @@ class FoldedTraining:
 
     def epoch(self) -> EpochReport:
         """Train one epoch of every fold, then judge the pooled scores."""
-        reports = [fold.epoch() for fold in self._folds]
+        if self._stacked is None:
+            reports = [fold.epoch() for fold in self._folds]
+        else:
+            trained = self._stacked.train_epoch()
+            reports = [fold.conclude(*of_fold) for fold, of_fold in zip(self._folds, trained, strict=True)]
         self.epochs_done += 1
         report = diagnosed(self._pooled(reports), self.history, self.config, self.settings)
         self.sick = report.sick

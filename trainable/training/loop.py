@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils import get_total_norm
 
-from trainable.config import Losses, Settings, TrialConfig
+from trainable.config import Settings, TrialConfig
 from trainable.data.pairs import PairData
 from trainable.metrics import retrieval, spread, step_probe
 from trainable.model import features
@@ -23,12 +23,11 @@ from trainable.model.encoder import PairEncoder, projection_head
 from trainable.training.batches import Batches
 from trainable.training.epoch_report import EpochReport, diagnosed, measure, unmeasured
 from trainable.training.inputs import Inputs
-from trainable.training.losses import PER_ANCHOR, BatchLoss, Targets, batch_loss
+from trainable.training.losses import MEASURED, BatchLoss, Targets, batch_loss, epoch_means, measured
 from trainable.training.ranked_epoch import RankedEpoch
+from trainable.training.schedule import learning_rate_factor
 
 _EMBED_BATCH = 256
-MEASURED = ("anchors", "stepped", *Losses.names(), "grad_norm")
-"""What a training step tells of its batch, in this order; what is a mean over anchors is times their number."""
 
 
 class Training:
@@ -87,20 +86,24 @@ class Training:
         epoch = self.epochs_done + 1
         with _seeded(self.config.seed, epoch, self.device):
             means = self._train_epoch(epoch)
-        trained = time.perf_counter()
+        return self.conclude(means, time.perf_counter() - started)
+
+    def conclude(self, means: dict[str, float], train_s: float) -> EpochReport:
+        """Score the validation pairs after an epoch's steps, whose losses had these means; train_s: what the steps took."""
+        started = time.perf_counter()
         self.sick = (
             None if all(map(math.isfinite, means.values())) else "not finite: a loss or gradient is NaN or infinite"
         )
         validation = self._validate()
-        self.epochs_done = epoch
-        ended = time.perf_counter()
-        measured: dict[str, Any] = {**means, **validation, **self._probe.found}
+        self.epochs_done += 1
+        validation_s = time.perf_counter() - started
+        found: dict[str, Any] = {**means, **validation, **self._probe.found}
         report = EpochReport(
-            epoch=epoch,
-            **measured,
+            epoch=self.epochs_done,
+            **found,
             sick=self.sick,
-            epoch_s=ended - started,
-            validation_s=ended - trained,
+            epoch_s=train_s + validation_s,
+            validation_s=validation_s,
             learning_rate=self.optimizer.param_groups[0]["lr"],
         )
         report = diagnosed(report, self.history, self.config, self.settings)
@@ -114,20 +117,22 @@ class Training:
     def _train_epoch(self, epoch: int) -> dict[str, float]:
         """Means of the epoch's losses and of the gradient's norm, over its batches."""
         sums = torch.zeros(len(MEASURED), dtype=torch.float64, device=self.device)
-        for measured in self.steps(epoch):
-            sums += measured
-        return _means(dict(zip(MEASURED, sums.tolist(), strict=True)), self.batches.per_epoch)
+        for of_step in self.steps(epoch):
+            sums += of_step
+        return epoch_means(sums.tolist(), self.batches.per_epoch)
 
     def steps(self, epoch: int) -> Iterator[Tensor]:
         """Train one epoch step by step, yielding the MEASURED of each; `epoch` seeds them, and reports their means."""
         self.encoder.train()
         random = np.random.default_rng([self.config.seed, epoch])
-        first, middle = (epoch - 1) * self.batches.per_epoch, self.batches.per_epoch // 2
-        for step, (images, labels, targets) in enumerate(self.batches.of_epoch(random)):
-            self._set_learning_rates(first + step)
-            with self._probe if step == middle else contextlib.nullcontext():
-                measured = self._train_step(images, labels, targets)
-            yield measured
+        for step, batch in enumerate(self.batches.of_epoch(random)):
+            yield self.step(epoch, step, *batch)
+
+    def step(self, epoch: int, step: int, images: Tensor, labels: Tensor, targets: Targets) -> Tensor:
+        """Train one step, counted from 0 in its epoch; the MEASURED of its batch, float64. The middle one is looked at."""
+        self.set_learning_rates(epoch, step)
+        with self._probe if step == self.batches.middle else contextlib.nullcontext():
+            return self._train_step(images, labels, targets)
 
     def _train_step(self, images: Tensor, labels: Tensor, targets: Targets) -> Tensor:
         """One step on (2B,) images; the MEASURED of its batch, float64."""
@@ -145,29 +150,37 @@ class Training:
             grad_norm = torch.where(stepped > 0, grad_norm, 0)
         self._scaler.step(self.optimizer)
         self._scaler.update()
-        measured = {"anchors": targets.anchors, "stepped": stepped, **loss.parts, "grad_norm": grad_norm}
-        measured |= {name: loss.parts[name] * targets.anchors for name in PER_ANCHOR}
-        return torch.stack([measured[name] for name in MEASURED]).double()
+        return measured(targets, stepped, loss.parts, grad_norm)
 
     def _loss(self, front: Tensor, angle: Tensor, targets: Targets) -> BatchLoss:
         return batch_loss(front, angle, targets, self.config)
 
     def _embed(self, images: Tensor) -> Tensor:
         """(B, E) embeddings of images by their rows (B,), from stored features where there are any."""
-        x = self._inputs.index_select(0, images)
-        x = x.float() if x.dtype == torch.float16 else x  # stored halves; in what to compute is for autocast to say
+        x = self.gather(images)
         with self._autocast():
             cut = self._cut
             found: Tensor = self.encoder(x) if cut is None else self.encoder.suffix(self.encoder.advance(x, cut))
         return found.float()
 
+    def gather(self, images: Tensor) -> Tensor:
+        """(B, ...) of what the trial starts from, pixels or stored features, by rows (B,)."""
+        x = self._inputs.index_select(0, images)
+        return x.float() if x.dtype == torch.float16 else x  # stored halves; in what to compute is for autocast to say
+
+    @property
+    def starts_from_features(self) -> bool:
+        """Whether features are stored after all blocks, so that nothing but the head runs."""
+        return self._cut == 0
+
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.settings.precision)
         return torch.autocast(self.device.type, dtype=dtype) if dtype else contextlib.nullcontext()
 
-    def _set_learning_rates(self, step: int) -> None:
-        """Into every group: timm's lr_scale is ignored by torch."""
-        factor = learning_rate_factor(step, self.batches.per_epoch, self.config)
+    def set_learning_rates(self, epoch: int, step: int) -> None:
+        """Those of a step, into every group: timm's lr_scale is ignored by torch."""
+        steps = self.batches.per_epoch
+        factor = learning_rate_factor((epoch - 1) * steps + step, steps, self.config)
         for group, peak in zip(self.optimizer.param_groups, self._peak_lrs, strict=True):
             group["lr"] = peak * factor
 
@@ -262,21 +275,6 @@ def test_scores(
 ) -> np.ndarray:
     """(n_test,) cosines of the test pairs under the weights, as `trained_to` takes them."""
     return trained_to(config, backbone, data, settings, weights).score(data.rows("test"))[0]
-
-
-def learning_rate_factor(step: int, steps_per_epoch: int, config: TrialConfig) -> float:
-    """Of the learning rate at a step, counted from 0: linear warm-up, then cosine decay to zero."""
-    total, warmup = config.epochs * steps_per_epoch, config.warmup_epochs * steps_per_epoch
-    if step < warmup:
-        return (step + 1) / (warmup + 1)
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1.0, total - warmup)))
-
-
-def _means(sums: dict[str, float], steps: int) -> dict[str, float]:
-    """Means over an epoch's batches; a mean over anchors is weighted by their number, which may be 0 in a batch."""
-    anchors, stepped = (max(1.0, sums.pop(name)) for name in ("anchors", "stepped"))
-    weights = dict.fromkeys(PER_ANCHOR, anchors) | {"grad_norm": stepped}
-    return {name: value / weights.get(name, steps) for name, value in sums.items()}
 
 
 def new_encoder(backbone: Backbone, config: TrialConfig) -> PairEncoder:

@@ -11,7 +11,7 @@ function to TERMS here: the training loop, the report of an epoch, the result ta
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,10 +19,12 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from trainable.config import TrialConfig
+from trainable.config import Losses, TrialConfig
 
 PER_ANCHOR = ("contrastive_loss", "chance_loss")
 """The losses that are means over a batch's anchors: over several batches they are weighted by the number of anchors."""
+MEASURED = ("anchors", "stepped", *Losses.names(), "grad_norm")
+"""What a training step tells of its batch, in this order; what is a mean over anchors is times their number."""
 
 
 class Targets(NamedTuple):
@@ -96,14 +98,15 @@ class Term:
     weight: str
     """Of the field of TrialConfig that it is multiplied by."""
     add: Callable[[Tensor, Tensor, Targets, TrialConfig, float], Tensor]
-    """(own, slope, targets, config, weight) -> the term's value, a scalar, before it is weighted. own: (B,) each pair's own
-    score, the diagonal of the score matrix; slope: (B, B), to which weight · the term's gradient in the scores is added."""
+    """(own, slope, targets, config, weight) -> the term's value (...), before it is weighted. own: (..., B) each pair's own
+    score, the diagonal of the score matrix; slope: (..., B, B), to which weight · the term's gradient in the scores
+    is added."""
 
 
 def _add_consistency(own: Tensor, slope: Tensor, targets: Targets, config: TrialConfig, weight: float) -> Tensor:
     """Mean over label-1 pairs of 1 - cosine, in [0, 2]. A constant encoder has 0 too: read it beside a measure of spread."""
-    slope.diagonal().sub_(targets.same, alpha=weight)
-    return torch.dot(1 - own, targets.same)
+    _diagonal(slope).sub_(targets.same, alpha=weight)
+    return _dot(1 - own, targets.same)
 
 
 def _add_negative_pairs(own: Tensor, slope: Tensor, targets: Targets, config: TrialConfig, weight: float) -> Tensor:
@@ -113,8 +116,22 @@ def _add_negative_pairs(own: Tensor, slope: Tensor, targets: Targets, config: Tr
     """
     above = (own - config.negative_margin).relu_()
     counted = above * targets.other
-    slope.diagonal().add_(counted, alpha=2 * weight)
-    return torch.dot(above, counted)
+    _diagonal(slope).add_(counted, alpha=2 * weight)
+    return _dot(above, counted)
+
+
+def _diagonal(matrices: Tensor) -> Tensor:
+    return matrices.diagonal(dim1=-2, dim2=-1)
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """(..., B) times (..., B), summed; torch.dot where it can, whose rounding earlier results have."""
+    return torch.dot(a, b) if a.ndim == 1 else torch.linalg.vecdot(a, b)
+
+
+def _total(matrices: Tensor) -> Tensor:
+    """The sum over the last two dimensions; of one matrix as earlier results have it rounded."""
+    return matrices.sum() if matrices.ndim == 2 else matrices.sum(dim=(-2, -1))
 
 
 TERMS = (
@@ -125,17 +142,34 @@ TERMS = (
 
 
 class BatchLoss(NamedTuple):
-    """The losses of one batch, all scalars; only `total` carries a gradient."""
+    """The losses of one batch, all scalars, or (...) of several; only `total` carries a gradient."""
 
     total: Tensor
     parts: dict[str, Tensor]
     """By the names of `trainable.config.Losses`; a loss that no pair of the batch contributes to is 0."""
 
 
+def measured(targets: Targets, stepped: Tensor, parts: dict[str, Tensor], grad_norm: Tensor) -> Tensor:
+    """The MEASURED of a step (..., len(MEASURED)), float64; stepped: 1, or 0 where the optimiser left the step out."""
+    found = {"anchors": targets.anchors, "stepped": stepped, **parts, "grad_norm": grad_norm}
+    found |= {name: parts[name] * targets.anchors for name in PER_ANCHOR}
+    return torch.stack([found[name] for name in MEASURED], dim=-1).double()
+
+
+def epoch_means(sums: Sequence[float], steps: int) -> dict[str, float]:
+    """Means over an epoch's batches of the sums of MEASURED; a mean over anchors is weighted by their number, which may be
+    0 in a batch."""
+    summed = dict(zip(MEASURED, sums, strict=True))
+    anchors, stepped = (max(1.0, summed.pop(name)) for name in ("anchors", "stepped"))
+    weights = dict.fromkeys(PER_ANCHOR, anchors) | {"grad_norm": stepped}
+    return {name: value / weights.get(name, steps) for name, value in summed.items()}
+
+
 def batch_loss(front: Tensor, angle: Tensor, targets: Targets, config: TrialConfig) -> BatchLoss:
     """The contrastive loss, plus each of TERMS times its weight.
 
-    front, angle: (B, D) float32, L2-normalised; targets: of this batch. The contrastive loss is InfoNCE with labelled
+    front, angle: (B, D) float32, L2-normalised; targets: of this batch. With a leading dimension in all three, each batch's
+    own losses, as they are without it to rounding. The contrastive loss is InfoNCE with labelled
     pairs: each anchor costs -1/|P| Σ_p log softmax_p over its positives P, averaged over the anchors of each direction, then
     over both directions. It is never below 0, and ln B when all scores are equal. Always computed in the precision of the
     embeddings: under autocast, bf16 would round every cosine above 0.998 to 1. Raises ValueError for shapes that do not
@@ -149,7 +183,7 @@ def batch_loss(front: Tensor, angle: Tensor, targets: Targets, config: TrialConf
     {'contrastive_loss': 0.341, 'chance_loss': 1.386, 'consistency_loss': 0.0, 'negative_loss': 0.0,
      'total_loss': 0.341}
     """
-    if front.shape != angle.shape or targets.same.shape != front.shape[:1]:
+    if front.shape != angle.shape or targets.same.shape != front.shape[:-1]:
         raise ValueError(
             f"front {tuple(front.shape)}, angle {tuple(angle.shape)} and targets of {tuple(targets.same.shape)} pairs do "
             "not fit; valid is (B, D), (B, D) and (B,)."
@@ -168,16 +202,16 @@ class _Sum(torch.autograd.Function):
     def forward(
         ctx: FunctionCtx, front: Tensor, angle: Tensor, targets: Targets, config: TrialConfig
     ) -> tuple[Tensor, ...]:
-        scores = front @ angle.T
+        scores = front @ angle.mT
         contrastive, slope = _info_nce(scores / config.temperature, targets, config.label_smoothing)
         slope /= config.temperature
-        own = scores.diagonal().clamp(-1, 1)  # rounding takes the cosine of a unit vector with itself a little past 1
+        own = _diagonal(scores).clamp(-1, 1)  # rounding takes the cosine of a unit vector with itself a little past 1
         total, terms = contrastive, []
         for term in TERMS:
             weight = getattr(config, term.weight)
             terms.append(term.add(own, slope, targets, config, weight))
             total = total + weight * terms[-1]
-        ctx.save_for_backward(slope @ angle, slope.T @ front)
+        ctx.save_for_backward(slope @ angle, slope.mT @ front)
         ctx.mark_non_differentiable(contrastive, *terms)
         return total, contrastive, *terms
 
@@ -185,22 +219,23 @@ class _Sum(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, of_total: Tensor, *_: Tensor) -> tuple[Tensor, Tensor, None, None]:
         of_front, of_angle = ctx.saved_tensors
-        return of_total * of_front, of_total * of_angle, None, None
+        scale = of_total[..., None, None] if of_total.ndim else of_total
+        return scale * of_front, scale * of_angle, None, None
 
 
 def _info_nce(logits: Tensor, targets: Targets, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
-    """InfoNCE in both directions, and its slope (B, B) in the logits.
+    """InfoNCE in both directions (...), and its slope (..., B, B) in the logits (..., B, B).
 
     smoothing: this share of each anchor's target is spread evenly over its row, as torch's cross_entropy has it (Szegedy 2016).
     """
-    log_softmax = torch.cat([logits, logits.T]).log_softmax(dim=1)
+    log_softmax = torch.cat([logits, logits.mT], dim=-2).log_softmax(dim=-1)
     if smoothing:
-        target = (1 - smoothing) * targets.target + smoothing * targets.weight / logits.shape[1]
-        loss = -(log_softmax * target).sum()
-        of_fronts, of_angles = log_softmax.exp_().mul_(targets.weight).sub_(target).chunk(2)
-        return loss, of_fronts + of_angles.T
+        target = (1 - smoothing) * targets.target + smoothing * targets.weight / logits.shape[-1]
+        loss = -_total(log_softmax * target)
+        of_fronts, of_angles = log_softmax.exp_().mul_(targets.weight).sub_(target).chunk(2, dim=-2)
+        return loss, of_fronts + of_angles.mT
     # where() and not a product alone: a cell that is no positive may be -inf in log_softmax.
-    loss = -(torch.where(targets.positive, log_softmax, 0) * targets.target).sum()
+    loss = -_total(torch.where(targets.positive, log_softmax, 0) * targets.target)
     slope = log_softmax.exp_().mul_(targets.weight).sub_(targets.target)
-    of_fronts, of_angles = slope.chunk(2)
-    return loss, of_fronts + of_angles.T
+    of_fronts, of_angles = slope.chunk(2, dim=-2)
+    return loss, of_fronts + of_angles.mT

@@ -23,6 +23,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pandas as pd
 from optuna.trial import TrialState
@@ -127,8 +128,8 @@ class Search:
         for number, row in self.kept.iterrows():
             if number not in rows.index:
                 self.wrong.append(f"trial {number}, which had ended, is gone")
-            elif not row.drop("checkpoint").equals(rows.loc[number].drop("checkpoint")):
-                self.wrong.append(f"trial {number}, which had ended, has other numbers")
+            elif changed := differences(row, rows.loc[number]):
+                self.wrong.append(f"trial {number}, which had ended, has other numbers: {', '.join(changed)}")
         self.kept = rows
 
     def check_end(self, code: int) -> None:
@@ -149,6 +150,21 @@ class Search:
             self.wrong.append(f"its row says {row.state}, winner {row.winner_trial}")
         if not (self.root / "reports" / f"{self.run}.html").is_file():
             self.wrong.append("it has no page")
+
+
+def differences(before: pd.Series, after: pd.Series) -> list[str]:
+    """Columns of its own in which two rows of a trial differ, with both values."""
+    not_its_own = ["checkpoint", "win_share"]  # of the file system; of all trials, once they have ended
+    columns = before.index.union(after.index).difference(not_its_own)
+    pairs = [(column, _plain(before.get(column)), _plain(after.get(column))) for column in columns]
+    return [f"{column} {was} -> {now}" for column, was, now in pairs if was != now]
+
+
+def _plain(value: object) -> object:
+    """A cell as pandas read it, so that == answers with one word: arrays as lists, what is missing as None."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return None if value is pd.NA or value != value else value
 
 
 def read_beside(search: Search, ended: threading.Event) -> None:

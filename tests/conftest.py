@@ -1,4 +1,4 @@
-"""How the tests are run: by two processes, of which one alone has the cluster."""
+"""How the tests are run: by three processes, of which one alone has the cluster; half of what they do with Ray is wait."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # the processes share the cores
 settings.register_profile("slow, not red", deadline=None)  # no test is timed: a busy machine is no failure
 settings.load_profile("slow, not red")
 
-_OWN_RAY = ("test_end_to_end.py", "test_start.py", "test_kills.py")
+_OWN_RAY = ("test_kills.py", "test_start.py", "test_end_to_end.py", "test_readme_cluster.py")  # the slowest first
 
 
 class _OneProcessForTheCluster(LoadScopeScheduling):
@@ -38,8 +38,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest begins first: the cluster in one process, the command with a Ray of its own in the other."""
-    items.sort(key=lambda item: ("on_ray/" not in item.nodeid, item.path.name in _OWN_RAY))
+    """What takes longest begins first: the cluster in one process, the command with a Ray of its own in the others."""
+    places = {name: place for place, name in enumerate(_OWN_RAY, 1)}
+    items.sort(key=lambda item: ("on_ray/" not in item.nodeid, places.get(item.path.name, 0)))
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -33,7 +34,23 @@ def test_what_is_lost_is_seen(tmp_path: Path) -> None:
     search.check()
     search.kept = pd.concat([gone.iloc[:1], gone.iloc[1:].rename(index={1: 7})])
     search.check()
-    assert search.wrong == ["trial 1, which had ended, has other numbers", "trial 7, which had ended, is gone"]
+    assert search.wrong == [
+        "trial 1, which had ended, has other numbers: objective 0.5 -> 0.6",
+        "trial 7, which had ended, is gone",
+    ]
+
+
+def test_what_all_trials_decide_is_no_number_of_one() -> None:
+    """The share of wins is written once all trials have ended, a saved state may move; a list counts as a value."""
+    before = pd.Series(
+        {"objective": 0.5, "win_share": None, "checkpoint": "a", "val_auc": None, "said": np.array(["x"])}
+    )
+    after = pd.Series(
+        {"objective": 0.5, "win_share": 0.25, "checkpoint": "b", "val_auc": np.nan, "said": np.array(["x"])}
+    )
+    assert kills.differences(before, after) == []
+    assert kills.differences(before, after.drop("val_auc")) == []
+    assert kills.differences(before, pd.Series({**after, "said": np.array(["y"])})) == ["said ['x'] -> ['y']"]
 
 
 def test_every_kind_and_every_operation_is_aimed_at() -> None:

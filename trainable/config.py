@@ -27,6 +27,11 @@ class TrialConfig:
 
     learning_rate: float = column("AdamW's learning rate of the projection head", default=3e-3, above=0)
     temperature: float = column("temperature of the contrastive loss (InfoNCE)", default=0.07, above=0)
+    temperature_lr_ratio: float = column(
+        "learning rate of the temperature's logarithm over that of the projection head, as CLIP's; 0: it stays as it is",
+        default=0.0,
+        low=0,
+    )
     threshold: float | None = column(
         "cosine at and above which a pair counts as the same",
         "cosine",
@@ -141,6 +146,7 @@ class Losses:
     consistency_loss: float = column("mean of 1 - cosine over positive training pairs, 0 to 2")
     negative_loss: float = column("mean of relu(cosine - negative_margin)² over negative training pairs")
     total_loss: float = column("the weighted sum that was minimised")
+    loss_temperature: float = column("temperature of the contrastive loss: `temperature`, or what was learnt from it")
 
     @classmethod
     def names(cls) -> list[str]:

@@ -60,6 +60,11 @@ class TrialHistory:
         """Every known number of this name, oldest first."""
         return [value for epoch in self.epochs if (value := number(epoch.get(name))) is not None]
 
+    @property
+    def temperature(self) -> float:
+        """Of the contrastive loss in the newest epoch: what was learnt, or the configuration's."""
+        return self.value("loss_temperature") or self.config.temperature
+
     @cached_property
     def warm_epochs(self) -> int:
         """Epochs since the learning rate's warm-up: before it is over, little can be expected."""

@@ -31,7 +31,7 @@ def negative_loss_value(course: TrialHistory) -> Diagnosis | None:
         return None
     evidence = f"contrastive loss {loss:.4g}, InfoNCE is at least 0"
     for what, cosine in (("1", 1.0), ("mean positive cosine", aligned)):
-        floor = -cosine / course.config.temperature
+        floor = -cosine / course.temperature
         if abs(loss - floor) <= 0.05 * abs(floor):
             within = f"{100 * abs(loss / floor - 1):.1f} % from -{what}/temperature = {floor:.4g}"
             return diagnosis("broken-contrastive-formula", FAIL, f"{evidence}; it is {within}")
@@ -44,7 +44,7 @@ def stuck_at_chance(course: TrialHistory) -> Diagnosis | None:
     if not course.warm_epochs or loss is None or not chance or abs(loss - chance) > 0.01 * chance:
         return None
     evidence = f"contrastive loss {loss:.4f} is within 1 % of chance, {chance:.4f}, after warm-up"
-    if _best_loss(chance, course.config.temperature) > 0.95 * chance:
+    if _best_loss(chance, course.temperature) > 0.95 * chance:
         return None  # not the trial's doing: at this temperature no embedding is far from chance
     before = course.last("contrastive_loss", 2)
     lasting = course.warm_epochs >= 2 and before and abs(before[0] - chance) <= 0.01 * chance
@@ -54,7 +54,7 @@ def stuck_at_chance(course: TrialHistory) -> Diagnosis | None:
 
 def temperature_too_high(course: TrialHistory) -> Diagnosis | None:
     """Even a perfect embedding could not take the loss 5 % below chance."""
-    chance, temperature = course.value("chance_loss"), course.config.temperature
+    chance, temperature = course.value("chance_loss"), course.temperature
     if not course.warm_epochs or not chance or (best := _best_loss(chance, temperature)) <= 0.95 * chance:
         return None
     evidence = f"temperature {temperature:g}: a perfect embedding's loss is {best:.3f}, chance {chance:.3f}"
@@ -67,7 +67,7 @@ def above_chance(course: TrialHistory) -> Diagnosis | None:
     if not course.warm_epochs or loss is None or not chance or loss <= 1.5 * chance or _is_cold(course):
         return None
     evidence = f"contrastive loss {loss:.3f} after warm-up, chance is {chance:.3f}"
-    return diagnosis("loss-above-chance", WARN, f"{evidence}, temperature {course.config.temperature:g}")
+    return diagnosis("loss-above-chance", WARN, f"{evidence}, temperature {course.temperature:g}")
 
 
 def temperature_too_low(course: TrialHistory) -> Diagnosis | None:
@@ -83,11 +83,11 @@ def temperature_too_low(course: TrialHistory) -> Diagnosis | None:
         if above
         else f"spread {spread:.3f} of 1 is enough for it"
     )
-    return diagnosis("temperature-too-low", WARN, f"temperature {course.config.temperature:g}, {beside}")
+    return diagnosis("temperature-too-low", WARN, f"temperature {course.temperature:g}, {beside}")
 
 
 def _is_cold(course: TrialHistory) -> bool:
-    return course.config.temperature < 0.005
+    return course.temperature < 0.005
 
 
 def diverging(course: TrialHistory) -> Diagnosis | None:

@@ -26,6 +26,7 @@ from trainable.training.inputs import Inputs
 from trainable.training.losses import MEASURED, BatchLoss, Targets, batch_loss, epoch_means, measured
 from trainable.training.ranked_epoch import RankedEpoch
 from trainable.training.schedule import learning_rate_factor
+from trainable.training.temperature import LearntTemperature
 
 _EMBED_BATCH = 256
 
@@ -56,8 +57,9 @@ class Training:
         self._cut = features.start_of(self.encoder.trainable_blocks, data.features)
         self._inputs = (inputs or Inputs(self.device, data)).at(self._cut)
         rates = config.learning_rate, config.backbone_lr_ratio, config.weight_decay, config.layer_decay
-        groups = self.encoder.parameter_groups(*rates)
-        self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+        self._temperature = LearntTemperature(config, self.device)
+        groups = self.encoder.parameter_groups(*rates) + self._temperature.parameter_groups()
+        self.optimizer = torch.optim.AdamW(groups, fused=True)
         self._peak_lrs = [group["lr"] for group in self.optimizer.param_groups]
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.precision == "fp16")
         trained: dict[str, Tensor] = {name: p for name, p in self.encoder.named_parameters() if p.requires_grad}
@@ -65,9 +67,8 @@ class Training:
         self._probe = step_probe.StepProbe(trained, unmoved)
         self._trained = list(trained.values())
         self.batches = Batches(data, config.batch_size, self.device)
-        self._sample = spread.Sample.of(data, data.rows("val"))
-        self._gallery = retrieval.Gallery.of(data, data.rows("val"))
-        self.epochs_done = 0
+        rows, self.epochs_done = data.rows("val"), 0
+        self._sample, self._gallery = spread.Sample.of(data, rows), retrieval.Gallery.of(data, rows)
         self.sick: str | None = None
         self.ranked = RankedEpoch(self.settings)
         self.history: list[dict[str, Any]] = []
@@ -150,10 +151,11 @@ class Training:
             grad_norm = torch.where(stepped > 0, grad_norm, 0)
         self._scaler.step(self.optimizer)
         self._scaler.update()
+        self._temperature.stepped()
         return measured(targets, stepped, loss.parts, grad_norm)
 
     def _loss(self, front: Tensor, angle: Tensor, targets: Targets) -> BatchLoss:
-        return batch_loss(front, angle, targets, self.config)
+        return batch_loss(front, angle, targets, self.config, self._temperature.logarithm)
 
     def _embed(self, images: Tensor) -> Tensor:
         """(B, E) embeddings of images by their rows (B,), from stored features where there are any."""
@@ -220,6 +222,7 @@ class Training:
             "encoder": self.ranked.weights if 0 < self.ranked.epoch == self.epochs_done else self._weights(),
             "optimizer": None if self.finished else copy.deepcopy(self.optimizer.state_dict()),
             "scaler": self._scaler.state_dict(),
+            "log_temperature": self._temperature.state(),
             **self.ranked.state(),
             "score_history": list(self.score_history),
             "history": list(self.history),
@@ -232,6 +235,7 @@ class Training:
         if state["optimizer"] is not None:
             self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))  # it would train the given tensors
         self._scaler.load_state_dict(state["scaler"])
+        self._temperature.restore(state.get("log_temperature"))  # a first release's state has none
         self.epochs_done, self.sick = state["epochs_done"], state["sick"]
         self.ranked.restore(state)
         self.history, self.score_history = list(state["history"]), list(state["score_history"])

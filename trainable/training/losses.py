@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 
 from trainable.config import Losses, TrialConfig
 
@@ -165,10 +165,13 @@ def epoch_means(sums: Sequence[float], steps: int) -> dict[str, float]:
     return {name: value / weights.get(name, steps) for name, value in summed.items()}
 
 
-def batch_loss(front: Tensor, angle: Tensor, targets: Targets, config: TrialConfig) -> BatchLoss:
+def batch_loss(
+    front: Tensor, angle: Tensor, targets: Targets, config: TrialConfig, log_temperature: Tensor | None = None
+) -> BatchLoss:
     """The contrastive loss, plus each of TERMS times its weight.
 
-    front, angle: (B, D) float32, L2-normalised; targets: of this batch. With a leading dimension in all three, each batch's
+    front, angle: (B, D) float32, L2-normalised; targets: of this batch; log_temperature: () the logarithm of a temperature
+    that is learnt, in place of the configuration's. With a leading dimension in all three, each batch's
     own losses, as they are without it to rounding. The contrastive loss is InfoNCE with labelled
     pairs: each anchor costs -1/|P| Σ_p log softmax_p over its positives P, averaged over the anchors of each direction, then
     over both directions. It is never below 0, and ln B when all scores are equal. Always computed in the precision of the
@@ -181,7 +184,7 @@ def batch_loss(front: Tensor, angle: Tensor, targets: Targets, config: TrialConf
     >>> loss = batch_loss(perfect, perfect, targets, TrialConfig(temperature=0.5))
     >>> {name: round(float(value), 3) for name, value in loss.parts.items()}  # doctest: +NORMALIZE_WHITESPACE
     {'contrastive_loss': 0.341, 'chance_loss': 1.386, 'consistency_loss': 0.0, 'negative_loss': 0.0,
-     'total_loss': 0.341}
+     'total_loss': 0.341, 'loss_temperature': 0.5}
     """
     if front.shape != angle.shape or targets.same.shape != front.shape[:-1]:
         raise ValueError(
@@ -189,10 +192,11 @@ def batch_loss(front: Tensor, angle: Tensor, targets: Targets, config: TrialConf
             "not fit; valid is (B, D), (B, D) and (B,)."
         )
     with torch.autocast(device_type=front.device.type, enabled=False):
-        total, contrastive, *terms = _Sum.apply(front, angle, targets, config)
+        total, contrastive, *terms = _Sum.apply(front, angle, targets, config, log_temperature)
     parts = {"contrastive_loss": contrastive, "chance_loss": targets.chance}
     parts |= {term.name: value for term, value in zip(TERMS, terms, strict=True)}
-    return BatchLoss(total, parts | {"total_loss": total.detach()})
+    used = torch.full_like(targets.chance, config.temperature) if log_temperature is None else log_temperature.exp()
+    return BatchLoss(total, parts | {"total_loss": total.detach(), "loss_temperature": used.detach()})
 
 
 class _Sum(torch.autograd.Function):
@@ -200,11 +204,14 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: FunctionCtx, front: Tensor, angle: Tensor, targets: Targets, config: TrialConfig
+        ctx: Any, front: Tensor, angle: Tensor, targets: Targets, config: TrialConfig, learnt: Tensor | None
     ) -> tuple[Tensor, ...]:
         scores = front @ angle.mT
-        contrastive, slope = _info_nce(scores / config.temperature, targets, config.label_smoothing)
-        slope /= config.temperature
+        temperature = config.temperature if learnt is None else learnt.exp()
+        logits = scores / temperature
+        contrastive, slope = _info_nce(logits, targets, config.label_smoothing)
+        ctx.of_learnt = None if learnt is None else -_total(slope * logits)  # logits are scores times exp(-learnt)
+        slope /= temperature
         own = _diagonal(scores).clamp(-1, 1)  # rounding takes the cosine of a unit vector with itself a little past 1
         total, terms = contrastive, []
         for term in TERMS:
@@ -217,10 +224,10 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, of_total: Tensor, *_: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        of_front, of_angle = ctx.saved_tensors
+    def backward(ctx: Any, of_total: Tensor, *_: Tensor) -> tuple[Tensor, Tensor, None, None, Tensor | None]:
+        (of_front, of_angle), of_learnt = ctx.saved_tensors, ctx.of_learnt
         scale = of_total[..., None, None] if of_total.ndim else of_total
-        return scale * of_front, scale * of_angle, None, None
+        return scale * of_front, scale * of_angle, None, None, None if of_learnt is None else of_total * of_learnt
 
 
 def _info_nce(logits: Tensor, targets: Targets, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:

@@ -94,12 +94,13 @@ class StackedHeads:
 
 
 def can_be_stacked(trainings: Sequence[Training]) -> bool:
-    """Whether only heads train, from stored features, in fp32, with batches of one size."""
+    """Whether only heads train, from stored features, in fp32, with batches of one size and a temperature that stays."""
     first = trainings[0]
     layers = list(first.encoder.head.children()) or [first.encoder.head]
     known = all(isinstance(layer, nn.Linear | nn.LayerNorm) or not list(layer.parameters()) for layer in layers)
     sizes = {training.batches.size for training in trainings}
-    return known and first.starts_from_features and first.settings.precision == "fp32" and len(sizes) == 1
+    stays = first.config.temperature_lr_ratio == 0
+    return known and stays and first.starts_from_features and first.settings.precision == "fp32" and len(sizes) == 1
 
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

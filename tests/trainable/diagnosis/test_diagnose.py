@@ -284,7 +284,7 @@ FAULTY = TrialConfig(epochs=4, batch_size=16)
 def test_the_broken_loss_is_found(monkeypatch, backbone, data):
     """Trained with the broken run's formula, a trial says so in its first epoch."""
 
-    def broken(front: Tensor, angle: Tensor, targets: Targets, config: TrialConfig) -> BatchLoss:
+    def broken(front: Tensor, angle: Tensor, targets: Targets, config: TrialConfig, *_: object) -> BatchLoss:
         loss = reference.broken_contrastive(front, angle, config.temperature)
         parts = dict.fromkeys(Losses.names(), torch.tensor(0.0)) | {"chance_loss": targets.chance}
         return BatchLoss(loss, parts | dict.fromkeys(("contrastive_loss", "total_loss"), loss.detach()))

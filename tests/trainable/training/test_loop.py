@@ -148,6 +148,17 @@ def test_a_trial_with_stochastic_depth_goes_on_as_if_it_had_not_stopped(stochast
     check_restored(stochastic_backbone, larger_data, dataclasses.replace(SMALL, epochs=2), stop_after=1)
 
 
+def test_a_learnt_temperature_moves_and_goes_on_as_if_it_had_not_stopped(backbone, data):
+    """It starts at the configuration's; at a rate of 0 nothing but it would be another training."""
+    config = dataclasses.replace(SMALL, trainable_blocks=0, temperature_lr_ratio=3.0, temperature=0.3)
+    reports = list(train(config, backbone, data))
+    moved = [report.loss_temperature for report in reports]
+    assert len({0.3, *moved}) == 1 + len(moved) and abs(math.log(moved[0] / 0.3)) < 0.2
+    (fixed, *_) = train(dataclasses.replace(config, temperature_lr_ratio=0.0), backbone, data)
+    assert fixed.loss_temperature == pytest.approx(0.3) and fixed.contrastive_loss != reports[0].contrastive_loss
+    check_restored(backbone, data, config, stop_after=1)
+
+
 def check_restored(backbone, data, config, stop_after):
     whole = Training(config, backbone, data)
     expected = [whole.epoch() for _ in range(config.epochs)]

@@ -235,6 +235,8 @@ class Settings:
     """fp32, or bf16 or fp16 for the encoder under autocast; losses and scores are always fp32."""
     threads: int = 1
     """CPU threads of a trial; part of what makes its numbers repeatable to the bit."""
+    measure_image: bool = False
+    """Measure how long an image takes, once a trial."""
     keep_sick: bool = False
     """Train on after a fatal diagnosis. NaN ends a trial all the same: nothing can come after it."""
 

@@ -20,8 +20,9 @@ from trainable.config import MEASURED, Losses, Settings, TrialConfig
 from trainable.data.pairs import PairData
 from trainable.model.backbones import Backbone
 from trainable.process import prepare_process
+from trainable.training import cost
 from trainable.training.checkpoint import STATE_FILE, load_state
-from trainable.training.folds import training_of
+from trainable.training.folds import FoldedTraining, training_of
 from trainable.training.inputs import Inputs
 from trainable.training.loop import test_scores
 from trainable.training.ranked_epoch import weights_at
@@ -47,6 +48,8 @@ class Carried:
     """(n_val,) validation scores by epoch, where they are kept."""
     history: Sequence[dict[str, Any]] = ()
     """After a restore, the numbers of all epochs before it."""
+    costs: Mapping[str, Any] = field(default_factory=dict)
+    """`parameters` and `image_ms` of its model."""
 
 
 class PairTrial(tune.Trainable):
@@ -86,9 +89,16 @@ class PairTrial(tune.Trainable):
     def _begin(self, config: dict[str, Any]) -> None:
         self._title = config.get("title", "trial")
         self._training = training_of(_configuration(config), self._backbone, self._data, self._settings, self._inputs)
+        self._costs = self._measured()
         self._restored_now = False
         if config.get("resume_from"):
             self.load_checkpoint(config["resume_from"])
+
+    def _measured(self) -> dict[str, Any]:
+        """What the trial's model costs in use."""
+        one = self._training.one if isinstance(self._training, FoldedTraining) else self._training
+        image_ms = cost.image_ms(one) if self._settings.measure_image else None
+        return {"parameters": cost.parameters_of(one), "image_ms": image_ms}
 
     def step(self) -> dict[str, Any]:
         """One epoch, or several that are short; the report is the last one's, with the others' numbers in it."""
@@ -120,6 +130,7 @@ class PairTrial(tune.Trainable):
             self._arrays(1 if restored else first),
             {epoch: s for epoch, s in scores.items() if restored or epoch >= first},
             self._training.history if restored else (),
+            self._costs,
         )
 
     def _arrays(self, first: int) -> dict[str, np.ndarray] | None:
@@ -130,7 +141,7 @@ class PairTrial(tune.Trainable):
         return {"scores": ranked.scores.numpy(), "correct": ranked.correct.numpy()}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        torch.save(self._training.state(), Path(checkpoint_dir) / STATE_FILE)
+        torch.save(self._training.state() | {"costs": self._costs}, Path(checkpoint_dir) / STATE_FILE)
 
     def load_checkpoint(self, checkpoint: str | dict[Any, Any] | None) -> None:
         """checkpoint: a folder, as `save_checkpoint` writes one."""

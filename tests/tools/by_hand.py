@@ -15,6 +15,7 @@ import numpy as np
 import search_spaces
 from tests.tools.synthetic import pair_data
 from trainable.config import Settings, TrialConfig
+from trainable.objectives import Objectives
 from trainable.trial import Carried
 from tuner.analysis.starting_points import StartingPoint
 from tuner.inputs.space import examine
@@ -104,6 +105,7 @@ class Search:
         saved: dict[int, Saved] | None = None,
         trials: int = 10**6,
         start_from: Sequence[StartingPoint] = (),
+        objectives: Objectives | None = None,
     ) -> None:
         self.study_file = folder / "study.log"
         self._tables = RunTables(folder / "results", space.name, "run-a")
@@ -115,6 +117,7 @@ class Search:
             BLOCKS,
             Settings(metric=metric, rank_by="best", threshold_is_searched="threshold" in self.bound.searched),
             changed=lambda record: self.changes.append((record.number, record.state)),
+            objectives=objectives,
         )
         self._saved = (saved or {}).get
         self.searcher = StudySearch(
@@ -129,6 +132,7 @@ class Search:
             parallel=2,
             saved=self._saved,
             start_from=start_from,
+            objectives=objectives,
         )
         self._attempt, self._count = attempt, 0
         self.writes_at_once = True
@@ -166,7 +170,15 @@ class Search:
         self.recorder.on_trial_start(0, [], trial)
         return trial
 
-    def report(self, trial: Trial, objective: float, stop: bool = False, sick: str | None = None, **more: Any) -> None:
+    def report(
+        self,
+        trial: Trial,
+        objective: float,
+        stop: bool = False,
+        sick: str | None = None,
+        costs: dict[str, Any] | None = None,
+        **more: Any,
+    ) -> None:
         """One more epoch; stop: the scheduler ends the trial at it. Tune passes no last report on to searchers."""
         epoch = trial.last_result.get("epoch", 0) + 1
         if not sick and objective > trial.best_objective:
@@ -181,6 +193,7 @@ class Search:
             "carried": Carried(
                 arrays=arrays(epoch) if epoch == trial.best_epoch else None,
                 epoch_scores={epoch: arrays(epoch)["scores"]} if "threshold" in self.bound.searched else {},
+                costs=costs or {},
             ),
             **more,
         }

@@ -79,6 +79,7 @@ ROOMS = {
         "process": "",
         "columns": "errors",
         "measures": "columns",
+        "objectives": "errors measures",
         "config": "columns errors measures",
         "findings": "errors",
         "data": "errors findings",
@@ -102,7 +103,7 @@ ROOMS = {
     },
 }
 """Which rooms each room may import, from the lowest floor up. A door, a file in `tuner/`, may import any room."""
-EVERYWHERE = {"errors", "columns", "measures", "config", "findings"}
+EVERYWHERE = {"errors", "columns", "measures", "config", "findings", "objectives"}
 
 
 def room_of(module: str) -> str:
@@ -179,6 +180,7 @@ COVERED_BY = {
     "tuner.cli.report_options": "tests/tuner/reporting/test_page.py",
     "tuner.cli.sampler_names": "tests/tuner/search/test_samplers.py",
     "tuner.cli.signals": "tests/tuner/search/test_searcher.py",
+    "tuner.cli.values": "tests/tuner/cli/test_run_options.py",
     "tuner.cli.stored_options": "tests/tuner/stored/test_export.py",
     "tuner.cluster.connection": "tests/on_ray/test_cluster.py",
     "tuner.cluster.private_ray": "tests/on_ray/test_end_to_end.py",

@@ -62,6 +62,11 @@ class FoldedTraining:
         self.ranked = RankedEpoch(self.settings)
 
     @property
+    def one(self) -> Training:
+        """The training of one fold: their models differ in nothing but what they learnt."""
+        return self._folds[0]
+
+    @property
     def finished(self) -> bool:
         """No further epoch is to come."""
         return self.epochs_done >= self.config.epochs or self.sick is not None

@@ -92,9 +92,8 @@ class Training:
     def conclude(self, means: dict[str, float], train_s: float) -> EpochReport:
         """Score the validation pairs after an epoch's steps, whose losses had these means; train_s: what the steps took."""
         started = time.perf_counter()
-        self.sick = (
-            None if all(map(math.isfinite, means.values())) else "not finite: a loss or gradient is NaN or infinite"
-        )
+        finite = all(map(math.isfinite, means.values()))
+        self.sick = None if finite else "not finite: a loss or gradient is NaN or infinite"
         validation = self._validate()
         self.epochs_done += 1
         validation_s = time.perf_counter() - started
@@ -160,7 +159,7 @@ class Training:
     def _embed(self, images: Tensor) -> Tensor:
         """(B, E) embeddings of images by their rows (B,), from stored features where there are any."""
         x = self.gather(images)
-        with self._autocast():
+        with self.autocast():
             cut = self._cut
             found: Tensor = self.encoder(x) if cut is None else self.encoder.suffix(self.encoder.advance(x, cut))
         return found.float()
@@ -175,7 +174,8 @@ class Training:
         """Whether features are stored after all blocks, so that nothing but the head runs."""
         return self._cut == 0
 
-    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """In which the encoder runs, in the precision of the settings."""
         dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.settings.precision)
         return torch.autocast(self.device.type, dtype=dtype) if dtype else contextlib.nullcontext()
 

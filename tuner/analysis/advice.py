@@ -69,6 +69,9 @@ def advise(
         return replace(winner, headline=f"For now trial {trial}, which leads so far.", why=why, sureness=UNSURE)
     if default is None or row["test_accuracy_default"] is None:
         return replace(winner, why="The default configuration did not get far enough to be compared.", sureness=UNSURE)
+    if beyond := list(default.get("over_limits") or []):
+        why = f"The default configuration exceeds {', '.join(beyond)}; of what keeps the limits trial {trial} ranks first."
+        return replace(winner, why=why)
     same = same_training(leader, default, searched)
     advice = _compared(row, winner, default, same)
     return advice if same else replace(advice, why=f"{advice.why}{_leaning(row, default)}")

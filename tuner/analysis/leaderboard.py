@@ -16,7 +16,7 @@ from tuner.analysis.advice import advise
 from tuner.analysis.expectation import COLUMNS as EXPECTATION_COLUMNS
 from tuner.analysis.expectation import expectation
 from tuner.analysis.importance import Effect, effects
-from tuner.analysis.pareto import prices
+from tuner.analysis.pareto import front
 from tuner.results.one_run import searched_in
 from tuner.results.tables import plain_rows
 
@@ -41,10 +41,13 @@ _TOLD = [
     "repeat_of",
     "objective",
     "train_s",
+    "parameters",
+    "image_ms",
+    "over_limits",
     "max_epochs",
     "threshold_source",
 ]
-_NOTED = ["state", "searched", "hostname", "device", "started_at", "wall_s", *_SETTING, *_TEST]
+_NOTED = ["state", "searched", "objectives", "hostname", "device", "started_at", "wall_s", *_SETTING, *_TEST]
 _SAID = list(dict.fromkeys([*ADVICE_COLUMNS, *EXPECTATION_COLUMNS]))
 _NOTED += [name for name in _SAID if name not in (*_NOTED, *GROUP)]
 RUN_COLUMNS, TRIAL_COLUMNS = [*GROUP, *_NOTED], [*_TOLD, *_ACCURACY, *_PARAMETERS]
@@ -60,7 +63,8 @@ class Comparison:
     effects: pd.DataFrame
     """One row a searched parameter and `comparison`: runs that differ in nothing but what they searched and their seed."""
     prices: pd.DataFrame
-    """One row a trial that no other one of its group on the same machine beats in both seconds and objective."""
+    """One row a trial that no other one of its group on the same machine beats in both objective and `cost`: seconds, and what
+    else the runs' objectives weigh."""
 
     def groups(self) -> Iterator[tuple[dict[str, str], Comparison]]:
         """Each group's name, by GROUP's columns, with its part of the tables."""
@@ -204,15 +208,20 @@ def _prices(runs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     about = runs.set_index("run")[[*GROUP, "backbone", "hostname", "device", "searched"]]
     found = []
     for _, same_machine in runs.groupby(["hostname", "device"], dropna=False):
-        rows = prices(trials[trials.run.isin(same_machine.run)], metric=metric)
-        rows = _with_interval(rows[rows.pareto], metric).join(about, on="run")
-        rows["gain"], rows["gain_certain"] = _gains(rows, better)
-        rows["configuration"] = [_configuration(row, row["searched"]) for row in rows.to_dict("records")]
-        found.append(rows)
+        theirs = trials[trials.run.isin(same_machine.run)]
+        for cost in _costs(same_machine):
+            rows = front(theirs, metric=metric, costs=[cost])
+            rows = _with_interval(rows[rows.pareto], metric).join(about, on="run")
+            rows = rows.assign(cost=cost, price=rows[cost], seconds=rows.get("seconds"))
+            rows["gain"], rows["gain_certain"] = _gains(rows, better)
+            rows["configuration"] = [_configuration(row, row["searched"]) for row in rows.to_dict("records")]
+            found.append(rows)
     columns = [
         *GROUP,
         "hostname",
         "device",
+        "cost",
+        "price",
         "seconds",
         "objective",
         "objective_low",
@@ -221,6 +230,12 @@ def _prices(runs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
         "gain_certain",
     ]
     return _joined(found)[[*columns, "space", "run", "trial", "backbone", "configuration"]]
+
+
+def _costs(runs: pd.DataFrame) -> list[str]:
+    """Seconds in any case, then what else their objectives weigh, in the order in which the runs were begun."""
+    weighed = [cost for asked in runs.objectives if asked is not None for cost in asked[1:]]
+    return list(dict.fromkeys(["seconds", *weighed]))
 
 
 def _gains(rows: pd.DataFrame, better: int) -> tuple[list[float], list[bool]]:

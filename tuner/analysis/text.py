@@ -22,6 +22,15 @@ def number(value: Any, digits: int = 3) -> str:
     return str(int(value)) if float(value).is_integer() and abs(value) < 1e6 else f"{float(value):.{digits}g}"
 
 
+def cost(name: str, value: float) -> str:
+    """A cost, by its name in trainable.objectives.
+
+    >>> cost("parameters", 1234567.0), cost("seconds", 12.34), cost("image_ms", 0.5)
+    ('1,234,567', '12.3', '0.50')
+    """
+    return {"parameters": f"{value:,.0f}", "seconds": f"{value:.1f}"}.get(name, f"{value:.2f}")
+
+
 def plural(count: int | None, noun: str) -> str:
     """A count with its noun; the noun alone where the count is not known.
 

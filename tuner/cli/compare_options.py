@@ -9,7 +9,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from trainable.errors import InputError
-from tuner.cli.run_options import check_choice, check_range
+from tuner.cli.values import check_choice, check_range
 
 TABLES = ("leaderboard", "effects", "prices")
 

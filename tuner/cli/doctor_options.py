@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from trainable.config import TrialConfig
-from tuner.cli.run_options import DEVICES, FITS, DataOptions, ModelOptions, check_choice, check_range
+from tuner.cli.run_options import DEVICES, FITS, DataOptions, ModelOptions
+from tuner.cli.values import check_choice, check_range
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Annotated
 from tyro.conf import Positional, UseAppendAction, arg
 
 from trainable.errors import InputError
-from tuner.cli.run_options import check_range
+from tuner.cli.values import check_range
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from trainable.config import METRICS, RANK_BY, Purpose, TrialConfig
-from trainable.errors import InputError, nearest
+from trainable.errors import InputError
+from trainable.objectives import Objectives
 from tuner.cli.sampler_names import SAMPLERS, may_be_sampler
+from tuner.cli.values import check_choice, check_range, overridden, tupled
 
 SCHEDULERS = ("asha", "hyperband", "median", "none")
 DEVICES = ("auto", "cpu", "cuda")
@@ -85,6 +86,12 @@ class SearchOptions:
     eer (equal error rates), far=RATE (as far=1e-3), or cost=FN:FP (what a miss and a false accept cost). Any but accuracy
     replaces a searched one as well."""
     metric: str = field(default="val_auc", metadata={"help": f"What ranks the trials: {', '.join(METRICS)}."})
+    objectives: str = ""
+    """A metric and costs that are to be low, as val_auc,seconds (of training), val_auc,parameters (of the model) or
+    val_auc,image_ms (milliseconds to embed an image): the search looks for trials that no other beats in all of them, and stops
+    none early. The first is what ranks them, in place of --metric. Empty: --metric alone."""
+    limits: tuple[str, ...] = ()
+    """What a winner may cost at most, in quotes: "image_ms<=5", "parameters<=3e6", "seconds<=60"."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +180,12 @@ class RunOptions:
         ):
             check_choice(name, value, valid)
         Purpose.of(self.search.threshold_for)
+        asked = self.objectives
+        if self.search.metric not in (asked.metric, SearchOptions.metric):
+            raise InputError(
+                f"--metric is {self.search.metric} and --objectives begins with {asked.metric}; valid is one metric. Leave out "
+                "--metric."
+            )
         bounds: tuple[tuple[str, float | None, float, float | None], ...] = (
             ("--trials", self.search.trials, 1, None),
             ("--cpus-per-trial", self.hardware.cpus_per_trial, 1, None),
@@ -205,6 +218,19 @@ class RunOptions:
         if budget is not None and budget <= 0:
             raise InputError(f"--time-budget-s is {budget}; valid is a number above 0. Give one, or leave it out.")
 
+    @property
+    def objectives(self) -> Objectives:
+        """What is searched for; InputError where the options do not say it rightly."""
+        return Objectives.of(self.search.objectives, self.search.limits, self.search.metric)
+
+    def settled(self) -> RunOptions:
+        """With what follows from the objectives: the metric, and no early stopping, which compares a single number."""
+        asked = self.objectives
+        scheduler = "none" if asked.costs else self.search.scheduler
+        return dataclasses.replace(
+            self, search=dataclasses.replace(self.search, metric=asked.metric, scheduler=scheduler)
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """Nested plain values, for a file."""
         return dataclasses.asdict(self)
@@ -219,7 +245,7 @@ class RunOptions:
 
         Raises InputError where that would make trials that cannot be compared with the ones that the run has.
         """
-        merged = _overridden(self, given, RunOptions())
+        merged = overridden(self, given, RunOptions())
         before, after = _held(self), _held(merged)
         changed = [name for name in before if before[name] != after[name]]
         if changed:
@@ -233,11 +259,6 @@ class RunOptions:
         return dataclasses.replace(merged, output=dataclasses.replace(merged.output, results=given.output.results))
 
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-Group = TypeVar("Group", bound="DataclassInstance")
-
 _GROUPS = {
     "data": DataOptions,
     "model": ModelOptions,
@@ -246,23 +267,6 @@ _GROUPS = {
     "hardware": HardwareOptions,
     "output": ResultOptions,
 }
-
-
-def check_range(name: str, value: float | None, low: float, high: float | None = None) -> None:
-    """InputError for an option's value outside its range; none is in every range."""
-    if value is not None and (value < low or (high is not None and value > high)):
-        up_to = "" if high is None else f" to {high}"
-        raise InputError(f"{name} is {value}; valid is a number from {low}{up_to}. Give such a number.")
-
-
-def check_choice(name: str, value: str, valid: Iterable[str]) -> None:
-    """InputError for an option's value that is not one of the valid ones."""
-    if value in valid:
-        return
-    near = nearest(value, list(valid), count=2)
-    why = " A loss is not among them: its floor moves with the temperature." if "loss" in value else ""
-    perhaps = f", perhaps {near}" if near else ""
-    raise InputError(f"{name} is {value!r}; valid are: {', '.join(valid)}.{why} Choose one of them{perhaps}.")
 
 
 def _held(options: RunOptions) -> dict[str, Any]:
@@ -274,25 +278,11 @@ def _held(options: RunOptions) -> dict[str, Any]:
         "folds": options.data.folds,
         "views": options.data.views,
     }
-    return held | {"metric": options.search.metric, "rank_by": options.search.rank_by} | data
+    search = {name: getattr(options.search, name) for name in ("metric", "rank_by", "objectives", "limits")}
+    return held | search | data
 
 
 def _rebuilt(cls: type[RunOptions], saved: dict[str, Any]) -> RunOptions:
     saved["search"].setdefault("rank_by", "best")  # the rule of the runs that did not write it down
-    groups = {name: group(**{k: _tupled(v) for k, v in saved[name].items()}) for name, group in _GROUPS.items()}
+    groups = {name: group(**{k: tupled(v) for k, v in saved[name].items()}) for name, group in _GROUPS.items()}
     return cls(**{k: v for k, v in saved.items() if k not in _GROUPS} | groups)
-
-
-def _tupled(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _overridden(saved: Group, given: Group, default: Group) -> Group:
-    changes = {}
-    for item in dataclasses.fields(saved):
-        old, new, plain = (getattr(source, item.name) for source in (saved, given, default))
-        if dataclasses.is_dataclass(old) and not isinstance(old, type):
-            changes[item.name] = _overridden(old, new, plain)
-        else:
-            changes[item.name] = old if new == plain else new
-    return dataclasses.replace(saved, **changes)

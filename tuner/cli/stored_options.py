@@ -7,7 +7,8 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from tuner.cli.run_options import DEVICES, check_choice
+from tuner.cli.run_options import DEVICES
+from tuner.cli.values import check_choice
 
 
 @dataclass(frozen=True)

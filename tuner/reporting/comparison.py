@@ -16,10 +16,11 @@ from rich.table import Table
 from rich.text import Text
 
 from trainable.errors import InputError
+from trainable.objectives import COSTS
 from tuner import results
 from tuner.analysis.importance import MIN_TRIALS
 from tuner.analysis.leaderboard import RUN_COLUMNS, TRIAL_COLUMNS, Comparison, compare
-from tuner.analysis.text import plural
+from tuner.analysis.text import cost, plural
 from tuner.cli.compare_options import TABLES, CompareOptions
 from tuner.results.naming import named_run
 from tuner.results.store import Store
@@ -122,7 +123,7 @@ def print_comparison(console: Console, comparison: Comparison, root: str, top: i
                 "importance: the share of the trials' order that the parameter explains alone, 0 to 1. best: where the best "
                 "fifth of the trials lies, and how many of the trials there are of that fifth.",
             )
-        for _, prices in part.prices.groupby(["hostname", "device"], dropna=False):
+        for _, prices in part.prices.groupby(["hostname", "device", "cost"], dropna=False, sort=False):
             _print_prices(console, prices, names["metric"], top)
 
 
@@ -194,13 +195,13 @@ def _print_effects(console: Console, effects: pd.DataFrame) -> None:
 
 def _print_prices(console: Console, prices: pd.DataFrame, metric: str, top: int) -> None:
     first: Any = prices.iloc[0]
-    title = f"What {metric} costs, in seconds of training on {first.hostname} ({first.device})"
-    table = _table(title, ("seconds", metric, "gain", "for what"), right=(0,))
+    title = f"What {metric} costs, in {COSTS[first.cost].meaning}, on {first.hostname} ({first.device})"
+    table = _table(title, (first.cost, metric, "gain", "for what"), right=(0,))
     for row in _rows(prices.head(top)):
         sure = "" if row.gain_certain else "\nwithin noise"
         gain = "" if pd.isna(row.gain) else Text(f"{row.gain:+.3f}").append(sure, style="dim")
         what = Text(row.configuration).append(f"\n{row.backbone}, trial {row.trial} of {row.run}", style="dim")
-        table.add_row(f"{row.seconds:.1f}", _number(row.objective, row.objective_low, row.objective_high), gain, what)
+        table.add_row(cost(row.cost, row.price), _number(row.objective, row.objective_low, row.objective_high), gain, what)
     console.print()
     console.print(table)
     more = f"… and {len(prices) - top} more, with --top {len(prices)}. " if len(prices) > top else ""

@@ -14,6 +14,7 @@ from tuner.analysis.advice import own_model_won
 from tuner.analysis.importance import Effect
 from tuner.analysis.symptoms import Symptom
 from tuner.analysis.text import number
+from tuner.reporting.costs import costs
 from tuner.reporting.figures.scores import cmc, cmc_curve
 from tuner.reporting.figures.svg import Axis, Panel, element, frame
 from tuner.reporting.summary import trials_of
@@ -24,6 +25,7 @@ from tuner.results.trial_record import FAILED
 TITLES = {
     "asked": "What was asked",
     "winner": "Winner beside default",
+    "costs": "What it costs",
     "curves": "Learning curves",
     "parameters": "Parameters",
     "importance": "What matters",
@@ -240,6 +242,7 @@ MADE: dict[str, Callable[[WholeRun], Any]] = {
     "ranges": ranges,
     "compared": compared,
     "checks": checks,
+    "costs": costs,
     "retrieval": retrieval,
     "errors": errors,
     "table": table,

@@ -14,6 +14,7 @@ from tuner.analysis.advice import SURE, UNSURE, own_model_won, run_advice
 from tuner.analysis.expectation import expectation
 from tuner.analysis.health import health
 from tuner.analysis.symptoms import Symptom, symptoms_of
+from tuner.reporting.costs import print_costs
 from tuner.results.one_run import WholeRun
 from tuner.results.trial_record import TrialRecord
 
@@ -46,6 +47,7 @@ def print_verdict(console: Console, run: WholeRun) -> None:
         console.print(
             f"Trial {run.default}, the default configuration, is {escape(f'{state}: {error}' if error else state)}."
         )
+    print_costs(console, run)
     _print_health(console, run)
 
 

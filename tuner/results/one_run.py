@@ -170,7 +170,7 @@ def _leader(row: dict[str, Any], trials: pd.DataFrame) -> int | None:
     if row["winner_trial"] is not None and row["winner_trial"] in trials.index:
         return int(row["winner_trial"])
     able = trials[trials.state.isin([COMPLETED, PRUNED]) & trials.ranked_epoch.notna() & trials.repeat_of.isna()]
-    able = able[able.objective.notna()]
+    able = able[able.objective.notna() & ~able.over_limits.map(lambda found: found is not None and len(found) > 0)]
     if able.empty:
         return None
     able = able.reset_index(drop=True).assign(value=able.objective * sign(row["metric"]))
@@ -191,6 +191,7 @@ def _record(run: WholeRun, number: int, epochs: dict[int, dict[str, Any]]) -> Tr
         ranked_epoch=run.value(number, "ranked_epoch") or 0,
         error=run.value(number, "error"),
         replay_of=run.value(number, "replay_of"),
+        over_limits=run.value(number, "over_limits"),
     )
 
 

@@ -62,6 +62,10 @@ class RunRow:
         "what thresholds for test pairs were solved for: accuracy, eer, far=RATE or cost=FN:FP; null: accuracy"
     )
     space_ranges: dict[str, str] | None = column("what the space can give each searched parameter, in words")
+    objectives: list[str] | None = column(
+        "the metric and the costs that the search weighed; null: the metric alone"
+    )
+    limits: list[str] | None = column("what a winner may cost at most; null: no limits")
     sampler: str | None = column("what proposes configurations")
     scheduler: str | None = column("what stops trials early")
     seed: int | None = column("seed of the run, from which each trial's is derived")

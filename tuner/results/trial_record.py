@@ -75,6 +75,13 @@ class TrialRecord:
         "0 to 1",
         default=None,
     )
+    parameters: int | None = column("parameters of its model, backbone and head", default=None)
+    image_ms: float | None = column(
+        "time to embed an image with its model, in batches of 32; measured where a run's objectives or limits need it",
+        "ms",
+        default=None,
+    )
+    over_limits: list[str] | None = column("the run's limits that it exceeds, so that it cannot win", default=None)
     completion_order: int | None = column(
         "its place in the order in which the run's trials ended, from 0", default=None
     )
@@ -159,8 +166,8 @@ class TrialRecord:
 
     @property
     def eligible(self) -> bool:
-        """Can win: it has an epoch that was ranked, did not fall sick or fail, and is no repeat of another trial."""
-        return self.can_be_judged and self.repeat_of is None
+        """Can win: it can be judged, is no repeat of another trial, and exceeds no limit."""
+        return self.can_be_judged and self.repeat_of is None and not self.over_limits
 
     @property
     def can_be_judged(self) -> bool:

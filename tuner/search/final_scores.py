@@ -56,7 +56,8 @@ class FinalScores:
             columns |= {"repeats": len(repeats.seeds), "beats_default_share": repeats.beats_default(winner)}
             columns["repeated_objective"] = float(np.mean([r.best["objective"] for r in repeats.of(winner)]))
         columns |= self.compare(winner, default, repeats, console)
-        columns["chosen_trial"] = chosen(winner, default, columns.get("beats_default_share")).number
+        share = None if default.over_limits else columns.get("beats_default_share")  # it cannot be chosen
+        columns["chosen_trial"] = chosen(winner, default, share).number
         return columns, found.win_shares if found else {}
 
     def compare(
@@ -64,9 +65,10 @@ class FinalScores:
     ) -> dict[str, Any]:
         """Score the test pairs with the winner's and the default's weights; return columns of the `runs` table."""
         again = {} if repeats is None else _repeats_of(winner, default, repeats)
+        comparable = default.number in again if again else default.can_be_judged
         several = [record for records in again.values() for record in records]
         with console.status("scoring the test pairs"):
-            scores = self._scores(several or ([winner, default] if default.eligible else [winner]))
+            scores = self._scores(several or ([winner, default] if comparable else [winner]))
         pairs = winner_numbers.TestPairs(self.data)
 
         def result(record: TrialRecord, threshold_of: Callable[[TrialRecord], float]) -> winner_numbers.TestResult:
@@ -76,7 +78,7 @@ class FinalScores:
             return pairs.repeated(threshold_of(record), of_each, [threshold_of(one) for one in again[record.number]])
 
         best = result(winner, self._threshold)
-        if not default.eligible:
+        if not comparable:
             return winner_numbers.winner_columns(best, winner, pairs.identities)
         given = default.config.threshold
         as_given = result(default, lambda record: record.best["threshold"] if given is None else given)

@@ -14,6 +14,7 @@ from trainable.config import Purpose
 from trainable.data.pairs import PairData, PairTable, check_batch
 from trainable.findings import DataError
 from trainable.model.backbones import Backbone, BackboneSpec, block_count, create_backbone
+from trainable.objectives import Objectives
 from tuner.analysis.starting_points import Search, StartingPoint, starting_points
 from tuner.cli.run_options import RunOptions
 from tuner.cluster.address import check_address
@@ -61,6 +62,11 @@ class Plan:
         return self.bound.ranked_by(self.options.search.metric)
 
     @property
+    def objectives(self) -> Objectives:
+        """What the search weighs beside that, and the limits of a winner."""
+        return replace(self.options.objectives, metric=self.metric)
+
+    @property
     def space(self) -> SearchSpace:
         """What is asked."""
         return self.bound.space
@@ -68,6 +74,7 @@ class Plan:
 
 def prepare(options: RunOptions, console: Console, run: str | None = None) -> Plan:
     """Read and check everything. run: the name of a run that goes on; None gives a new name. Raises InputError."""
+    options = options.settled()
     space = load_space(options.space)
     root = writable(options.output.results)
     check_address(options.hardware.address)
@@ -78,7 +85,7 @@ def prepare(options: RunOptions, console: Console, run: str | None = None) -> Pl
         console.print(f"note: {backbone.note}", soft_wrap=True, markup=False)
     check_blocks(options.configuration.trainable_blocks, block_count(backbone), spec.name)
     bound = examine(space, options.configuration, block_count(backbone))
-    check_sampler(options.search.sampler, options.search.sampler_args, bound)
+    check_sampler(options.search.sampler, options.search.sampler_args, bound, options.objectives.directions())
     batch_size, views = options.configuration.batch_size, options.data.views
 
     def check_table(table: PairTable, tolerated: list[DataError]) -> None:

@@ -6,7 +6,7 @@ import math
 import pickle
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from ray.tune.result import SHOULD_CHECKPOINT
 from trainable.config import MEASURED, Settings, sign
 from trainable.data.pairs import PairData
 from trainable.metrics import intervals, thresholds
+from trainable.objectives import Objectives
 from trainable.training.epoch_report import rejudged
 from trainable.training.ranked_epoch import ranked_epoch
 from trainable.trial import scores_by_epoch
@@ -40,7 +41,7 @@ class Recorder(Callback):
 
     records: by trial number, shared with the display; changed: called with a record whenever something happened to it;
     checkpoint_s: a running trial is saved when so many seconds have passed since it was saved or started; say: told where
-    the disk is full, for which the search waits then.
+    the disk is full, for which the search waits then; objectives: with the limits of the run.
     """
 
     def __init__(
@@ -52,7 +53,9 @@ class Recorder(Callback):
         changed: Callable[[TrialRecord], None] = lambda record: None,
         checkpoint_s: float = 0.0,
         say: Callable[[str], None] = print,
+        objectives: Objectives | None = None,
     ) -> None:
+        self._objectives = objectives or Objectives(settings.metric)
         self.records: dict[int, TrialRecord] = {}
         self._tables, self._settings, self._blocks, self._changed = tables, settings, blocks, changed
         self._checkpoint_s, self._say = checkpoint_s, say
@@ -80,6 +83,9 @@ class Recorder(Callback):
         )
         record.replay_of = row["replay_of"]
         record.checkpoint = row["checkpoint"]
+        record.parameters, record.image_ms, record.over_limits = (
+            row.get(n) for n in ("parameters", "image_ms", "over_limits")
+        )
         record.best_epoch, record.ranked_epoch = row["best_epoch"] or 0, row["ranked_epoch"] or 0
         record.epochs = {epoch["epoch"]: epoch for epoch in self._tables.epoch_rows(record.number)}
         record.started, record.ended = (row[name].timestamp() for name in ("started_at", "ended_at"))
@@ -96,6 +102,7 @@ class Recorder(Callback):
         if state["best_scores"] is not None:
             record.best_arrays = {"scores": state["best_scores"].numpy(), "correct": state["best_correct"].numpy()}
         record.epoch_scores = scores_by_epoch(state["score_history"])
+        self._take_costs(record, state.get("costs") or {})
         self.records[record.number] = record
         last = record.last
         finished = bool(last) and last["epoch"] == record.config.epochs
@@ -113,6 +120,7 @@ class Recorder(Callback):
     ) -> None:
         record = self._record(trial)
         carried = result.pop("carried")  # so that Tune does not write it into its own state
+        self._take_costs(record, carried.costs)
         for past in carried.history:
             record.epochs.setdefault(past["epoch"], past)
         for earlier in carried.earlier:
@@ -155,6 +163,7 @@ class Recorder(Callback):
         A threshold that these very pairs chose is not judged on them: decisions are then at cross-fitted thresholds.
         """
         record.replay_of, record.node = source.number, source.node
+        record.parameters, record.image_ms, record.over_limits = source.parameters, source.image_ms, source.over_limits
         settings = replace(self._settings, threshold_is_favoured=record.is_extra)
         better, best = sign(self._settings.metric), -math.inf
         for epoch, numbers in sorted(source.epochs.items()):
@@ -186,9 +195,22 @@ class Recorder(Callback):
             for _, numbers in sorted(record.epochs.items())
         ]
         scores = None if record.best_arrays is None else self._score_columns(record, record.best_arrays)
+        if record.replay_of is None:
+            record.over_limits = self._over_limits(record)
         self._unwritten.append((epochs, scores, self._row(record)))
         self._write_at = time.monotonic() + _WAIT_S
         self._changed(record)
+
+    @staticmethod
+    def _take_costs(record: TrialRecord, costs: Mapping[str, Any]) -> None:
+        record.parameters, record.image_ms = costs.get("parameters"), costs.get("image_ms")
+
+    def _over_limits(self, record: TrialRecord) -> list[str] | None:
+        """Those of the run that the trial exceeds; None where there are none to keep."""
+        if not self._objectives.limits:
+            return None
+        found = self._objectives.exceeded(record.cells())
+        return [words for words, excess in found.items() if excess > 0]
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         if time.monotonic() >= self._write_at:

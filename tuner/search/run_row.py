@@ -38,7 +38,7 @@ def introduction(plan: Plan, cluster: Cluster, resources: TrialResources, precis
         "model": f"{options.model.backbone}, {blocks} blocks, weights {options.model.weights}, {size} px{fit}",
         "search": f"{plural(search.trials, 'trial')} of up to {plural(options.configuration.epochs, 'epoch')}, "
         f"{search.sampler} suggests, "
-        f"{search.scheduler} stops early, {_ranking(plan)}{_repeating(search.repeats)}",
+        f"{search.scheduler} stops early, {_ranking(plan)}{_weighing(plan)}{_repeating(search.repeats)}",
         "hardware": f"{plural(cluster.nodes, 'node')}, {cluster.cpus:g} CPUs, {cluster.gpus:g} GPUs: "
         f"{plural(min(resources.concurrent, search.trials), 'trial')} at a time on {resources.device} in {precision}",
         "dashboard": " — ".join(
@@ -57,6 +57,13 @@ def _ranking(plan: Plan) -> str:
     if "threshold" in plan.bound.searched and metric not in AT_A_THRESHOLD:
         return f"trainings {ranked}, those of one training by val_accuracy at their thresholds"
     return ranked
+
+
+def _weighing(plan: Plan) -> str:
+    """What counts beside the metric."""
+    costs, limits = plan.objectives.costs, plan.objectives.limits
+    weighed = f", against {' and '.join(costs)}" if costs else ""
+    return weighed + (f", within {', '.join(map(str, limits))}" if limits else "")
 
 
 def _repeating(repeats: int) -> str:
@@ -105,6 +112,8 @@ def of_plan(plan: Plan) -> dict[str, Any]:
         "rank_by": options.search.rank_by,
         "threshold_for": options.search.threshold_for,
         "keep_sick": options.search.keep_sick,
+        "objectives": [plan.metric, *plan.objectives.costs] if plan.objectives.costs else None,
+        "limits": [str(limit) for limit in plan.objectives.limits] or None,
         "sampler": options.search.sampler,
         "scheduler": options.search.scheduler,
         "seed": options.configuration.seed,

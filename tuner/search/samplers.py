@@ -18,6 +18,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from trainable.errors import InputError, nearest
+from trainable.objectives import Direction
 from tuner.cli.sampler_names import SAMPLERS
 from tuner.inputs.bound_space import BoundSpace
 
@@ -57,18 +58,25 @@ def make_sampler(name: str, seed: int, arguments: Sequence[str] = ()) -> BaseSam
         ) from error
 
 
-def check_sampler(name: str, arguments: Sequence[str], bound: BoundSpace) -> None:
+def check_sampler(
+    name: str, arguments: Sequence[str], bound: BoundSpace, directions: Sequence[Direction] = ("maximize",)
+) -> None:
     """Raise InputError if there is no such sampler, or if a short search over the space with it breaks: then it lacks a
-    package, or is for other kinds of search."""
+    package, or is for other kinds of search. directions: of the objectives, as Optuna has them."""
     sampler = make_sampler(name, 0, arguments)
     if name in SAMPLERS:
         return
+    several = len(directions) > 1
     storage = optuna.storages.InMemoryStorage()
-    study = optuna.create_study(storage=storage, sampler=learning_from_stopped(sampler, storage), direction="maximize")
+    shown = sampler if several else learning_from_stopped(sampler, storage)
+    study = optuna.create_study(storage=storage, sampler=shown, directions=directions)
     try:
         for number in range(_TRIED):
             trial = study.ask()
             bound.configure(trial, 0)
+            if several:
+                study.tell(trial, [number / _TRIED] * len(directions))
+                continue
             trial.report(number / _TRIED, 1)
             stopped = number % 2
             study.tell(trial, None if stopped else 0.5, TrialState.PRUNED if stopped else TrialState.COMPLETE)
@@ -76,7 +84,8 @@ def check_sampler(name: str, arguments: Sequence[str], bound: BoundSpace) -> Non
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         raise InputError(
             f"--sampler {name} does not get through {_TRIED} trials of the space {bound.space.name} ({what}); valid is a "
-            f"sampler for one objective that suggests any parameters. Choose another, such as {', '.join(SAMPLERS)}, or "
+            f"sampler for {'several objectives' if several else 'one objective'} that suggests any parameters. Choose another, "
+            f"such as {', '.join(SAMPLERS)}, or "
             "install what it lacks."
         ) from error
 

@@ -12,6 +12,7 @@ import optuna
 from ray.tune.search import Searcher
 
 from trainable.config import METRICS, TrialConfig
+from trainable.objectives import Objectives
 from tuner.analysis.starting_points import StartingPoint
 from tuner.inputs.bound_space import BoundSpace
 from tuner.results.checkpoints import Saved
@@ -35,8 +36,9 @@ class StudySearch(Searcher):
     the sampler's follow, none of them twice. Where the threshold is
     searched, what needs no training is answered at once.
 
-    trials: how many to suggest, those of earlier attempts included; parallel: how many run at a time; saved: reads a
-    trial's newest saved state; start_from: what other runs offer, the best first; exhausted: the space has nothing new left.
+    objectives: costs and limits beside the metric; trials: how many to suggest, those of earlier attempts included; parallel:
+    how many run at a time; saved: reads a trial's newest saved state; start_from: what other runs offer, the best first;
+    exhausted: the space has nothing new left.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class StudySearch(Searcher):
         recorder: Recorder,
         *,
         metric: str,
+        objectives: Objectives | None = None,
         sampler: optuna.samplers.BaseSampler,
         storage: optuna.storages.BaseStorage,
         study_name: str,
@@ -55,9 +58,13 @@ class StudySearch(Searcher):
         start_from: Sequence[StartingPoint] = (),
     ) -> None:
         super().__init__(metric="objective", mode=METRICS[metric])
-        mode = METRICS[metric]
         self.study = TrialStudy(
-            bound, mode=mode, sampler=sampler, storage=storage, name=study_name, run_seed=run_seed, metric=metric
+            bound,
+            objectives=objectives or Objectives(metric),
+            sampler=sampler,
+            storage=storage,
+            name=study_name,
+            run_seed=run_seed,
         )
         self.exhausted = False
         self._bound, self._recorder, self._run_seed = bound, recorder, run_seed

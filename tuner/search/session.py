@@ -112,6 +112,7 @@ class Session:
             precision=experiment.precision(options.hardware, self.resources),
             threads=options.hardware.cpus_per_trial,
             keep_sick=options.search.keep_sick,
+            measure_image=plan.objectives.need_image_ms,
         )
         self.files = RunFiles(plan.results_root, plan.run, options.data.cache)
         self.store = Store.at(results.state_dir(plan.results_root, plan.run), RUN_PATIENCE_S)
@@ -136,14 +137,13 @@ class Session:
     def _search_and_compare(self) -> int:
         trials, epochs = self.plan.options.search.trials, self.plan.options.configuration.epochs
         display = Display(self.console, trials, epochs, self.settings.metric, self.plan.bound.searched)
+        given = self.tables, self.plan.data, self.plan.bound.blocks, self.settings
         recorder = Recorder(
-            self.tables,
-            self.plan.data,
-            self.plan.bound.blocks,
-            self.settings,
+            *given,
             changed=display.changed,
             checkpoint_s=self.plan.options.output.checkpoint_s,
-            say=lambda text: self.console.print(text, soft_wrap=True, markup=False),
+            say=partial(self.console.print, soft_wrap=True, markup=False),
+            objectives=self.plan.objectives,
         )
         searcher, to_go = self._searcher(recorder)
         display.show(recorder.records)
@@ -162,11 +162,12 @@ class Session:
 
     def _searcher(self, recorder: Recorder) -> tuple[StudySearch, int]:
         options, path, keep = self.plan.options, self.files.folder / STUDY, partial(self.files.keep, STUDY)
-        mend_study(path, self.plan.run, self.tables, self._saved, keep)
+        mend_study(path, self.plan.run, self.tables, self._saved, keep, self.plan.objectives)
         searcher = StudySearch(
             self.plan.bound,
             recorder,
             metric=self.settings.metric,
+            objectives=self.plan.objectives,
             sampler=make_sampler(
                 options.search.sampler,
                 options.configuration.seed + 1000 * (self.attempt - 1),

@@ -13,10 +13,10 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from trainable.config import TrialConfig
+from trainable.config import TrialConfig, sign
+from trainable.objectives import COSTS, Objectives
 from tuner.analysis.starting_points import StartingPoint
 from tuner.inputs.bound_space import BoundSpace
 from tuner.results.trial_record import COMPLETED, FAILED, SICK, TrialRecord
@@ -67,26 +67,25 @@ class TrialStudy:
         self,
         bound: BoundSpace,
         *,
-        mode: str,
+        objectives: Objectives,
         sampler: optuna.samplers.BaseSampler,
         storage: optuna.storages.BaseStorage,
         name: str,
         run_seed: int,
-        metric: str | None = None,
     ) -> None:
-        self.bound, self._storage, self._run_seed = bound, storage, run_seed
-        self._better = 1 if mode == "max" else -1
+        self.bound, self._storage, self._run_seed, self._objectives = bound, storage, run_seed, objectives
+        self._better = sign(objectives.metric)
         self.optuna = optuna.create_study(
             study_name=name,
             storage=storage,
-            sampler=learning_from_stopped(sampler, storage),
+            sampler=sampler if objectives.costs else learning_from_stopped(sampler, storage),
             pruner=optuna.pruners.NopPruner(),  # Tune's scheduler stops trials
-            direction=StudyDirection.MAXIMIZE if mode == "max" else StudyDirection.MINIMIZE,
+            directions=objectives.directions(),
             load_if_exists=True,
         )
-        if metric is not None and self.optuna.metric_names is None:
+        if self.optuna.metric_names is None:
             with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
-                self.optuna.set_metric_names([metric])
+                self.optuna.set_metric_names([objectives.metric, *objectives.costs])
         self.seen: set[TrialConfig] = set()
         self.unfinished: deque[Suggestion] = deque()
         self.unfinished_repeats: deque[Suggestion] = deque()
@@ -193,7 +192,9 @@ class TrialStudy:
         )
 
     def report(self, suggestion: Suggestion, epoch: int, objective: float) -> None:
-        """Report an epoch's objective as an intermediate value: once an epoch, and never NaN."""
+        """Report an epoch's objective as an intermediate value: once an epoch, and never NaN. Optuna has none of several."""
+        if self._objectives.costs:
+            return
         if math.isfinite(objective) and epoch not in suggestion.reported:
             _running(suggestion).report(objective, epoch)
             suggestion.reported.add(epoch)
@@ -201,24 +202,27 @@ class TrialStudy:
     def tell(self, suggestion: Suggestion, record: TrialRecord, state: str) -> None:
         """Tell how the trial ended: COMPLETE with its ending value, PRUNED with what it reported, infeasible if it was
         sick, or FAIL, which samplers ignore."""
-        trial, value = _running(suggestion), ending_value(record)
+        trial, values = _running(suggestion), ending_values(record, self._objectives)
         for name, said in zip(_TOLD, (state, _diagnoses(record)), strict=True):
             if said:
                 trial.set_user_attr(name, said)
-        undefined = state == COMPLETED and value is None
+        undefined = state == COMPLETED and values is None
         # The value of one outside the space would be told of other parameters than it had.
         not_in_space = suggestion.marks.get("outside_space") or "repeat_of" in suggestion.marks
-        if not_in_space or undefined or state == FAILED:
+        sick_of_several = state == SICK and self._objectives.costs  # it has no values, and there are no worst ones to take
+        if not_in_space or undefined or sick_of_several or state == FAILED:
             self.optuna.tell(trial, state=TrialState.FAIL)
             return
         trial.set_constraint("sick", float(state == SICK))  # above 0: infeasible, worse than every other
-        told = self._worst() if state == SICK else value if state == COMPLETED else None
+        for words, excess in self._objectives.exceeded(record.cells()).items() if self._objectives.limits else ():
+            trial.set_constraint(words, excess)
+        told = self._worst() if state == SICK else values if state == COMPLETED else None
         self.optuna.tell(trial, told, state=TrialState.PRUNED if told is None else TrialState.COMPLETE)
 
-    def _worst(self) -> float | None:
+    def _worst(self) -> list[float] | None:
         """The worst objective that any epoch of any trial had: what stands for a sick trial's own, which may be NaN."""
         values = [value for trial in self._frozen() for value in trial.intermediate_values.values()]
-        return min(values, key=lambda value: self._better * value, default=None)
+        return [min(values, key=lambda value: self._better * value)] if values else None
 
 
 def _diagnoses(record: TrialRecord) -> str:
@@ -226,9 +230,13 @@ def _diagnoses(record: TrialRecord) -> str:
     return ", ".join(dict.fromkeys(name for epoch in record.epochs.values() for name in epoch.get("diagnoses") or ()))
 
 
-def ending_value(record: TrialRecord) -> float | None:
-    """The objective that a completed trial is told with: its best epoch's; None if the metric was defined in none."""
-    return record.best["objective"] if record.best_epoch else None
+def ending_values(record: TrialRecord, objectives: Objectives) -> list[float] | None:
+    """The objective that a completed trial is told with, its ranked epoch's, and its costs; None if one is unknown."""
+    cells = record.cells() if objectives.costs else {}
+    found = [record.best["objective"] if record.best_epoch else None]
+    found += [cells[COSTS[name].column] for name in objectives.costs]
+    known = [value for value in found if value is not None]
+    return known if len(known) == len(found) else None
 
 
 def _asked_for(marks: dict[str, Any]) -> bool:

@@ -13,6 +13,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from trainable.errors import InputError
+from trainable.objectives import COSTS, Objectives
 from tuner.results.store import sync_folder
 from tuner.results.trial_record import COMPLETED, FAILED, SICK
 from tuner.results.writer import RunTables
@@ -68,7 +69,12 @@ def _drop_torn_tail(path: Path) -> None:
 
 
 def mend_study(
-    path: Path, name: str, tables: RunTables, saved: Callable[[int], Any], keep: Callable[[], None] | None = None
+    path: Path,
+    name: str,
+    tables: RunTables,
+    saved: Callable[[int], Any],
+    keep: Callable[[], None] | None = None,
+    objectives: Objectives | None = None,
 ) -> None:
     """Have study and tables agree on which trials have ended, however the driver was killed.
 
@@ -95,7 +101,7 @@ def mend_study(
         return
     for number, trial in numbers.items():
         if number in rows and not trial.state.is_finished():
-            _tell_as_it_ended(study, trial, rows[number], tables.epoch_rows(number))
+            _tell_as_it_ended(study, trial, rows[number], tables.epoch_rows(number), objectives)
     untold = {n for n, t in numbers.items() if n not in rows and t.state.is_finished()}
     again = {n for n in untold if numbers[n].state == TrialState.FAIL or not saved(n)}
     if again:
@@ -103,21 +109,28 @@ def mend_study(
 
 
 def _tell_as_it_ended(
-    study: optuna.Study, frozen: FrozenTrial, row: Mapping[str, Any], epochs: list[dict[str, Any]]
+    study: optuna.Study,
+    frozen: FrozenTrial,
+    row: Mapping[str, Any],
+    epochs: list[dict[str, Any]],
+    objectives: Objectives | None,
 ) -> None:
     """As the searcher would have told it."""
     trial = Trial(study, frozen._trial_id)
-    for epoch in epochs:
+    costs = [row[COSTS[name].column] for name in objectives.costs] if objectives else []
+    for epoch in epochs if not costs else ():
         if epoch["objective"] is not None and epoch["epoch"] not in frozen.intermediate_values:
             trial.report(epoch["objective"], epoch["epoch"])
-    ranked = row["state"] != COMPLETED or row["objective"] is not None
+    ranked = row["state"] != COMPLETED or None not in (row["objective"], *costs)
     not_in_space = frozen.user_attrs.get("outside_space") or "repeat_of" in frozen.user_attrs
-    if row["state"] == FAILED or not_in_space or not ranked:
+    if row["state"] == FAILED or not_in_space or not ranked or (costs and row["state"] == SICK):
         study.tell(trial, state=TrialState.FAIL)
         return
     trial.set_constraint("sick", float(row["state"] == SICK))
-    value = row["objective"] if row["state"] == COMPLETED else None
-    study.tell(trial, value, state=TrialState.PRUNED if value is None else TrialState.COMPLETE)
+    for words, excess in objectives.exceeded(row).items() if objectives else ():
+        trial.set_constraint(words, excess)
+    values = [row["objective"], *costs] if row["state"] == COMPLETED else None
+    study.tell(trial, values, state=TrialState.PRUNED if values is None else TrialState.COMPLETE)
 
 
 def _write_anew(path: Path, study: optuna.Study, again: set[int], keep: Callable[[], None] | None) -> None:
@@ -125,7 +138,7 @@ def _write_anew(path: Path, study: optuna.Study, again: set[int], keep: Callable
     draft = path.with_name(f".{path.name}")
     draft.unlink(missing_ok=True)
     copy = optuna.create_study(
-        study_name=study.study_name, storage=open_study(draft), direction=study.direction, load_if_exists=False
+        study_name=study.study_name, storage=open_study(draft), directions=study.directions, load_if_exists=False
     )
     for trial in study.get_trials():
         if trial.user_attrs.get("number") in again:

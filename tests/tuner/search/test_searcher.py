@@ -15,11 +15,13 @@ from optuna.trial import TrialState
 import search_spaces
 from tests.tools.by_hand import BLOCKS, FIXED, Search, arrays, numbers, space_of
 from trainable.config import TrialConfig
+from trainable.objectives import Objectives
 from tuner.cli.run_options import SAMPLERS
 from tuner.inputs import bound_space
 from tuner.inputs.space import examine
 from tuner.results.checkpoints import Saved
 from tuner.search import experiment
+from tuner.search.study_file import mend_study
 
 pytestmark = pytest.mark.usefixtures("quiet_optuna")
 
@@ -424,3 +426,46 @@ def test_the_search_stops_for_its_budget_or_for_a_signal(monkeypatch):
     assert not endless.stop_all()
     endless.reason = "SIGTERM"
     assert endless.stop_all() and endless.reason == "SIGTERM"
+
+
+def test_costs_are_told_beside_the_metric_and_a_limit_is_a_constraint(tmp_path, space):
+    """No intermediate values, which Optuna has of one objective only; a sick trial is none that samplers learn from."""
+    asked = Objectives.of("val_accuracy,parameters", ["parameters<=100"], "val_accuracy")
+    run = Search(tmp_path, space, objectives=asked)
+    for parameters in (90, 120):
+        trial = run.start()
+        for objective in (0.5, 0.6, 0.7):
+            run.report(trial, objective, costs={"parameters": parameters})
+    run.report(run.start(), math.nan, sick="not finite", costs={"parameters": 90})
+    assert [run.frozen(number).values for number in range(3)] == [[0.7, 90.0], [0.7, 120.0], None]
+    assert run.frozen(1).constraints == {"sick": 0.0, "parameters<=100": 20.0} and run.frozen(0).intermediate_values == {}
+    assert run.frozen(2).state == TrialState.FAIL
+    assert run.study.metric_names == ["val_accuracy", "parameters"]
+    records = run.recorder.records
+    assert [records[number].over_limits for number in range(3)] == [[], ["parameters<=100"], []]
+    assert records[0].eligible and not records[1].eligible
+
+
+def test_a_trial_that_the_study_did_not_hear_of_is_told_with_its_costs(tmp_path, space):
+    """From its row, as it would have been told: values and constraints."""
+    asked = Objectives.of("val_accuracy,parameters", ["parameters<=100"], "val_accuracy")
+    run = Search(tmp_path, space, objectives=asked)
+    trial = run.start()
+    run.searcher.study.tell = lambda *arguments: None  # the driver is killed when the row is written and the study not told
+    for objective in (0.5, 0.6, 0.7):
+        run.report(trial, objective, costs={"parameters": 120})
+    mend_study(run.study_file, "run-a", run.recorder._tables, lambda number: None, objectives=asked)
+    again = Search(tmp_path, space, objectives=asked)
+    assert again.frozen(0).values == [0.7, 120.0] and again.frozen(0).constraints["parameters<=100"] == 20.0
+
+
+@pytest.mark.parametrize("name", ["tpe", "gp", "random", "qmc", "NSGAIISampler"])
+def test_samplers_search_for_several_objectives(tmp_path, space, name):
+    """Ten trials of each, with a limit that some of them exceed."""
+    asked = Objectives.of("val_accuracy,parameters", ["parameters<=100"], "val_accuracy")
+    run = Search(tmp_path, space, name, objectives=asked)
+    for number in range(10):
+        trial = run.start()
+        for objective in (0.5, 0.6, 0.5 + trial.config["config"].temperature / 3):
+            run.report(trial, objective, costs={"parameters": 80 + 5 * number})
+    assert len(run.study.get_trials(states=[TrialState.COMPLETE])) == 10

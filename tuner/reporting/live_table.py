@@ -81,7 +81,7 @@ class Display:
 
     def _line(self, record: TrialRecord, state: str) -> str:
         numbers = record.best if record.ended else record.last
-        parts = [f"{record.title} · {state} at epoch {len(record.epochs)}/{self._max_epochs}"]
+        parts = [f"{record.title} · {state} at epoch {record.epochs_trained}/{self._max_epochs}"]
         parts += [f"{name} {_number(numbers.get(name))}" for name in ("val_accuracy", "val_auc", *_LOSSES)]
         return " · ".join(parts) + (f" · {record.error}" if record.error else "")
 
@@ -94,8 +94,8 @@ class Display:
     def _done(self) -> float:
         """Trials done, a running one counted by its share of the epochs that a trial takes on average."""
         ended = [record for record in self._asked_for() if record.ended is not None]
-        mean = sum(len(r.epochs) for r in ended) / len(ended) if ended else self._max_epochs
-        running = [len(r.epochs) / max(mean, len(r.epochs) + 1) for r in self._asked_for() if r.ended is None]
+        mean = sum(r.epochs_trained for r in ended) / len(ended) if ended else self._max_epochs
+        running = [r.epochs_trained / max(mean, r.epochs_trained + 1) for r in self._asked_for() if r.ended is None]
         return len(ended) + sum(running)
 
     def _clock(self) -> str:
@@ -178,7 +178,7 @@ class Display:
         }
         cells |= {name: _number(numbers.get(name)) for name in ("val_accuracy", "val_auc", *_LOSSES)}
         number = f"default {record.number}" if record.is_default else f"{'+' * record.is_extra}{record.number}"
-        epochs = f"{len(record.epochs)}/{self._max_epochs}"
+        epochs = f"{record.epochs_trained}/{self._max_epochs}"
         return cells | {"trial": number, "epoch": epochs, "state": _state(record)}
 
 

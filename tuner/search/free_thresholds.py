@@ -79,4 +79,4 @@ class FreeThresholds:
         """Whether the scores of all its epochs are there, or can be read from its saved state."""
         if not record.epoch_scores and (saved := self._saved(record.number)):
             record.epoch_scores = scores_by_epoch(saved.state["score_history"])
-        return record.epoch_scores.keys() >= record.epochs.keys()
+        return len(record.epoch_scores) >= record.epochs_trained

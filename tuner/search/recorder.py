@@ -6,8 +6,9 @@ import math
 import pickle
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,18 @@ from tuner.cli.full_disk import ResultsUnwritableError, no_room, patiently
 from tuner.cluster.private_ray import name_tasks
 from tuner.results import configuration
 from tuner.results.schema import SCHEMAS
-from tuner.results.trial_record import COMPLETED, FAILED, FAVOURED, PRUNED, RUNNING, SICK, WAITING, TrialRecord
+from tuner.results.trial_record import (
+    COMPLETED,
+    FAILED,
+    FAVOURED,
+    PRUNED,
+    RUNNING,
+    SICK,
+    WAITING,
+    Arrays,
+    Kept,
+    TrialRecord,
+)
 from tuner.results.writer import RunTables
 
 _EPOCH_NUMBERS = {*SCHEMAS["epochs"].names, "sick"} - {"trial"}
@@ -56,7 +68,8 @@ class Recorder(Callback):
         self.records: dict[int, TrialRecord] = {}
         self._tables, self._settings, self._blocks, self._changed = tables, settings, blocks, changed
         self._checkpoint_s, self._say = checkpoint_s, say
-        self._unwritten: deque[tuple[list[dict[str, Any]], dict[str, Any] | None, dict[str, Any]]] = deque()
+        self._unwritten: deque[tuple[TrialRecord, list[dict[str, Any]], dict[str, Any] | None, dict[str, Any]]] = deque()
+        self._ended = 0
         self._write_at = 0.0
         rows = data.rows("val")
         self._val_rows = rows
@@ -69,25 +82,33 @@ class Recorder(Callback):
         self.records.setdefault(record.number, record)
         self._changed(record)
 
-    def adopt(self, record: TrialRecord) -> bool:
-        """Fill in a trial that ended in an earlier attempt from the tables; False if it is not in them."""
+    def adopt(self, records: Sequence[TrialRecord]) -> list[TrialRecord]:
+        """Fill in trials that ended in an earlier attempt from the tables, which are read once; those not in them are
+        returned."""
         self.flush()
-        row = next((row for row in self._tables.trial_rows() if row["trial"] == record.number), None)
-        if row is None:
-            return False
-        record.state, record.error, record.node, record.retries = (
-            row[n] for n in ("state", "error", "node", "retries")
-        )
-        record.replay_of = row["replay_of"]
-        record.checkpoint = row["checkpoint"]
+        rows = {row["trial"]: row for row in self._tables.trial_rows()}
+        epochs: dict[int, dict[int, dict[str, Any]]] = {}
+        for epoch in self._tables.epochs_told():
+            epochs.setdefault(epoch["trial"], {})[epoch["epoch"]] = epoch
+        for record in records:
+            if (row := rows.get(record.number)) is not None:
+                self._fill_in(record, row, epochs.get(record.number, {}))
+        return [record for record in records if record.number not in rows]
+
+    def _fill_in(self, record: TrialRecord, row: dict[str, Any], epochs: dict[int, dict[str, Any]]) -> None:
+        for name in ("state", "error", "node", "retries", "replay_of", "checkpoint", "completion_order"):
+            setattr(record, name, row[name])
         record.best_epoch, record.ranked_epoch = row["best_epoch"] or 0, row["ranked_epoch"] or 0
-        record.epochs = {epoch["epoch"]: epoch for epoch in self._tables.epoch_rows(record.number)}
         record.started, record.ended = (row[name].timestamp() for name in ("started_at", "ended_at"))
-        columns = self._tables.read_scores(record.number)
-        names = {"scores": "score", "correct": "correct"}  # by the name that an epoch's report has for it
-        record.best_arrays = columns and {name: columns[stored] for name, stored in names.items() if stored in columns}
+        record.epochs, record.arrays = epochs, partial(self._read_arrays, record.number)
+        record.kept = Kept(row["epochs"] or 0, row["train_s"] or 0.0, row["diagnoses"])
         self.records[record.number] = record
-        return True
+        self._ended += 1
+
+    def _read_arrays(self, number: int) -> Arrays:
+        columns = self._tables.read_scores(number)
+        names = {"scores": "score", "correct": "correct"}  # by the name that an epoch's report has for it
+        return columns and {name: columns[stored] for name, stored in names.items() if stored in columns}
 
     def recover(self, record: TrialRecord, state: dict[str, Any]) -> None:
         """Write down a trial whose end was not written, from its saved state: the driver was killed just then."""
@@ -157,7 +178,7 @@ class Recorder(Callback):
         record.replay_of, record.node = source.number, source.node
         settings = replace(self._settings, threshold_is_favoured=record.is_extra)
         better, best = sign(self._settings.metric), -math.inf
-        for epoch, numbers in sorted(source.epochs.items()):
+        for epoch, numbers in sorted(self._all_epochs(source).items()):
             scores = source.epoch_scores[epoch]
             again = rejudged(numbers, scores, self._labels, self._identities, record.config, settings)
             record.epochs[epoch] = _only(again, _EPOCH_NUMBERS) | {"epoch_s": 0.0, "validation_s": 0.0}
@@ -171,6 +192,11 @@ class Recorder(Callback):
                 record.ranked_epoch = epoch
                 record.best_arrays = {"scores": scores, "correct": again["correct"]}
         self.end(record, source.state)
+
+    def _all_epochs(self, record: TrialRecord) -> dict[int, dict[str, Any]]:
+        if record.kept is None:
+            return record.epochs
+        return {numbers["epoch"]: numbers for numbers in self._tables.epoch_rows(record.number)}
 
     def favoured_threshold(self, record: TrialRecord) -> float:
         """The threshold that tells most validation pairs right, at the epoch that the trial is ranked by."""
@@ -186,7 +212,7 @@ class Recorder(Callback):
             for _, numbers in sorted(record.epochs.items())
         ]
         scores = None if record.best_arrays is None else self._score_columns(record, record.best_arrays)
-        self._unwritten.append((epochs, scores, self._row(record)))
+        self._unwritten.append((record, epochs, scores, self._row(record)))
         self._write_at = time.monotonic() + _WAIT_S
         self._changed(record)
 
@@ -201,11 +227,12 @@ class Recorder(Callback):
             self._unwritten.popleft()
 
     def _write_next(self) -> None:
-        epochs, scores, row = self._unwritten[0]
+        record, epochs, scores, row = self._unwritten[0]
         self._tables.append_epochs(epochs)
         if scores is not None:
             self._tables.write_scores(row["trial"], scores)
         self._tables.append_trial(row)
+        record.let_go(partial(self._read_arrays, record.number))
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its callbacks for Tuner.restore, which is not how a run is resumed here."""
@@ -229,7 +256,7 @@ class Recorder(Callback):
             interval_of = intervals.cross_fitted_interval if solved else intervals.interval
             ends = interval_of(record.best_arrays["correct"], self._linked)
             record.val_accuracy_low, record.val_accuracy_high = ends
-        record.completion_order = sum(r.ended is not None for r in self.records.values()) - 1
+        record.completion_order, self._ended = self._ended, self._ended + 1
         row = configuration.to_row(record.config, self._blocks)
         measured = _only(record.best, MEASURED)
         if measured.get("threshold") is None:  # no epoch used any: the cell is the configuration's own

@@ -98,10 +98,6 @@ class TrialRecord:
         """`scores` and `correct` of the epoch that the trial is ranked by, (n_val,) each; None if there is none."""
         return self.arrays() if callable(self.arrays) else self.arrays
 
-    @best_arrays.setter
-    def best_arrays(self, arrays: Arrays) -> None:
-        self.arrays = arrays
-
     def let_go(self, read_back: Callable[[], Arrays]) -> None:
         """Once written down it holds the epoch that it is ranked by and its last one only, and no scores. A driver of many
         thousand trials does not grow with their epochs and pairs.

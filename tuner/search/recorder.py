@@ -115,7 +115,7 @@ class Recorder(Callback):
         record.epochs = {numbers["epoch"]: numbers for numbers in state["history"]}
         record.best_epoch, record.ranked_epoch = state["best_epoch"], ranked_epoch(state)
         if state["best_scores"] is not None:
-            record.best_arrays = {"scores": state["best_scores"].numpy(), "correct": state["best_correct"].numpy()}
+            record.arrays = {"scores": state["best_scores"].numpy(), "correct": state["best_correct"].numpy()}
         record.epoch_scores = scores_by_epoch(state["score_history"])
         self.records[record.number] = record
         last = record.last
@@ -142,7 +142,7 @@ class Recorder(Callback):
         record.epochs[result["epoch"]] = _only(result, _EPOCH_NUMBERS)
         record.node = result["node"]
         record.best_epoch, record.ranked_epoch = result["best_epoch"], result["ranked_epoch"]
-        record.best_arrays = carried.arrays or record.best_arrays
+        record.arrays = carried.arrays or record.best_arrays
         if time.time() - record.saved >= self._checkpoint_s:
             record.saved, result[SHOULD_CHECKPOINT] = time.time(), True
         self._changed(record)
@@ -190,7 +190,7 @@ class Recorder(Callback):
                 best, record.best_epoch = better * objective, epoch
             if is_best or self._settings.rank_by == "last":
                 record.ranked_epoch = epoch
-                record.best_arrays = {"scores": scores, "correct": again["correct"]}
+                record.arrays = {"scores": scores, "correct": again["correct"]}
         self.end(record, source.state)
 
     def _all_epochs(self, record: TrialRecord) -> dict[int, dict[str, Any]]:

@@ -81,7 +81,9 @@ class Parts:
         return trial in self._part_of
 
     def _begin_next_if_full(self) -> None:
-        if len(self._growing) >= LONG or (len(self._growing) and pc.count_distinct(self._growing["trial"]).as_py() >= FULL):
+        if len(self._growing) >= LONG or (
+            len(self._growing) and pc.count_distinct(self._growing["trial"]).as_py() >= FULL
+        ):
             self._newest, self._growing = self._newest + 1, self._empty
 
     def _numbers(self) -> list[int]:
@@ -109,4 +111,3 @@ def encoded(rows: pa.Table) -> bytes:
     buffer = pa.BufferOutputStream()
     pq.write_table(rows.combine_chunks(), buffer, use_dictionary=False, write_statistics=False)
     return buffer.getvalue()
-

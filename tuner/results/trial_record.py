@@ -105,7 +105,9 @@ class TrialRecord:
         read_back: reads its `best_arrays`.
         """
         self.kept = Kept(self.epochs_trained, self.train_s, self.diagnoses)
-        self.epochs = {epoch: self.epochs[epoch] for epoch in self.epochs if epoch in (self.ranked_epoch, max(self.epochs))}
+        self.epochs = {
+            epoch: self.epochs[epoch] for epoch in self.epochs if epoch in (self.ranked_epoch, max(self.epochs))
+        }
         self.arrays = read_back
 
     @property

@@ -109,7 +109,9 @@ class RunTables:
         ends = trials.to_pydict()
         kept = {(n, e) for n, *es in zip(ends["trial"], ends["ranked_epoch"], ends["epochs"], strict=True) for e in es}
         places = zip(epochs["trial"].to_pylist(), epochs["epoch"].to_pylist(), strict=True)
-        rows: list[dict[str, Any]] = epochs.filter(pa.array([place in kept for place in places], pa.bool_())).to_pylist()
+        rows: list[dict[str, Any]] = epochs.filter(
+            pa.array([place in kept for place in places], pa.bool_())
+        ).to_pylist()
         return rows
 
     def run_row(self) -> dict[str, Any]:

@@ -68,7 +68,9 @@ class Recorder(Callback):
         self.records: dict[int, TrialRecord] = {}
         self._tables, self._settings, self._blocks, self._changed = tables, settings, blocks, changed
         self._checkpoint_s, self._say = checkpoint_s, say
-        self._unwritten: deque[tuple[TrialRecord, list[dict[str, Any]], dict[str, Any] | None, dict[str, Any]]] = deque()
+        self._unwritten: deque[tuple[TrialRecord, list[dict[str, Any]], dict[str, Any] | None, dict[str, Any]]] = (
+            deque()
+        )
         self._ended = 0
         self._write_at = 0.0
         rows = data.rows("val")

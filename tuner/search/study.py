@@ -104,7 +104,7 @@ class TrialStudy:
             trial = None if frozen.state.is_finished() else Trial(self.optuna, self._trial_id(frozen.number))
             suggestion = Suggestion.stored(frozen, self.bound.fixed, trial)
             self.seen.add(suggestion.config)
-            self._ids[suggestion.number] = frozen._trial_id
+            self._ids[suggestion.number] = self._trial_id(frozen.number)
             self._reported(frozen.intermediate_values.values())
             self.next_number += 1
             self.extra += not _asked_for(suggestion.marks)
@@ -173,7 +173,7 @@ class TrialStudy:
         # The number last: a trial that has one has everything, wherever the driver is killed.
         for name, value in {"values": self._short_of(config), **marks, "number": number}.items():
             trial.set_user_attr(name, value)
-        self._ids[number] = trial._trial_id
+        self._ids[number] = self._trial_id(trial.number)
         return Suggestion(trial, number, config, marks)
 
     def _short_of(self, config: TrialConfig) -> dict[str, Any]:

@@ -31,6 +31,7 @@ def open_study(path: Path, keep: Callable[[], None] | None = None) -> optuna.sto
     _drop_torn_tail(path)
     try:
         storage = optuna.storages.JournalStorage(_Journal(path, keep))
+        json.loads(_last_line(path) or b"{}")  # which Optuna forgives
     except ValueError as error:
         raise InputError(
             f"line {_damaged_line(path)} of {path}, the sampler's memory, is damaged ({error}); valid is the file as it was "
@@ -78,6 +79,12 @@ def _drop_torn_tail(path: Path) -> None:
         with path.open("r+b") as file:
             file.truncate(len(whole))
             os.fsync(file.fileno())
+
+
+def _last_line(path: Path) -> bytes:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 2**20))
+        return file.read().rstrip(b"\n").rpartition(b"\n")[2]
 
 
 def _damaged_line(path: Path) -> int:

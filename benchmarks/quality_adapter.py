@@ -144,7 +144,7 @@ class System:
         for record in records:
             if record.eligible:
                 scores = validation.scores(search.trials[names[record.number]].at(record.ranked_epoch))
-                record.best_arrays = {"scores": scores, "correct": pairs.fitted(scores)}
+                record.arrays = {"scores": scores, "correct": pairs.fitted(scores)}
         found = evidence(records, pairs, self.settings.metric, threshold_is_searched=False)
         default = next(record for record in records if record.is_default)
         taken = chosen(best, default, found.value.beats_default if found else None)

@@ -106,7 +106,7 @@ def _train(
     record.node = "here"
     record.epoch_scores = scores_by_epoch(training.score_history)
     if training.ranked.scores is not None:
-        record.best_arrays = {"scores": training.ranked.scores.numpy(), "correct": training.ranked.correct.numpy()}
+        record.arrays = {"scores": training.ranked.scores.numpy(), "correct": training.ranked.correct.numpy()}
     record.error = "RuntimeError: a cable came loose" if state == FAILED else None
     if epochs and state != FAILED:
         folder = Path(results.state_dir(run.root, RUN)) / "attempt-01" / f"trial_{number:04d}" / "checkpoint_000000"

@@ -112,16 +112,24 @@ def chosen(winner: Record, default: Record, beats_default: float | None) -> Reco
 
 def _rows(records: Sequence[TrialRecord], metric: str, one_a_training: bool) -> list[TrialRecord]:
     """The trials that can win, the best first; of one training, where that is asked for, only the best."""
-    able = [r for r in records if r.eligible and r.best_arrays and np.isfinite(r.best_arrays["scores"]).all()]
-    able.sort(key=lambda record: value_of(record, sign(metric)), reverse=True)
-    if one_a_training:
-        first: dict[int, TrialRecord] = {}
-        for record in able:
-            first.setdefault(training_of(record), record)
-        able = list(first.values())
+    able = sorted(
+        (record for record in records if record.eligible),
+        key=lambda record: value_of(record, sign(metric)),
+        reverse=True,
+    )
     default = next((r.number for r in records if r.is_default), None)
-    of_default = [record for record in able[MOST_TRIALS:] if training_of(record) == default]
-    return able[:MOST_TRIALS] + of_default[:1]
+    rows: list[TrialRecord] = []
+    trainings: set[int] = set()
+    for record in able:  # scores are read for those that are looked at, of thousands of trials a few
+        training = training_of(record)
+        if (one_a_training and training in trainings) or (len(rows) >= MOST_TRIALS and training != default):
+            continue
+        if (arrays := record.best_arrays) and np.isfinite(arrays["scores"]).all():
+            rows.append(record)
+            trainings.add(training)
+            if len(rows) > MOST_TRIALS:
+                break
+    return rows
 
 
 def representatives(

@@ -42,6 +42,10 @@ class Display:
         self._started = self._last_line = time.monotonic()
         self._training_since: float | None = None
         self._done_before = 0.0
+        self._open: dict[int, TrialRecord] = {}
+        self._epochs_of: dict[int, int] = {}
+        """Of the trials asked for: those that have not ended, and the epochs of each that has."""
+        self._epochs_ended = 0
         self._live: Live | None = None
 
     def __enter__(self) -> Display:
@@ -61,10 +65,13 @@ class Display:
     def show(self, records: dict[int, TrialRecord]) -> None:
         """These are the records from now on; what they hold already was done before this start."""
         self._records = records
+        for record in records.values():
+            self._count(record)
         self._done_before = self._done()
 
     def changed(self, record: TrialRecord) -> None:
         """Something happened to a trial: in a file, a line when it ends and a sign of life every half minute."""
+        self._count(record)
         now = time.monotonic()
         if self._training_since is None and record.state != WAITING:
             self._training_since = now
@@ -81,22 +88,32 @@ class Display:
 
     def _line(self, record: TrialRecord, state: str) -> str:
         numbers = record.best if record.ended else record.last
-        parts = [f"{record.title} · {state} at epoch {len(record.epochs)}/{self._max_epochs}"]
+        parts = [f"{record.title} · {state} at epoch {record.epochs_trained}/{self._max_epochs}"]
         parts += [f"{name} {_number(numbers.get(name))}" for name in ("val_accuracy", "val_auc", *_LOSSES)]
         return " · ".join(parts) + (f" · {record.error}" if record.error else "")
 
     def _ended(self) -> int:
-        return sum(record.ended is not None for record in self._asked_for())
+        for record in list(self._open.values()):
+            self._count(record)
+        return len(self._epochs_of)
 
-    def _asked_for(self) -> list[TrialRecord]:
-        return [record for record in self._records.values() if record.asked_for]
+    def _count(self, record: TrialRecord) -> None:
+        """Of many thousand trials those are walked over that have not ended."""
+        if not record.asked_for:
+            return
+        if record.ended is None:
+            self._open[record.number] = record
+        elif record.number not in self._epochs_of:
+            self._open.pop(record.number, None)
+            self._epochs_of[record.number] = record.epochs_trained
+            self._epochs_ended += record.epochs_trained
 
     def _done(self) -> float:
         """Trials done, a running one counted by its share of the epochs that a trial takes on average."""
-        ended = [record for record in self._asked_for() if record.ended is not None]
-        mean = sum(len(r.epochs) for r in ended) / len(ended) if ended else self._max_epochs
-        running = [len(r.epochs) / max(mean, len(r.epochs) + 1) for r in self._asked_for() if r.ended is None]
-        return len(ended) + sum(running)
+        ended = self._ended()
+        mean = self._epochs_ended / ended if ended else self._max_epochs
+        running = [r.epochs_trained / max(mean, r.epochs_trained + 1) for r in list(self._open.values())]
+        return ended + sum(running)
 
     def _clock(self) -> str:
         elapsed = time.monotonic() - self._started
@@ -178,7 +195,7 @@ class Display:
         }
         cells |= {name: _number(numbers.get(name)) for name in ("val_accuracy", "val_auc", *_LOSSES)}
         number = f"default {record.number}" if record.is_default else f"{'+' * record.is_extra}{record.number}"
-        epochs = f"{len(record.epochs)}/{self._max_epochs}"
+        epochs = f"{record.epochs_trained}/{self._max_epochs}"
         return cells | {"trial": number, "epoch": epochs, "state": _state(record)}
 
 

@@ -30,7 +30,13 @@ def newest_state(store: Store, number: int) -> Saved | None:
 
 def checkpoints(store: Store, number: int) -> list[str]:
     """Path or URI of each folder with a saved state of the trial, newest first, over all attempts at the run."""
-    found = store.fs.get_file_info(pafs.FileSelector(store.root, recursive=True, allow_not_found=True))
-    here = [f for f in found if f.base_name == STATE_FILE and f"/trial_{number:04d}/" in f.path]
+    attempts = store.fs.get_file_info(pafs.FileSelector(store.root, allow_not_found=True))
+    folders = [f"{each.path}/trial_{number:04d}" for each in attempts if each.type == pafs.FileType.Directory]
+    found = [
+        file  # of this trial's folders alone: a run of 10,000 trials has many times as many files
+        for folder in folders
+        for file in store.fs.get_file_info(pafs.FileSelector(folder, recursive=True, allow_not_found=True))
+    ]
+    here = [file for file in found if file.base_name == STATE_FILE]
     newest_first = sorted(here, key=lambda file: (file.mtime_ns or 0, file.path), reverse=True)
     return [store.uri_of(file.path.removesuffix(f"/{STATE_FILE}")) for file in newest_first]

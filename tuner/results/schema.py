@@ -26,9 +26,16 @@ PARTITIONS = pa.schema([("space", pa.string()), ("run", pa.string())])
 """Directories, `space=…/run=…`: never columns in a file, they come back on reading."""
 
 PART_FILE, SCORES_FILE = "part-0.parquet", "trial-{:05d}.parquet"
-"""Names of a run's files: of `scores` one a trial, of every other table one."""
-OWN_FILE = re.compile(r"(part-0|trial-\d+)\.parquet")
+"""Names of a run's files: of `scores` one a trial, of `runs` one, and the first of `trials` and `epochs`, which grow."""
+GROWING_FILE = r"part-(\d+)\.parquet"
+OWN_FILE = re.compile(rf"({GROWING_FILE}|trial-\d+\.parquet)")
 """What such a name looks like; a file of another name is none of a run's."""
+
+
+def part_file(number: int) -> str:
+    """The name of the file of this number of a table that grows; sorted by name they are in the order of their numbers."""
+    return f"part-{number:05d}.parquet" if number else PART_FILE
+
 
 _TRIAL, _CONFIGURATION = columns.of(TrialRecord), columns.of(TrialConfig)
 _EPOCH = columns.of(EpochPlace) | MEASURED

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +16,17 @@ from trainable.config import TrialConfig, sign
 
 FAVOURED = "favoured"
 COMPLETED, PRUNED, SICK, FAILED, RUNNING, WAITING = "completed", "pruned", "sick", "failed", "running", "waiting"
+
+
+Arrays = dict[str, np.ndarray] | None
+
+
+class Kept(NamedTuple):
+    """What all epochs of a trial came to."""
+
+    epochs: int
+    train_s: float
+    diagnoses: list[str] | None
 
 
 @dataclass
@@ -39,8 +51,10 @@ class TrialRecord:
     """The epoch with the best objective; 0: no epoch could be ranked."""
     ranked_epoch: int = 0
     """The epoch that the trial is ranked by: the last or the best, as the run says; 0: no epoch could be ranked."""
-    best_arrays: dict[str, np.ndarray] | None = None
-    """`scores` and `correct` of the epoch that the trial is ranked by, (n_val,) each."""
+    arrays: Arrays | Callable[[], Arrays] = None
+    """What `best_arrays` gives, or how to read it back."""
+    kept: Kept | None = None
+    """Of a trial that is written down, and has let go of its epochs: what they came to."""
     node: str | None = column("cluster node that ran it", default=None)
     checkpoint: str | None = column("folder of its model; null if none was kept", default=None)
     error: str | None = column("the error that failed it", default=None)
@@ -87,6 +101,23 @@ class TrialRecord:
     )
 
     @property
+    def best_arrays(self) -> Arrays:
+        """`scores` and `correct` of the epoch that the trial is ranked by, (n_val,) each; None if there is none."""
+        return self.arrays() if callable(self.arrays) else self.arrays
+
+    def let_go(self, read_back: Callable[[], Arrays]) -> None:
+        """Once written down it holds the epoch that it is ranked by and its last one only, and no scores. A driver of many
+        thousand trials does not grow with their epochs and pairs.
+
+        read_back: reads its `best_arrays`.
+        """
+        self.kept = Kept(self.epochs_trained, self.train_s, self.diagnoses)
+        self.epochs = {
+            epoch: self.epochs[epoch] for epoch in self.epochs if epoch in (self.ranked_epoch, max(self.epochs))
+        }
+        self.arrays = read_back
+
+    @property
     @computed(
         "where the threshold is from: `searched`, `fixed`, `solved`, or `favoured`: solved at the end of a training, which is "
         "tried once more at it; older rows call that `searched`, and their `val_accuracy` is in-sample"
@@ -117,13 +148,14 @@ class TrialRecord:
     @computed("epochs trained", "epochs", stored_as="epochs")
     def epochs_trained(self) -> int:
         """How many epochs were trained, or judged anew where another trial's scores answered."""
-        return len(self.epochs)
+        return len(self.epochs) if self.kept is None else self.kept.epochs
 
     @property
     @computed("time spent training and validating", "s")
     def train_s(self) -> float:
         """Over all epochs."""
-        return float(sum(numbers["epoch_s"] for numbers in self.epochs.values()))
+        epochs = self.epochs.values()
+        return float(sum(numbers["epoch_s"] for numbers in epochs)) if self.kept is None else self.kept.train_s
 
     @property
     @computed("the rest of the time between `started_at` and `ended_at`: queue, worker, data", "s")
@@ -147,6 +179,8 @@ class TrialRecord:
     @computed("names of the sicknesses found; empty is healthy, null was never checked")
     def diagnoses(self) -> list[str] | None:
         """Over all epochs, in the order in which they came."""
+        if self.kept is not None:
+            return self.kept.diagnoses
         checked = [epoch["diagnoses"] for _, epoch in sorted(self.epochs.items()) if epoch.get("diagnoses") is not None]
         return list(dict.fromkeys(name for names in checked for name in names)) if checked else None
 

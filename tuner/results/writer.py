@@ -12,9 +12,9 @@ from urllib.parse import quote
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 
 from trainable.errors import InputError
+from tuner.results.parts import Parts, encoded
 from tuner.results.reading import UnusableFileError, read_file
 from tuner.results.schema import PART_FILE, SCHEMAS, SCORES_FILE
 from tuner.results.store import Store
@@ -37,12 +37,10 @@ class RunTables:
         self.space, self.run = space, run
         self._store = Store.at(root, RUN_PATIENCE_S)
         self._partition = f"space={quote(space, safe='')}/run={quote(run, safe='')}"
-        # One small table a trial: a trial that ends converts its own rows only, not those of all before it.
-        self._trials = self._read_back("trials")
-        self._epochs = self._read_back("epochs")
-        self._run: dict[str, Any] = next(iter(self._read_part("runs").to_pylist()), {})
-        for table, parts in (("trials", self._trials), ("epochs", self._epochs)):
-            self._write(table, parts)  # so that reading works before the first trial has ended
+        self._run: dict[str, Any] = next(iter(self._read_run().to_pylist()), {})
+        self._trials, self._epochs = (
+            Parts(self._store, table, self._partition, self._usable) for table in ("trials", "epochs")
+        )
 
     def write_run(self, row: Row) -> None:
         """Write the run's row; fields that are not given keep what was written before."""
@@ -52,28 +50,26 @@ class RunTables:
 
     def append_trial(self, row: Row) -> None:
         """Write a trial that has ended. A row of the same trial is replaced."""
-        self._trials[int(row["trial"])] = _table("trials", [row])
-        self._write("trials", self._trials)
+        self._trials.put({int(row["trial"]): _table("trials", [row])})
 
     def update_trials(self, cells: Mapping[int, Row]) -> None:
         """Write cells of trials that have a row; the other cells keep what they hold."""
-        for trial, changed in cells.items():
-            self._trials[trial] = _table("trials", [self._trials[trial].to_pylist()[0] | changed])
-        self._write("trials", self._trials)
+        changed = {n: _table("trials", [self._trials.of(n).to_pylist()[0] | more]) for n, more in cells.items()}
+        self._trials.put(changed)
 
     def append_epochs(self, rows: Sequence[Row]) -> None:
         """Write epochs of any trials. A trial's former rows from its first new epoch on are replaced.
 
         A trial that went back to its checkpoint trains those epochs again: what they were before no longer counts.
         """
+        changed = {}
         for trial in {int(row["trial"]): None for row in rows}:
             new = _table("epochs", [row for row in rows if int(row["trial"]) == trial]).sort_by("epoch")
             if trial in self._epochs:
-                kept = self._epochs[trial].filter(ds.field("epoch") < new["epoch"][0].as_py())
+                kept = self._epochs.of(trial).filter(ds.field("epoch") < new["epoch"][0].as_py())
                 new = pa.concat_tables([kept, new])
-            self._epochs[trial] = new
-        if rows:
-            self._write("epochs", self._epochs)
+            changed[trial] = new
+        self._epochs.put(changed)
 
     def write_scores(self, trial: int, columns: Mapping[str, Any]) -> None:
         """Write a trial's validation scores; a former file of the trial is replaced.
@@ -98,41 +94,43 @@ class RunTables:
 
     def trial_rows(self) -> list[dict[str, Any]]:
         """The trials written so far, in the order of their numbers."""
-        return [self._trials[trial].to_pylist()[0] for trial in sorted(self._trials)]
+        rows: list[dict[str, Any]] = self._trials.all().to_pylist()
+        return rows
 
     def epoch_rows(self, trial: int) -> list[dict[str, Any]]:
         """The trial's epochs written so far, in order."""
-        return self._epochs[trial].to_pylist() if trial in self._epochs else []
+        rows: list[dict[str, Any]] = self._epochs.of(trial).to_pylist()
+        return rows
+
+    def epochs_told(self) -> list[dict[str, Any]]:
+        """Of each trial the epoch that it is ranked by and the last one, by trial and epoch."""
+        trials = self._trials.all().select(["trial", "ranked_epoch", "epochs"])
+        epochs = self._epochs.all()
+        ends = trials.to_pydict()
+        kept = {(n, e) for n, *es in zip(ends["trial"], ends["ranked_epoch"], ends["epochs"], strict=True) for e in es}
+        places = zip(epochs["trial"].to_pylist(), epochs["epoch"].to_pylist(), strict=True)
+        rows: list[dict[str, Any]] = epochs.filter(
+            pa.array([place in kept for place in places], pa.bool_())
+        ).to_pylist()
+        return rows
 
     def run_row(self) -> dict[str, Any]:
         """The run's row as written so far; empty before the first."""
         versions = self._run.get("versions")  # a map comes back from a file as a list of pairs
         return {**self._run, "versions": None if versions is None else dict(versions)} if self._run else {}
 
-    def _write(self, table: str, parts: dict[int, pa.Table]) -> None:
-        empty = SCHEMAS[table].empty_table()
-        self._put(table, PART_FILE, pa.concat_tables([empty, *(parts[trial] for trial in sorted(parts))]))
-
     def _put(self, table: str, name: str, rows: pa.Table) -> None:
-        buffer = pa.BufferOutputStream()
-        pq.write_table(rows.combine_chunks(), buffer)
-        self._store.write(self._store.path(table, self._partition), name, buffer.getvalue())
+        self._store.write(self._store.path(table, self._partition), name, encoded(rows))
 
-    def _read_part(self, table: str) -> pa.Table:
-        path = self._store.path(table, self._partition, PART_FILE)
-        if not self._store.exists(path):
-            return SCHEMAS[table].empty_table()
-        return self._usable(path, table)
+    def _read_run(self) -> pa.Table:
+        path = self._store.path("runs", self._partition, PART_FILE)
+        return self._usable(path, "runs") if self._store.exists(path) else SCHEMAS["runs"].empty_table()
 
     def _usable(self, path: str, table: str) -> pa.Table:
         try:
             return read_file(self._store, path, table)
         except UnusableFileError as error:  # to skip it would be to write over what is in it
             raise InputError(f"the run {self.run} cannot go on: {self._store.uri_of(path)} {error}.") from error
-
-    def _read_back(self, table: str) -> dict[int, pa.Table]:
-        rows = self._read_part(table)
-        return {trial: rows.filter(ds.field("trial") == trial) for trial in rows["trial"].unique().to_pylist()}
 
 
 def writable(root: str | Path | Store) -> str:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import deque
 from collections.abc import Callable
 
 from trainable.trial import scores_by_epoch
 from tuner.inputs.bound_space import can_hold
 from tuner.results.checkpoints import Saved
-from tuner.results.trial_record import COMPLETED, FAILED, TrialRecord
+from tuner.results.trial_record import COMPLETED, FAILED, WAITING, TrialRecord
 from tuner.search.recorder import Recorder
 from tuner.search.study import Suggestion, TrialStudy
+
+HELD = 64
+"""Trainings that ended and whose scores of all epochs stay in memory."""
 
 
 class FreeThresholds:
@@ -26,16 +31,22 @@ class FreeThresholds:
         self._study, self._recorder, self._saved = study, recorder, saved
         self._searched = "threshold" in study.bound.searched
         self._keys: dict[int, str] = {}
-        self._refined: set[int] = set()
+        self._trainings: dict[str, list[TrialRecord]] = {}
+        """By key: the trials that have it."""
+        self._unrefined: dict[int, TrialRecord] = {}
+        self._held: deque[TrialRecord] = deque()
+        self._known = 0
+        """So many of the records, which only become more, are in these."""
 
     def source_of(self, suggestion: Suggestion) -> TrialRecord | None:
         """The trial that trains, or has trained, what this one would train; None if there is none with its scores."""
         if not self._searched:
             return None
         key = suggestion.config.training_key()
-        for record in self._recorder.records.values():
+        self._take_up()
+        for record in self._trainings.get(key, ()):
             other = record.number != suggestion.number and record.replay_of is None and record.state != FAILED
-            if other and self._key(record) == key and (record.ended is None or self._has_scores(record)):
+            if other and (record.ended is None or self._has_scores(record)):
                 return record
         return None
 
@@ -52,12 +63,31 @@ class FreeThresholds:
         """Try each training that is complete once more, at the threshold that its scores favour."""
         if not self._searched:
             return
-        for record in list(self._recorder.records.values()):
+        self._take_up()
+        for record in list(self._unrefined.values()):
+            if record.ended is None or record.state == WAITING:
+                continue
+            del self._unrefined[record.number]
+            self._hold(record)
             if record.state != COMPLETED or record.replay_of is not None or record.repeat_of is not None:
                 continue
-            if record.number not in self._refined and record.ranked_epoch and self._has_scores(record):
-                self._refined.add(record.number)
+            if record.ranked_epoch and self._has_scores(record):
                 self._try_favoured(record)
+
+    def _take_up(self) -> None:
+        """Records that came since the last look."""
+        records = self._recorder.records
+        for number in list(itertools.islice(records, self._known, None)):
+            record = records[number]
+            self._trainings.setdefault(self._key(record), []).append(record)
+            self._unrefined[number] = record
+        self._known = len(records)
+
+    def _hold(self, record: TrialRecord) -> None:
+        """The scores of all epochs stay in memory of a few trainings only; those of others are in their saved states."""
+        self._held.append(record)
+        if len(self._held) > HELD:
+            self._held.popleft().epoch_scores = {}
 
     def _try_favoured(self, source: TrialRecord) -> None:
         threshold = self._recorder.favoured_threshold(source)
@@ -79,4 +109,5 @@ class FreeThresholds:
         """Whether the scores of all its epochs are there, or can be read from its saved state."""
         if not record.epoch_scores and (saved := self._saved(record.number)):
             record.epoch_scores = scores_by_epoch(saved.state["score_history"])
-        return record.epoch_scores.keys() >= record.epochs.keys()
+            self._hold(record)
+        return len(record.epoch_scores) >= record.epochs_trained

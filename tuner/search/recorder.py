@@ -6,8 +6,9 @@ import math
 import pickle
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,24 @@ from tuner.cli.full_disk import ResultsUnwritableError, no_room, patiently
 from tuner.cluster.private_ray import name_tasks
 from tuner.results import configuration
 from tuner.results.schema import SCHEMAS
-from tuner.results.trial_record import COMPLETED, FAILED, FAVOURED, PRUNED, RUNNING, SICK, WAITING, TrialRecord
+from tuner.results.trial_record import (
+    COMPLETED,
+    FAILED,
+    FAVOURED,
+    PRUNED,
+    RUNNING,
+    SICK,
+    WAITING,
+    Arrays,
+    Kept,
+    TrialRecord,
+)
 from tuner.results.writer import RunTables
 
 _EPOCH_NUMBERS = {*SCHEMAS["epochs"].names, "sick"} - {"trial"}
 
+_COSTS = ("parameters", "image_ms", "over_limits")
+_Cells = dict[str, Any]
 _WAIT_S = 0.1
 """A trial that ended is written down when the next one runs on its worker, or after so long if none does."""
 
@@ -59,7 +73,8 @@ class Recorder(Callback):
         self.records: dict[int, TrialRecord] = {}
         self._tables, self._settings, self._blocks, self._changed = tables, settings, blocks, changed
         self._checkpoint_s, self._say = checkpoint_s, say
-        self._unwritten: deque[tuple[list[dict[str, Any]], dict[str, Any] | None, dict[str, Any]]] = deque()
+        self._unwritten: deque[tuple[TrialRecord, list[_Cells], _Cells | None, _Cells]] = deque()
+        self._ended = 0
         self._write_at = 0.0
         rows = data.rows("val")
         self._val_rows = rows
@@ -72,37 +87,42 @@ class Recorder(Callback):
         self.records.setdefault(record.number, record)
         self._changed(record)
 
-    def adopt(self, record: TrialRecord) -> bool:
-        """Fill in a trial that ended in an earlier attempt from the tables; False if it is not in them."""
+    def adopt(self, records: Sequence[TrialRecord]) -> list[TrialRecord]:
+        """Fill in trials that ended in an earlier attempt from the tables, which are read once; those not in them are
+        returned."""
         self.flush()
-        row = next((row for row in self._tables.trial_rows() if row["trial"] == record.number), None)
-        if row is None:
-            return False
-        record.state, record.error, record.node, record.retries = (
-            row[n] for n in ("state", "error", "node", "retries")
-        )
-        record.replay_of = row["replay_of"]
-        record.checkpoint = row["checkpoint"]
-        record.parameters, record.image_ms, record.over_limits = (
-            row.get(n) for n in ("parameters", "image_ms", "over_limits")
-        )
+        rows = {row["trial"]: row for row in self._tables.trial_rows()}
+        epochs: dict[int, dict[int, dict[str, Any]]] = {}
+        for epoch in self._tables.epochs_told():
+            epochs.setdefault(epoch["trial"], {})[epoch["epoch"]] = epoch
+        for record in records:
+            if (row := rows.get(record.number)) is not None:
+                self._fill_in(record, row, epochs.get(record.number, {}))
+        return [record for record in records if record.number not in rows]
+
+    def _fill_in(self, record: TrialRecord, row: dict[str, Any], epochs: dict[int, dict[str, Any]]) -> None:
+        for name in ("state", "error", "node", "retries", "replay_of", "checkpoint", "completion_order", *_COSTS):
+            setattr(record, name, row.get(name))
         record.best_epoch, record.ranked_epoch = row["best_epoch"] or 0, row["ranked_epoch"] or 0
-        record.epochs = {epoch["epoch"]: epoch for epoch in self._tables.epoch_rows(record.number)}
         record.started, record.ended = (row[name].timestamp() for name in ("started_at", "ended_at"))
-        columns = self._tables.read_scores(record.number)
-        names = {"scores": "score", "correct": "correct"}  # by the name that an epoch's report has for it
-        record.best_arrays = columns and {name: columns[stored] for name, stored in names.items() if stored in columns}
+        record.epochs, record.arrays = epochs, partial(self._read_arrays, record.number)
+        record.kept = Kept(row["epochs"] or 0, row["train_s"] or 0.0, row["diagnoses"])
         self.records[record.number] = record
-        return True
+        self._ended += 1
+
+    def _read_arrays(self, number: int) -> Arrays:
+        columns = self._tables.read_scores(number)
+        names = {"scores": "score", "correct": "correct"}  # by the name that an epoch's report has for it
+        return columns and {name: columns[stored] for name, stored in names.items() if stored in columns}
 
     def recover(self, record: TrialRecord, state: dict[str, Any]) -> None:
         """Write down a trial whose end was not written, from its saved state: the driver was killed just then."""
         record.epochs = {numbers["epoch"]: numbers for numbers in state["history"]}
         record.best_epoch, record.ranked_epoch = state["best_epoch"], ranked_epoch(state)
         if state["best_scores"] is not None:
-            record.best_arrays = {"scores": state["best_scores"].numpy(), "correct": state["best_correct"].numpy()}
+            record.arrays = {"scores": state["best_scores"].numpy(), "correct": state["best_correct"].numpy()}
         record.epoch_scores = scores_by_epoch(state["score_history"])
-        self._take_costs(record, state.get("costs") or {})
+        record.parameters, record.image_ms = ((state.get("costs") or {}).get(name) for name in _COSTS[:2])
         self.records[record.number] = record
         last = record.last
         finished = bool(last) and last["epoch"] == record.config.epochs
@@ -120,7 +140,7 @@ class Recorder(Callback):
     ) -> None:
         record = self._record(trial)
         carried = result.pop("carried")  # so that Tune does not write it into its own state
-        self._take_costs(record, carried.costs)
+        record.parameters, record.image_ms = (carried.costs.get(name) for name in _COSTS[:2])
         for past in carried.history:
             record.epochs.setdefault(past["epoch"], past)
         for earlier in carried.earlier:
@@ -129,7 +149,7 @@ class Recorder(Callback):
         record.epochs[result["epoch"]] = _only(result, _EPOCH_NUMBERS)
         record.node = result["node"]
         record.best_epoch, record.ranked_epoch = result["best_epoch"], result["ranked_epoch"]
-        record.best_arrays = carried.arrays or record.best_arrays
+        record.arrays = carried.arrays or record.best_arrays
         if time.time() - record.saved >= self._checkpoint_s:
             record.saved, result[SHOULD_CHECKPOINT] = time.time(), True
         self._changed(record)
@@ -138,10 +158,8 @@ class Recorder(Callback):
         record = self._record(trial)
         record.state, record.retries = WAITING, record.retries + 1
         where, epoch = f" on {record.node}" if record.node else "", record.last.get("epoch", 0)
-        self._say(
-            f"trial {record.number:03d} broke off{where} after epoch {epoch}: {_message(trial)}; it goes on from its last "
-            "saved state"
-        )
+        goes_on = "it goes on from its last saved state"
+        self._say(f"trial {record.number:03d} broke off{where} after epoch {epoch}: {_message(trial)}; {goes_on}")
         self._changed(record)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -163,10 +181,11 @@ class Recorder(Callback):
         A threshold that these very pairs chose is not judged on them: decisions are then at cross-fitted thresholds.
         """
         record.replay_of, record.node = source.number, source.node
-        record.parameters, record.image_ms, record.over_limits = source.parameters, source.image_ms, source.over_limits
+        for name in _COSTS:
+            setattr(record, name, getattr(source, name))
         settings = replace(self._settings, threshold_is_favoured=record.is_extra)
         better, best = sign(self._settings.metric), -math.inf
-        for epoch, numbers in sorted(source.epochs.items()):
+        for epoch, numbers in sorted(self._all_epochs(source).items()):
             scores = source.epoch_scores[epoch]
             again = rejudged(numbers, scores, self._labels, self._identities, record.config, settings)
             record.epochs[epoch] = _only(again, _EPOCH_NUMBERS) | {"epoch_s": 0.0, "validation_s": 0.0}
@@ -178,8 +197,13 @@ class Recorder(Callback):
                 best, record.best_epoch = better * objective, epoch
             if is_best or self._settings.rank_by == "last":
                 record.ranked_epoch = epoch
-                record.best_arrays = {"scores": scores, "correct": again["correct"]}
+                record.arrays = {"scores": scores, "correct": again["correct"]}
         self.end(record, source.state)
+
+    def _all_epochs(self, record: TrialRecord) -> dict[int, dict[str, Any]]:
+        if record.kept is None:
+            return record.epochs
+        return {numbers["epoch"]: numbers for numbers in self._tables.epoch_rows(record.number)}
 
     def favoured_threshold(self, record: TrialRecord) -> float:
         """The threshold that tells most validation pairs right, at the epoch that the trial is ranked by."""
@@ -195,22 +219,12 @@ class Recorder(Callback):
             for _, numbers in sorted(record.epochs.items())
         ]
         scores = None if record.best_arrays is None else self._score_columns(record, record.best_arrays)
-        if record.replay_of is None:
-            record.over_limits = self._over_limits(record)
-        self._unwritten.append((epochs, scores, self._row(record)))
+        if self._objectives.limits and record.replay_of is None:
+            beyond = self._objectives.exceeded(record.cells())
+            record.over_limits = [words for words, excess in beyond.items() if excess > 0]
+        self._unwritten.append((record, epochs, scores, self._row(record)))
         self._write_at = time.monotonic() + _WAIT_S
         self._changed(record)
-
-    @staticmethod
-    def _take_costs(record: TrialRecord, costs: Mapping[str, Any]) -> None:
-        record.parameters, record.image_ms = costs.get("parameters"), costs.get("image_ms")
-
-    def _over_limits(self, record: TrialRecord) -> list[str] | None:
-        """Those of the run that the trial exceeds; None where there are none to keep."""
-        if not self._objectives.limits:
-            return None
-        found = self._objectives.exceeded(record.cells())
-        return [words for words, excess in found.items() if excess > 0]
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         if time.monotonic() >= self._write_at:
@@ -223,11 +237,12 @@ class Recorder(Callback):
             self._unwritten.popleft()
 
     def _write_next(self) -> None:
-        epochs, scores, row = self._unwritten[0]
+        record, epochs, scores, row = self._unwritten[0]
         self._tables.append_epochs(epochs)
         if scores is not None:
             self._tables.write_scores(row["trial"], scores)
         self._tables.append_trial(row)
+        record.let_go(partial(self._read_arrays, record.number))
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its callbacks for Tuner.restore, which is not how a run is resumed here."""
@@ -251,11 +266,11 @@ class Recorder(Callback):
             interval_of = intervals.cross_fitted_interval if solved else intervals.interval
             ends = interval_of(record.best_arrays["correct"], self._linked)
             record.val_accuracy_low, record.val_accuracy_high = ends
-        record.completion_order = sum(r.ended is not None for r in self.records.values()) - 1
+        record.completion_order, self._ended = self._ended, self._ended + 1
         row = configuration.to_row(record.config, self._blocks)
         measured = _only(record.best, MEASURED)
-        if measured.get("threshold") is None:  # no epoch used any: the cell is the configuration's own
-            measured.pop("threshold", None)
+        if measured.get("threshold", 0) is None:  # no epoch used any: the cell is the configuration's own
+            del measured["threshold"]
         return row | measured | record.cells()
 
 

@@ -180,9 +180,8 @@ def take_up_trials(study: TrialStudy, recorder: Recorder, saved: Callable[[int],
 
     saved: reads a trial's newest saved state.
     """
-    for suggestion in study.ended():
-        record = study.record(suggestion)
-        if not recorder.adopt(record) and (state := saved(record.number)):
+    for record in recorder.adopt([study.record(suggestion) for suggestion in study.ended()]):
+        if state := saved(record.number):
             recorder.recover(record, state.state)
     for suggestion in [*study.unfinished, *study.unfinished_repeats]:
         state = saved(suggestion.number)

@@ -21,6 +21,7 @@ from trainable.errors import InputError, nearest
 from trainable.objectives import Direction
 from tuner.cli.sampler_names import SAMPLERS
 from tuner.inputs.bound_space import BoundSpace
+from tuner.search.suggesting.few_trials import ShownFew
 
 _TRIED = 12
 """Trials that a sampler is tried with: more than most begin with at random."""
@@ -132,8 +133,11 @@ def _parsed(arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def learning_from_stopped(sampler: BaseSampler, storage: BaseStorage) -> BaseSampler:
-    """The sampler, which learns from stopped trials too. TPE does so by itself; random and even draws learn from nothing."""
-    by_itself = TPESampler | RandomSampler | QMCSampler
+    """The sampler, which learns from stopped trials too. TPE does so by itself, and is shown a few hundred trials of many;
+    random and even draws learn from nothing."""
+    if isinstance(sampler, TPESampler):
+        return ShownFew(sampler, storage)
+    by_itself = RandomSampler | QMCSampler
     return sampler if isinstance(sampler, by_itself) else _ShownStopped(sampler, storage)
 
 

@@ -43,7 +43,7 @@ from tuner.search.repeats import Repeats, RepeatSearch
 from tuner.search.resume import STUDY, RunFiles, check_same_run, held, held_again, save_options, take_up_trials
 from tuner.search.samplers import make_sampler
 from tuner.search.searcher import StudySearch
-from tuner.search.study_file import mend_study, open_study
+from tuner.search.study_file import mend_study
 
 
 def run_session(
@@ -162,7 +162,7 @@ class Session:
 
     def _searcher(self, recorder: Recorder) -> tuple[StudySearch, int]:
         options, path, keep = self.plan.options, self.files.folder / STUDY, partial(self.files.keep, STUDY)
-        mend_study(path, self.plan.run, self.tables, self._saved, keep, self.plan.objectives)
+        storage = mend_study(path, self.plan.run, self.tables, self._saved, keep, self.plan.objectives)
         searcher = StudySearch(
             self.plan.bound,
             recorder,
@@ -173,7 +173,7 @@ class Session:
                 options.configuration.seed + 1000 * (self.attempt - 1),
                 options.search.sampler_args,
             ),
-            storage=open_study(path, keep),
+            storage=storage,
             study_name=self.plan.run,
             run_seed=options.configuration.seed,
             trials=options.search.trials,

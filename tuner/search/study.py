@@ -7,7 +7,7 @@ import json
 import math
 import warnings
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,6 +90,10 @@ class TrialStudy:
         self.unfinished: deque[Suggestion] = deque()
         self.unfinished_repeats: deque[Suggestion] = deque()
         self.next_number = self.extra = 0
+        self._ids: dict[int, int] = {}
+        """Optuna's id of each trial, by our number."""
+        self._worst: float | None = None
+        """The worst objective that any epoch of any trial had: what stands for a sick trial's own, which may be NaN."""
         for frozen in self._frozen():
             self._take_up(frozen)
         self.first_new = self.next_number
@@ -99,6 +103,8 @@ class TrialStudy:
             trial = None if frozen.state.is_finished() else Trial(self.optuna, self._trial_id(frozen.number))
             suggestion = Suggestion.stored(frozen, self.bound.fixed, trial)
             self.seen.add(suggestion.config)
+            self._ids[suggestion.number] = self._trial_id(frozen.number)
+            self._reported(frozen.intermediate_values.values())
             self.next_number += 1
             self.extra += not _asked_for(suggestion.marks)
             if trial is not None:
@@ -122,7 +128,7 @@ class TrialStudy:
 
     def parameters_of(self, number: int) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
         """What the study asked for in the trial of this number, and from which ranges."""
-        frozen = next(t for t in self._frozen() if t.user_attrs.get("number") == number)
+        frozen = self._storage.get_trial(self._ids[number])
         return frozen.params, frozen.distributions
 
     def ask(self, parameters: dict[str, Any] | None = None) -> tuple[Trial, TrialConfig]:
@@ -166,6 +172,7 @@ class TrialStudy:
         # The number last: a trial that has one has everything, wherever the driver is killed.
         for name, value in {"values": self._short_of(config), **marks, "number": number}.items():
             trial.set_user_attr(name, value)
+        self._ids[number] = self._trial_id(trial.number)
         return Suggestion(trial, number, config, marks)
 
     def _short_of(self, config: TrialConfig) -> dict[str, Any]:
@@ -198,6 +205,7 @@ class TrialStudy:
         if math.isfinite(objective) and epoch not in suggestion.reported:
             _running(suggestion).report(objective, epoch)
             suggestion.reported.add(epoch)
+            self._reported([objective])
 
     def tell(self, suggestion: Suggestion, record: TrialRecord, state: str) -> None:
         """Tell how the trial ended: COMPLETE with its ending value, PRUNED with what it reported, infeasible if it was
@@ -216,13 +224,13 @@ class TrialStudy:
         trial.set_constraint("sick", float(state == SICK))  # above 0: infeasible, worse than every other
         for words, excess in self._objectives.exceeded(record.cells()).items() if self._objectives.limits else ():
             trial.set_constraint(words, excess)
-        told = self._worst() if state == SICK else values if state == COMPLETED else None
+        worst = None if self._worst is None else [self._worst]
+        told = worst if state == SICK else values if state == COMPLETED else None
         self.optuna.tell(trial, told, state=TrialState.PRUNED if told is None else TrialState.COMPLETE)
 
-    def _worst(self) -> list[float] | None:
-        """The worst objective that any epoch of any trial had: what stands for a sick trial's own, which may be NaN."""
-        values = [value for trial in self._frozen() for value in trial.intermediate_values.values()]
-        return [min(values, key=lambda value: self._better * value)] if values else None
+    def _reported(self, objectives: Iterable[float]) -> None:
+        known = [] if self._worst is None else [self._worst]
+        self._worst = min([*known, *objectives], key=lambda value: self._better * value, default=None)
 
 
 def _diagnoses(record: TrialRecord) -> str:

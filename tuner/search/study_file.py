@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from trainable.errors import InputError
@@ -30,21 +30,43 @@ def open_study(path: Path, keep: Callable[[], None] | None = None) -> optuna.sto
     path.parent.mkdir(parents=True, exist_ok=True)
     Path(f"{path}.lock").unlink(missing_ok=True)
     _drop_torn_tail(path)
-    storage = optuna.storages.JournalStorage(_Journal(path, keep))
+    try:
+        storage = optuna.storages.JournalStorage(_Journal(path, keep))
+        json.loads(_last_line(path) or b"{}")  # which Optuna forgives
+    except ValueError as error:
+        raise InputError(
+            f"line {_damaged_line(path)} of {path}, the sampler's memory, is damaged ({error}); valid is the file as it was "
+            "written. Restore it, or start a new run without --resume."
+        ) from error
     sync_folder(path.parent)
     return storage
 
 
 class _Journal(JournalFileBackend):
-    """Optuna's file, which is on the disk after every write, and is kept elsewhere, too, where that is asked for."""
+    """Optuna's file, which is kept elsewhere, too, where that is asked for.
+
+    Optuna waits for the disk at every line, some fifteen times a trial. Here it is waited for once: when a trial has got its
+    number, before which nothing of it is trained or written. What a power cut can take, how it ended, is in the tables.
+    """
 
     def __init__(self, path: Path, keep: Callable[[], None] | None) -> None:
-        super().__init__(str(path))
-        self._keep = keep
+        self._lock_of_all = JournalFileSymlinkLock(str(path))  # optuna-dashboard may write beside
+        super().__init__(str(path), lock_obj=self._lock_of_all)
+        self._path, self._keep = path, keep
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        super().append_logs(logs)
-        if self._keep and any("number" in log.get("user_attr", {}) or "state" in log for log in logs):
+        numbered = any("number" in log.get("user_attr", {}) for log in logs)
+        text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        self._lock_of_all.acquire()
+        try:
+            with self._path.open("ab") as file:
+                file.write(text.encode())
+                file.flush()
+                if numbered:
+                    os.fsync(file.fileno())
+        finally:
+            self._lock_of_all.release()
+        if self._keep and (numbered or any("state" in log for log in logs)):
             self._keep()
 
 
@@ -54,18 +76,27 @@ def _drop_torn_tail(path: Path) -> None:
         return
     content = path.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
-    for place, line in enumerate(whole.splitlines(), 1):
-        try:
-            json.loads(line)
-        except ValueError as error:
-            raise InputError(
-                f"line {place} of {path}, the sampler's memory, is damaged ({error}); valid is the file as it was written. "
-                "Restore it, or start a new run without --resume."
-            ) from error
     if whole != content:
         with path.open("r+b") as file:
             file.truncate(len(whole))
             os.fsync(file.fileno())
+
+
+def _last_line(path: Path) -> bytes:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 2**20))
+        return file.read().rstrip(b"\n").rpartition(b"\n")[2]
+
+
+def _damaged_line(path: Path) -> int:
+    """The first that is no JSON, from 1."""
+    place = 0
+    for place, line in enumerate(path.read_bytes().splitlines(), 1):
+        try:
+            json.loads(line)
+        except ValueError:
+            break
+    return place
 
 
 def mend_study(
@@ -75,13 +106,13 @@ def mend_study(
     saved: Callable[[int], Any],
     keep: Callable[[], None] | None = None,
     objectives: Objectives | None = None,
-) -> None:
+) -> optuna.storages.JournalStorage:
     """Have study and tables agree on which trials have ended, however the driver was killed.
 
     The tables are right: a trial in them has ended, and is told to the study as it ended; one that is not in them, and
     has no saved state that its row could be written from, is trained again, whatever the study was told.
 
-    saved: a trial's saved state, or nothing.
+    saved: a trial's saved state, or nothing. Returns the study's storage, open.
 
     Raises InputError if the study does not know a trial that is in the tables: it was emptied, or is another one's.
     """
@@ -98,14 +129,16 @@ def mend_study(
             "the file as it was written. Restore it, or start a new run without --resume."
         )
     if study is None:
-        return
+        return storage
     for number, trial in numbers.items():
         if number in rows and not trial.state.is_finished():
             _tell_as_it_ended(study, trial, rows[number], tables.epoch_rows(number), objectives)
     untold = {n for n, t in numbers.items() if n not in rows and t.state.is_finished()}
     again = {n for n in untold if numbers[n].state == TrialState.FAIL or not saved(n)}
-    if again:
-        _write_anew(path, study, again, keep)
+    if not again:
+        return storage
+    _write_anew(path, study, again, keep)
+    return open_study(path, keep)
 
 
 def _tell_as_it_ended(

@@ -27,7 +27,7 @@ def trial(number: int, gap: float, seed: int | None = None, threshold: float = 0
     auc, accuracy = verify(scores, PAIRS.labels).auc, float(correct.mean())
     values = {"objective": auc, "val_auc": auc, "val_accuracy": accuracy, "epoch_s": 1.0}
     arrays = {"scores": scores, "correct": correct}
-    given = {"state": COMPLETED, "epochs": {1: values}, "best_epoch": 1, "ranked_epoch": 1, "best_arrays": arrays}
+    given = {"state": COMPLETED, "epochs": {1: values}, "best_epoch": 1, "ranked_epoch": 1, "arrays": arrays}
     config = TrialConfig(epochs=1, threshold=threshold)
     return TrialRecord(number, config, f"trial {number}", {}, number == 0, **(given | more))
 
@@ -107,5 +107,5 @@ def test_nothing_is_said_where_nothing_can_win(records: list[TrialRecord]) -> No
 def test_too_few_identities_say_nothing() -> None:
     """Of two, none can be left out with pairs of both labels on both sides."""
     few = ValidationPairs(np.array([1, 1, 0]), np.array([0, 1, 0]), np.array([0, 1, 1]))
-    one = trial(0, 1.0, best_arrays={"scores": np.array([0.9, 0.8, 0.1]), "correct": np.ones(3, dtype=bool)})
+    one = trial(0, 1.0, arrays={"scores": np.array([0.9, 0.8, 0.1]), "correct": np.ones(3, dtype=bool)})
     assert evidence([one], few, "val_auc", True) is None

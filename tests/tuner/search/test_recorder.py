@@ -209,7 +209,7 @@ def test_a_later_attempt_adopts_what_an_earlier_one_wrote(run, tmp_path):
 def test_a_trial_that_is_not_in_the_tables_is_not_adopted(run):
     """It is then recovered from its checkpoint, or trained again."""
     record = TrialRecord(5, TrialConfig(), "trial 005", {}, False)
-    assert not run.recorder.adopt(record)
+    assert run.recorder.adopt([record]) == [record]
     assert 5 not in run.recorder.records
 
 

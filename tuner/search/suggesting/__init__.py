@@ -1,0 +1,1 @@
+"""What a sampler is shown of a study."""

@@ -37,17 +37,20 @@ def with_views(
     fingerprint: str,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    into: np.ndarray | None = None,
 ) -> np.ndarray:
     """(views · m, S, S, 3) uint8: view v of image i in row v · m + i; view 0 is the plain image.
 
     pixels: (m, S, S, 3) uint8; fingerprint: theirs, from which the views are drawn, so that they are the same in every
-    run on the same images; view v is the same however many views there are. `workers` threads, None: one for each core.
+    run on the same images; view v is the same however many views there are. `workers` threads, None: one a core. into: an array
+    to draw into, which may begin with `pixels` themselves; None: a new one.
     """
     images = len(pixels)
     if views == 1:
         return pixels
-    found = np.empty((views * images, *pixels.shape[1:]), dtype=np.uint8)
-    found[:images] = pixels
+    found = np.empty((views * images, *pixels.shape[1:]), dtype=np.uint8) if into is None else into
+    if not np.may_share_memory(found, pixels):
+        found[:images] = pixels
     seed = int.from_bytes(hashlib.sha256(fingerprint.encode()).digest()[:8])
 
     def work(rows: range) -> int:

@@ -98,6 +98,7 @@ def read_images(
     fit: str = "squash",
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    into: np.ndarray | None = None,
 ) -> Images:
     """The table's images, decoded to squares of `image_size_px`, and a fingerprint of their content.
 
@@ -105,11 +106,14 @@ def read_images(
     put on white where it is transparent. What is no square is squashed to one (`fit`: a crop could cut off what tells two
     things apart, and padding spends pixels on nothing), cropped about its centre, or padded. Images with more than 8 bits are
     looked at twice: all must be seen before the levels of black and white are known. `progress(done, total)` is called from
-    this thread. Raises one InputError that lists every image that cannot be used.
+    this thread. into: (m, S, S, 3) uint8 to decode into, as a mapped file's; None: a new array. Raises one InputError that
+    lists every image that cannot be used.
     """
     if image_size_px < 1:
         raise InputError(f"image_size_px is {image_size_px}; valid is a whole number from 1. Change --image-size-px.")
-    reading = _Reading(table, image_size_px, fit, workers, progress)
+    if into is None:
+        into = np.empty((len(table.images), image_size_px, image_size_px, 3), dtype=np.uint8)
+    reading = _Reading(table, into, fit, workers, progress)
     reading.read(range(len(table.images)))
     ranges = {table.image_names[at]: found for at, found in sorted(reading.ranges.items())}
     scales = reading.scales = levels.scales_of(table.source, ranges)
@@ -127,20 +131,20 @@ class _Reading:
     def __init__(
         self,
         table: PairTable,
-        size_px: int,
+        pixels: np.ndarray,
         fit: str,
         workers: int | None,
         progress: Callable[[int, int], None] | None,
     ) -> None:
         total = len(table.images)
-        self.pixels = np.empty((total, size_px, size_px, 3), dtype=np.uint8)
+        self.pixels = pixels
         self.digests = [b""] * total
         self.ranges: dict[int, Range] = {}
         """Of the images that wait for a scale."""
         self.colours: dict[int, int] = {}
         """The largest upper byte of images with 16 bits a channel."""
         self.scales: Mapping[str, Scale] = {}
-        self._table, self._size_px, self._fit = table, size_px, fit
+        self._table, self._size_px, self._fit = table, pixels.shape[1], fit
         self._workers, self._progress, self._done = workers or os.cpu_count(), progress, 0
 
     def read(self, images: Iterable[int]) -> None:

@@ -7,11 +7,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from trainable.data.splits import SPLITS
 from trainable.findings import DataError
+from trainable.mapped import ByName
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +98,11 @@ class PairData:
         identities = table.front_identity, table.angle_identity
         columns = table.front, table.angle, table.pair_label, *identities, codes
         return cls(pixels, *columns, fingerprint, views=views)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For other processes: arrays that are files go by the files' names."""
+        features = {cut: ByName(array) for cut, array in self.features.items()}
+        return vars(self) | {"pixels": ByName(self.pixels), "features": features}
 
     @property
     def images(self) -> int:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from trainable.mapped import Draft, hold, may_go
 
 _ARRAY, _SUM = ".npy", ".json"
 
@@ -38,35 +42,35 @@ class FeatureCache:
             return None
         with suppress(OSError):  # a cache that may only be read serves all the same
             os.utime(file)  # used now
+        hold(file)
         return array
 
-    def put(self, key: str, array: np.ndarray) -> OSError | None:
-        """Store the array under the key; what is larger than the whole cache is not kept.
+    def draft(self, key: str, shape: tuple[int, ...], dtype: Any) -> Draft | None:
+        """Room for an array, to be written to and given to `put`; None for what is larger than the whole cache.
 
-        Returns why it could not be stored where the folder is full or cannot be written; nothing of it is left then.
+        Raises OSError where the folder is full or cannot be written.
         """
-        if array.nbytes > self.limit_gb * 1e9:
+        if math.prod(shape) * np.dtype(dtype).itemsize > self.limit_gb * 1e9:
             return None
-        draft = self.folder / f".{key}-{secrets.token_hex(4)}"
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._store(key, array, draft)
-        except OSError as error:
-            with suppress(OSError):
-                draft.unlink(missing_ok=True)
-            return error
-        self._evict(keep=key)
-        return None
+        return Draft(self._files(key)[0], shape, dtype)
 
-    def _store(self, key: str, array: np.ndarray, draft: Path) -> None:
+    def put(self, key: str, draft: Draft) -> np.ndarray:
+        """Store what was written to the draft under the key; the array, mapped. Raises OSError, and nothing is left then."""
         file, sums = self._files(key)
-        with draft.open("wb") as stream:
-            np.save(stream, array)
-        with draft.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        draft.replace(file)
-        draft.write_text(json.dumps({"sha256": digest}))
-        draft.replace(sums)
+        try:
+            array = draft.keep()
+            with file.open("rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            text = sums.with_name(f".{sums.name}-{secrets.token_hex(4)}")
+            text.write_text(json.dumps({"sha256": digest}))
+            text.replace(sums)
+        except OSError:
+            draft.drop()
+            self._remove(key)
+            raise
+        hold(file)
+        self._evict(keep=key)
+        return array
 
     def _files(self, key: str) -> tuple[Path, Path]:
         return self.folder / f"{key}{_ARRAY}", self.folder / f"{key}{_SUM}"
@@ -87,6 +91,6 @@ class FeatureCache:
         for _, size, key in sorted(entries):
             if total <= self.limit_gb * 1e9:
                 return
-            if key != keep:
+            if key != keep and may_go(self._files(key)[0]):
                 self._remove(key)
                 total -= size

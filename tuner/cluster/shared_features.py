@@ -1,6 +1,7 @@
-"""Features computed once on the cluster, before any trial, and shared with all of them through the object store.
+"""Features computed once on the cluster, before any trial, and shared with all of them as files that every process maps.
 
-The driver owns what is shared: no trial's or worker's death loses it, and a node keeps one copy however many trials it runs.
+They lie in the cache: no trial's or worker's death loses them, and a machine has one copy in its page cache however many trials
+it runs. Where nodes do not see the driver's cache, arrays go through Ray's object store, once to each node.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import dataclasses
 import hashlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import Any
 
 import numpy as np
 import ray
@@ -17,6 +19,7 @@ from rich.console import Console
 
 from trainable.data.augmentation import HOW
 from trainable.data.pairs import PairData
+from trainable.mapped import ByName, Draft
 from trainable.model import features
 from trainable.model.backbones import Backbone
 from trainable.model.encoder import IMAGES_AT_ONCE
@@ -62,9 +65,8 @@ def with_features(
     found = {cut: array for cut, key in keys.items() if (array := cache.get(key)) is not None}
     missing = {cut: stored for cut, stored in chosen.items() if cut not in found}
     if missing:
-        computed = _compute(data, backbone, missing, resources, console, here)
-        kept = [cache.put(keys[cut], array) for cut, array in computed.items()]
-        if failed := next(filter(None, kept), None):
+        computed, failed = _compute(data, backbone, missing, resources, console, _Store(cache, keys), here)
+        if failed:
             console.print(
                 f"note: features are not kept for the next run: {cache.folder} cannot be written ({failed.strerror}). The "
                 "run goes on. Make room there, or give another folder with --cache.",
@@ -75,7 +77,47 @@ def with_features(
     how = "computed once" if missing else "from the cache"
     said = _what(found, cuts, chosen) + (_not_halved(cuts, halves) if precision == "fp16" else "")
     console.print(f"[bold]features[/bold]   {how}, {said}", soft_wrap=True)
-    return dataclasses.replace(data, features={cut: np.asarray(array) for cut, array in found.items()})
+    return dataclasses.replace(data, features=found)
+
+
+class _Store:
+    """Where computed features are written: files of the cache, or memory where there is no room for them.
+
+    failed: why there was none, if it was asked for.
+    """
+
+    def __init__(self, cache: FeatureCache, keys: dict[int, str]) -> None:
+        self._cache, self._keys = cache, keys
+        self._drafts: dict[int, Draft] = {}
+        self.failed: OSError | None = None
+
+    def make(self, cut: int, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        """An array to write the cut's features to."""
+        draft = None
+        try:
+            draft = self._cache.draft(self._keys[cut], shape, dtype)
+        except OSError as error:
+            self.failed = error
+        if draft is None:
+            return np.empty(shape, dtype)
+        self._drafts[cut] = draft
+        return draft.array
+
+    def keep(self, cut: int, array: np.ndarray) -> np.ndarray:
+        """The array that was written, mapped where it has a file."""
+        draft = self._drafts.pop(cut, None)
+        if draft is None:
+            return array
+        try:
+            return self._cache.put(self._keys[cut], draft)
+        except OSError as error:
+            self.failed = error
+            return np.array(array)
+
+    def drop(self) -> None:
+        """What was not kept leaves nothing."""
+        for draft in self._drafts.values():
+            draft.drop()
 
 
 def _what(found: dict[int, np.ndarray], cuts: list[int], chosen: dict[int, str]) -> str:
@@ -98,28 +140,38 @@ def _not_halved(cuts: list[int], halves: set[int]) -> str:
 
 
 def _compute(
-    data: PairData, backbone: Backbone, stored: dict[int, str], resources: TrialResources, console: Console, here: bool
-) -> dict[int, np.ndarray]:
-    """One pass over the images, split over all workers; stored: the precision of each cut.
+    data: PairData,
+    backbone: Backbone,
+    stored: dict[int, str],
+    resources: TrialResources,
+    console: Console,
+    store: _Store,
+    here: bool,
+) -> tuple[dict[int, np.ndarray], OSError | None]:
+    """One pass over the images, split over all workers; and why arrays have no files, where they should have.
 
-    A cut that cannot be stored in its precision is left out.
+    stored: the precision of each cut; a cut that cannot be stored in its precision is left out.
     """
     arrays: dict[int, np.ndarray] = {}
     lost: set[int] = set()
     parts = _parts_here if here and resources.device == "cpu" else _parts_on_cluster
-    with file_progress(console, "computing features") as progress:
-        done = 0
-        for images, found in parts(data.pixels, backbone, stored, resources):
-            for cut, part in found.items():
-                if part is None:
-                    lost.add(cut)
-                    continue
-                if cut not in arrays:
-                    arrays[cut] = np.empty((len(data.pixels), *part.shape[1:]), dtype=part.dtype)
-                arrays[cut][images] = part
-            done += images.stop - images.start
-            progress(done, len(data.pixels))
-    return {cut: array for cut, array in arrays.items() if cut not in lost}
+    try:
+        with file_progress(console, "computing features") as progress:
+            done = 0
+            for images, found in parts(data.pixels, backbone, stored, resources):
+                for cut, part in found.items():
+                    if part is None:
+                        lost.add(cut)
+                        continue
+                    if cut not in arrays:
+                        arrays[cut] = store.make(cut, (len(data.pixels), *part.shape[1:]), part.dtype)
+                    arrays[cut][images] = part
+                done += images.stop - images.start
+                progress(done, len(data.pixels))
+        kept = {cut: store.keep(cut, array) for cut, array in arrays.items() if cut not in lost}
+    finally:
+        store.drop()
+    return kept, store.failed
 
 
 def _parts_here(
@@ -143,7 +195,8 @@ def _parts_on_cluster(
     pixels: np.ndarray, backbone: Backbone, stored: dict[int, str], resources: TrialResources
 ) -> Iterator[_Part]:
     """Computed by Ray tasks on all nodes; what a lost node had is computed again by Ray."""
-    shared_pixels, shared_backbone = ray.put(pixels), ray.put(backbone)
+    shared_pixels: Any = ray.put(ByName(pixels))  # the array itself where it is read
+    shared_backbone = ray.put(backbone)
     task = ray.remote(features.extract_range).options(num_cpus=resources.cpus, num_gpus=resources.gpus, name="features")
     waiting = {
         task.remote(shared_backbone, shared_pixels, images, stored, resources.device, resources.cpus): images

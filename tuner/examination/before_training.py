@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from trainable.checks.data_checks import examine_images, examine_table
+from trainable.checks.data_checks import examine_table
 from trainable.checks.first_steps import FirstSteps, excerpt, take_first_steps
 from trainable.checks.model_checks import cut_name, examine_steps
 from trainable.config import Settings, TrialConfig
@@ -24,7 +24,7 @@ from tuner.cli.console import make_console
 from tuner.cli.doctor_options import DoctorOptions
 from tuner.cli.run_options import DataOptions
 from tuner.inputs.backbone import backbone_spec, check_blocks
-from tuner.inputs.dataset import check_validation, load
+from tuner.inputs.dataset import check_validation, examined, load
 from tuner.inputs.space import examine as try_space
 from tuner.inputs.space import load_space
 from tuner.reporting.findings import as_json, print_findings, print_verdict
@@ -55,7 +55,7 @@ def examine_data(options: DataOptions, config: TrialConfig, image_size_px: int, 
         read = load(options, image_size_px, config.seed, console, check_table)
     except DataError as fault:
         return DataExamination([*(before.finding for before in fault.before), *findings, *too_few, fault.finding])
-    shown = examine_images(read.table, read.data.pixels, config.batch_size, options.views)
+    shown = examined(read, config.batch_size, options, console)
     if read.note:
         shown.insert(1, Finding("levels", OK, read.note))
     replaced = {finding.check for finding in too_few}

@@ -6,16 +6,16 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 
+from trainable.checks.data_checks import examine_images
 from trainable.data import turntable
-from trainable.data.augmentation import with_views
 from trainable.data.folds import with_folds
-from trainable.data.images import Images, read_images
 from trainable.data.levels import Scale
 from trainable.data.missing import why_missing
 from trainable.data.pairs import PairData, PairTable
@@ -24,8 +24,8 @@ from trainable.errors import InputError
 from trainable.findings import FAIL, OK, DataError, Finding
 from trainable.memory import limit_bytes
 from trainable.metrics.thresholds import cross_fitted
-from tuner.cli.console import file_progress
 from tuner.cli.run_options import DataOptions
+from tuner.inputs.pixel_files import PixelFiles
 
 EMBEDDED = "turntable"
 _APP = "twoview-tuner"
@@ -118,10 +118,9 @@ def load(
         raise
     if check_table is not None:
         check_table(table, tolerated)
-    check_memory(len(table.images), image_size_px, options.views)
-    with file_progress(console, "reading images") as progress:
-        images = read_images(table, image_size_px, options.fit, progress=progress)
-    data = _data(table, images, options.views, console)
+    fits = partial(check_memory, len(table.images), image_size_px, options.views)
+    images = pixel_files(options, console).images(table, image_size_px, options.fit, options.views, fits)
+    data = PairData.of(table, images.pixels, images.fingerprint, options.views)
     if options.folds:
         data = with_folds(data, options.folds, seed)
     return Dataset(table, data, images.scales, images.note)
@@ -153,13 +152,18 @@ def load_again(run: Mapping[str, Any], options: DataOptions, console: Console) -
     return found
 
 
-def _data(table: PairTable, images: Images, views: int, console: Console) -> PairData:
-    """What a trial needs of the table and its images, in so many views."""
-    pixels = images.pixels
-    if views > 1:
-        with file_progress(console, "drawing views") as progress:
-            pixels = with_views(pixels, views, images.fingerprint, progress=progress)
-    return PairData.of(table, pixels, images.fingerprint, views)
+def pixel_files(options: DataOptions, console: Console) -> PixelFiles:
+    """Where decoded images are kept."""
+    return PixelFiles(cache_folder(options.cache) / "pixels", options.cache_gb, console)
+
+
+def examined(dataset: Dataset, batch_size: int, options: DataOptions, console: Console) -> list[Finding]:
+    """What the images tell; of images that were examined before, what was found then."""
+    table, data = dataset.table, dataset.data
+    depends_on = (dataset.fingerprint, batch_size, data.views)
+    return pixel_files(options, console).findings(
+        depends_on, lambda: examine_images(table, data.pixels, batch_size, data.views)
+    )
 
 
 def levels_text(scales: Mapping[str, Scale]) -> str | None:

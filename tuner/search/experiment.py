@@ -18,6 +18,7 @@ from trainable.config import Settings
 from trainable.data.pairs import PairData
 from trainable.trial import REPORT_S, PairTrial, gpu_precision
 from tuner.cli.run_options import HardwareOptions, SearchOptions
+from tuner.cluster.common_files import as_all_nodes_see_it
 from tuner.cluster.connection import Cluster, TrialResources
 from tuner.cluster.feature_cache import FeatureCache
 from tuner.cluster.private_ray import let_waiting_workers_train
@@ -65,9 +66,9 @@ def precision(options: HardwareOptions, resources: TrialResources) -> str:
 def data_with_features(plan: Plan, cluster: Cluster, resources: TrialResources, console: Console) -> PairData:
     """The plan's data with what frozen blocks make of the images, computed once or read from the cache."""
     options = plan.options
-    memory_gb = options.hardware.feature_memory_gb
-    return with_features(
-        plan.data,
+    memory_gb, here = options.hardware.feature_memory_gb, cluster.address is None
+    found = with_features(
+        as_all_nodes_see_it(plan.data, here),
         plan.backbone,
         plan.bound.cuts,
         resources,
@@ -75,8 +76,9 @@ def data_with_features(plan: Plan, cluster: Cluster, resources: TrialResources, 
         precision=options.hardware.feature_precision,
         cache=FeatureCache(cache_folder(options.data.cache) / "features", options.data.cache_gb),
         console=console,
-        here=cluster.address is None,
+        here=here,
     )
+    return as_all_nodes_see_it(found, here)
 
 
 def pair_trial(plan: Plan, data: PairData, settings: Settings, scheduler: str) -> Any:

@@ -9,7 +9,7 @@ from datetime import datetime
 from rich.console import Console
 
 from search_spaces import SearchSpace
-from trainable.checks.data_checks import examine_images, examine_table
+from trainable.checks.data_checks import examine_table
 from trainable.config import Purpose
 from trainable.data.pairs import PairData, PairTable, check_batch
 from trainable.findings import DataError
@@ -20,7 +20,7 @@ from tuner.cli.run_options import RunOptions
 from tuner.cluster.address import check_address
 from tuner.inputs.backbone import backbone_spec, check_blocks
 from tuner.inputs.bound_space import BoundSpace
-from tuner.inputs.dataset import Dataset, accept, check_validation, load
+from tuner.inputs.dataset import Dataset, accept, check_validation, examined, load
 from tuner.inputs.space import examine, load_space
 from tuner.results.writer import writable
 from tuner.search.samplers import check_sampler
@@ -86,7 +86,7 @@ def prepare(options: RunOptions, console: Console, run: str | None = None) -> Pl
     check_blocks(options.configuration.trainable_blocks, block_count(backbone), spec.name)
     bound = examine(space, options.configuration, block_count(backbone))
     check_sampler(options.search.sampler, options.search.sampler_args, bound, options.objectives.directions())
-    batch_size, views = options.configuration.batch_size, options.data.views
+    batch_size = options.configuration.batch_size
 
     def check_table(table: PairTable, tolerated: list[DataError]) -> None:
         check_batch(table, batch_size)
@@ -101,7 +101,7 @@ def prepare(options: RunOptions, console: Console, run: str | None = None) -> Pl
     Purpose.of(options.search.threshold_for).check(int((labels == 0).sum()))
     if read.note:
         console.print(f"note: {read.note}", soft_wrap=True, markup=False)
-    accept(examine_images(read.table, read.data.pixels, batch_size, views), options.force, console)
+    accept(examined(read, batch_size, options.data, console), options.force, console)
     name = _new_name(space.name) if run is None else run
     plan = Plan(name, options, bound, spec, backbone, read, root, [])
     return plan if run is not None else replace(plan, start_from=_start_from(plan, console))

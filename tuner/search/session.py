@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from trainable.config import Purpose, Settings
+from trainable.mapped import let_go
 from tuner import results
 from tuner.analysis.choice import ValidationPairs
 from tuner.cli.console import make_console
@@ -77,6 +78,7 @@ def run_session(
             session = Session(plan, cluster, console, shlex.join(command), started, attempt, callbacks)
             return Ended(plan.run, session.run())
     finally:
+        let_go()
         if leave_ray:
             ray.shutdown()
 
@@ -241,10 +243,8 @@ class Session:
             columns |= found
             self.tables.update_trials({number: {"win_share": share} for number, share in shares.items()})
         done, ended = sum(record.ended is not None for record in records), time.time()
-        before = self.tables.run_row().get("wall_s") or 0.0
-        self.tables.write_run(
-            columns | {"ended_at": _utc(ended), "wall_s": before + ended - self.started, "trials_done": done}
-        )
+        wall_s = (self.tables.run_row().get("wall_s") or 0.0) + ended - self.started
+        self.tables.write_run(columns | {"ended_at": _utc(ended), "wall_s": wall_s, "trials_done": done})
         if columns["state"] == "finished":
             summary.print_verdict(self.console, WholeRun.read(self.plan.results_root, self.plan.run))
         summary.print_symptoms(self.console, records)

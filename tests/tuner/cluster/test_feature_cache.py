@@ -11,14 +11,26 @@ from typing import Any
 import numpy as np
 import pytest
 
+from trainable.mapped import file_of, let_go, opened
 from tuner.cluster.feature_cache import FeatureCache
 
 ARRAY = np.arange(1000, dtype=np.float32).reshape(10, 100)
 
 
+def put(cache: FeatureCache, key: str, array: np.ndarray = ARRAY) -> np.ndarray | None:
+    """The array written to its draft and kept, mapped; None where the cache does not take it. This process lets it go."""
+    draft = cache.draft(key, array.shape, array.dtype)
+    if draft is None:
+        return None
+    draft.array[...] = array
+    kept = cache.put(key, draft)
+    let_go()
+    return kept
+
+
 def test_what_was_put_is_got(tmp_path: Path) -> None:
     """An array comes back equal, also in another cache object; an unknown key gives None."""
-    FeatureCache(tmp_path, limit_gb=1).put("a", ARRAY)
+    put(FeatureCache(tmp_path, limit_gb=1), "a")
     assert np.array_equal(FeatureCache(tmp_path, limit_gb=1).get("a"), ARRAY)
     assert FeatureCache(tmp_path, limit_gb=1).get("b") is None
 
@@ -27,7 +39,7 @@ def test_a_damaged_entry_is_removed(tmp_path: Path) -> None:
     """One flipped byte, a truncated array or a missing or damaged check sum: the entry is gone, never wrong."""
     cache = FeatureCache(tmp_path, limit_gb=1)
     for damage in ("flip", "truncate", "sum missing", "sum damaged", "array missing"):
-        cache.put("a", ARRAY)
+        put(cache, "a")
         file, sums = tmp_path / "a.npy", tmp_path / "a.json"
         if damage == "flip":
             content = bytearray(file.read_bytes())
@@ -43,7 +55,7 @@ def test_a_damaged_entry_is_removed(tmp_path: Path) -> None:
             file.unlink()
         assert cache.get("a") is None, damage
         assert not list(tmp_path.iterdir()), damage
-        cache.put("a", ARRAY)
+        put(cache, "a")
         assert np.array_equal(cache.get("a"), ARRAY)
 
 
@@ -51,15 +63,16 @@ def test_the_size_is_bounded(tmp_path: Path) -> None:
     """Beyond the limit what was not used for longest is removed; an array above the limit is not stored."""
     cache = FeatureCache(tmp_path, limit_gb=2.5 * ARRAY.nbytes / 1e9)
     for age, key in enumerate(("old", "used")):
-        cache.put(key, ARRAY)
+        put(cache, key)
         os.utime(tmp_path / f"{key}.npy", (age, age))
     os.utime(tmp_path / "used.npy", (0, 0))
     assert cache.get("used") is not None  # which makes it the most recent
-    cache.put("new", ARRAY)
+    let_go()
+    put(cache, "new")
     assert cache.get("old") is None
     assert cache.get("used") is not None
     assert cache.get("new") is not None
-    cache.put("huge", np.zeros((40, 100), dtype=np.float32))
+    put(cache, "huge", np.zeros((40, 100), dtype=np.float32))
     assert cache.get("huge") is None
 
 
@@ -69,32 +82,31 @@ def test_two_writers_of_one_entry_leave_it_whole(tmp_path: Path) -> None:
 
     def work(number: int) -> bool:
         if number % 2:
-            cache.put("a", ARRAY)
+            put(cache, "a")
             return True
         got = cache.get("a")
         return got is None or np.array_equal(got, ARRAY)
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(work, range(200)))
-    cache.put("a", ARRAY)
+    put(cache, "a")
     assert np.array_equal(cache.get("a"), ARRAY)
 
 
 def test_a_cache_that_cannot_be_written_costs_nothing_but_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A full disk, or a folder that may only be read: the reason is returned, no draft is left, what is there is read."""
+    """A full disk, or a folder that may only be read: the reason is raised, no draft is left, what is there is read."""
     cache = FeatureCache(tmp_path, limit_gb=1)
-    assert cache.put("a", ARRAY) is None
+    put(cache, "a")
 
-    def full(stream: Any, array: np.ndarray) -> None:
-        stream.write(b"half of it")
+    def full(*arguments: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(np, "save", full)
-        error = cache.put("b", ARRAY)
-    assert error is not None and error.strerror == "No space left on device"
+    for name in ("posix_fallocate", "fsync"):  # before anything is written, and when it is
+        with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left on device"):
+            patch.setattr(os, name, full)
+            put(cache, "b")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "a.npy"]
 
     def refused(*arguments: Any, **options: Any) -> None:
@@ -104,4 +116,19 @@ def test_a_cache_that_cannot_be_written_costs_nothing_but_itself(
         monkeypatch.setattr(owner, name, refused)
     assert np.array_equal(cache.get("a"), ARRAY)
     assert cache.get("b") is None
-    assert isinstance(cache.put("b", ARRAY), OSError)
+    with pytest.raises(PermissionError):
+        put(cache, "b")
+
+
+def test_what_a_process_uses_is_not_removed(tmp_path: Path) -> None:
+    """Until it lets go, or ends: what is mapped by name must be there for a worker that starts later."""
+    cache = FeatureCache(tmp_path, limit_gb=1.5 * ARRAY.nbytes / 1e9)
+    put(cache, "held")
+    held = cache.get("held")
+    put_draft = cache.draft("new", ARRAY.shape, ARRAY.dtype)
+    put_draft.array[...] = ARRAY
+    cache.put("new", put_draft)
+    assert np.array_equal(opened(file_of(held)), ARRAY)
+    let_go()
+    put(cache, "third")
+    assert cache.get("held") is None

@@ -4,13 +4,14 @@ Through Ray: a real search of tiny trials, ended twice and gone on with by --res
 over those of its second hundred; each hundred is of one attempt, by the times at which its trials ended.
 
 Without Ray: the driver's own part alone, by the calls that Tune makes: suggest, start, three epochs, end, tables, study. Median
-milliseconds a trial, of them the suggestion and what waits for the disk (fsync, measured in the same seconds); memory by trial; then a resume: study, tables, records.
-Beside it: what Optuna's own storages take for the same calls.
+milliseconds a trial, of them the suggestion, and what seven waits for this disk take in the same minute; memory by trial;
+then a resume: study, tables, records. Beside it: what Optuna's own storages take for the same calls.
 """
 
 from __future__ import annotations
 
 import gc
+import io
 import os
 import subprocess
 import sys
@@ -34,6 +35,7 @@ import search_spaces
 from benchmarks import report
 from trainable.config import Settings, TrialConfig
 from trainable.data.pairs import PairData
+from trainable.data.splits import SPLITS
 from trainable.data.turntable import TurntableSpec, write
 from trainable.trial import Carried
 from tuner import results
@@ -96,7 +98,7 @@ class Driver:
         space, fixed = search_spaces.load("temperature"), TrialConfig(epochs=EPOCHS)
         self._bound, self.study_file = examine(space, fixed, 4), folder / "study.log"
         self.tables = RunTables(folder / "results", space.name, "run-a")
-        display = Display(Console(file=open(os.devnull, "w")), trials, EPOCHS, "val_auc", self._bound.searched)  # noqa: SIM115 - to the end
+        display = Display(Console(file=io.StringIO()), trials, EPOCHS, "val_auc", self._bound.searched)
         self._data, self._random = tiny_data(), np.random.default_rng(0)
         self.recorder = Recorder(self.tables, self._data, 4, Settings(), changed=display.changed, checkpoint_s=1e9)
         display.show(self.recorder.records)
@@ -164,9 +166,12 @@ class Driver:
 
 def tiny_data() -> PairData:
     """100 validation pairs of 50 identities; the pixels are never looked at."""
-    from tests.tools.synthetic import pair_data  # the smallest data there are
-
-    return pair_data(size_px=4)
+    pairs = np.arange(100)
+    labels, identity = (pairs % 2).astype(np.int8), pairs // 2
+    angle = np.where(labels == 1, identity, (identity + 1) % 50)
+    split = np.full(100, SPLITS.index("val"), dtype=np.int8)
+    pixels = np.zeros((100, 1, 1, 3), dtype=np.uint8)
+    return PairData(pixels, identity, angle + 50, labels, identity, angle, split, "tiny")
 
 
 def driver(options: Options, folder: Path, console: Console) -> list[report.Target]:
@@ -199,8 +204,8 @@ def driver(options: Options, folder: Path, console: Console) -> list[report.Targ
     resume_s, again = timed(lambda: Driver(folder, options.trials))
     files = sum(1 for _ in (folder / "results" / "trials").rglob("*.parquet"))
     console.print(
-        f"resume of {len(again.recorder.records):,} records: {resume_s:.2f} s; of it the study's file {study_s:.2f} s, one reading "
-        f"of trials {tables_s:.2f} s; {files} files of trials"
+        f"resume of {len(again.recorder.records):,} records: {resume_s:.2f} s; of it the study's file {study_s:.2f} s, "
+        f"one reading of trials {tables_s:.2f} s; {files} files of trials"
     )
     binding = not options.quick
     return [
@@ -229,7 +234,7 @@ def fsyncs(folder: Path) -> float:
 
 
 def storages(options: Options, folder: Path, console: Console) -> None:
-    """Suggestion and telling of a trial by TPE with each of Optuna's storages; as a sampler is shown trials here, and all of them."""
+    """Suggestion and telling of a trial by TPE with each of Optuna's storages, shown all trials and few of them."""
     made: dict[str, Callable[[int], Any]] = {
         "journal file": lambda n: JournalStorage(JournalFileBackend(str(folder / f"journal-{n}"))),
         "journal file, one fsync a trial (ours)": lambda n: open_study(folder / f"ours-{n}.log"),

@@ -110,4 +110,5 @@ def encoded(rows: pa.Table) -> bytes:
     """A Parquet file of the rows. Files are small: what dictionaries and statistics would save is less than they take."""
     buffer = pa.BufferOutputStream()
     pq.write_table(rows.combine_chunks(), buffer, use_dictionary=False, write_statistics=False)
-    return buffer.getvalue()
+    content: bytes = buffer.getvalue().to_pybytes()
+    return content

@@ -13,7 +13,6 @@ from tuner.results.trial_record import COMPLETED, FAILED, WAITING, TrialRecord
 from tuner.search.recorder import Recorder
 from tuner.search.study import Suggestion, TrialStudy
 
-
 HELD = 64
 """Trainings that ended and whose scores of all epochs stay in memory."""
 

@@ -89,13 +89,12 @@ def _last_line(path: Path) -> bytes:
 
 def _damaged_line(path: Path) -> int:
     """The first that is no JSON, from 1."""
-    place = 0
     for place, line in enumerate(path.read_bytes().splitlines(), 1):
         try:
             json.loads(line)
         except ValueError:
-            break
-    return place
+            return place
+    return 0
 
 
 def mend_study(

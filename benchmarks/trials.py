@@ -27,12 +27,10 @@ import numpy as np
 import optuna
 import pandas as pd
 import psutil
-from optuna.storages import InMemoryStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
 from rich.console import Console
 
 import search_spaces
-from benchmarks import report
+from benchmarks import optuna_storages, report
 from trainable.config import Settings, TrialConfig
 from trainable.data.pairs import PairData
 from trainable.data.splits import SPLITS
@@ -46,7 +44,7 @@ from tuner.reporting.live_table import Display
 from tuner.results.writer import RunTables
 from tuner.search.recorder import Recorder
 from tuner.search.resume import take_up_trials
-from tuner.search.samplers import learning_from_stopped, make_sampler
+from tuner.search.samplers import make_sampler
 from tuner.search.searcher import StudySearch
 from tuner.search.study_file import mend_study, open_study
 
@@ -84,7 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.trials:
             targets += driver(options, Path(folder) / "driver", console)
         if options.storages:
-            storages(options, Path(folder), console)
+            sizes = SIZES[:1] if options.quick else SIZES
+            optuna_storages.measure(sizes, Path(folder), console)
         if options.ray_trials:
             targets += through_ray(options, Path(folder) / "ray", console)
     return report.verdict(targets, console)
@@ -231,71 +230,6 @@ def fsyncs(folder: Path) -> float:
             file.flush()
             took.append(timed(lambda file=file: os.fsync(file.fileno()))[0])
     return float(1e3 * np.median(took))
-
-
-def storages(options: Options, folder: Path, console: Console) -> None:
-    """Suggestion and telling of a trial by TPE with each of Optuna's storages, shown all trials and few of them."""
-    made: dict[str, Callable[[int], Any]] = {
-        "journal file": lambda n: JournalStorage(JournalFileBackend(str(folder / f"journal-{n}"))),
-        "journal file, one fsync a trial (ours)": lambda n: open_study(folder / f"ours-{n}.log"),
-        "SQLite": lambda n: RDBStorage(f"sqlite:///{folder / f'db-{n}'}"),
-        "memory": lambda n: InMemoryStorage(),
-    }
-    rows = []
-    for size in SIZES[: 1 if options.quick else 3]:
-        for name, make in made.items():
-            if name == "SQLite" and size > 100:
-                continue  # 100 trials alone take it seconds to write
-            storage = make(size)
-            study = optuna.create_study(
-                storage=storage, sampler=make_sampler("tpe", 0), direction="maximize", study_name="s"
-            )
-            fill(study, size)
-            row = [f"{name}, {size:,} trials"]
-            for sampler in (make_sampler("tpe", 0), learning_from_stopped(make_sampler("tpe", 0), storage)):
-                study.sampler = sampler
-                steps = [step(study) for _ in range(6)][1:]
-                row += [
-                    f"{1e3 * np.median([s[0] for s in steps]):.1f}",
-                    f"{1e3 * np.median([s[1] for s in steps]):.1f}",
-                ]
-            rows.append(row)
-    console.print(report.table(("storage", "suggest ms", "tell ms", "shown few: suggest", "tell"), rows))
-
-
-def fill(study: optuna.Study, size: int) -> None:
-    """With trials of three parameters."""
-    floats = optuna.distributions.FloatDistribution(1e-5, 1e-1, log=True)
-    distributions = {"rate": floats, "temperature": floats, "blocks": optuna.distributions.IntDistribution(0, 4)}
-    random = np.random.default_rng(0)
-    for number in range(size):
-        rate, temperature = (float(10 ** random.uniform(-5, -1)) for _ in range(2))
-        params = {"rate": rate, "temperature": temperature, "blocks": int(random.integers(5))}
-        values = {epoch: float(random.random()) for epoch in range(1, EPOCHS + 1)}
-        study.add_trial(
-            optuna.create_trial(
-                params=params,
-                distributions=distributions,
-                value=values[EPOCHS],
-                intermediate_values=values,
-                user_attrs={"number": number},
-            )
-        )
-
-
-def step(study: optuna.Study) -> tuple[float, float]:
-    """Seconds of a suggestion, and of all that is told of its trial."""
-    began = time.perf_counter()
-    trial = study.ask()
-    value = trial.suggest_float("rate", 1e-5, 1e-1, log=True) + trial.suggest_float("temperature", 1e-5, 1e-1, log=True)
-    trial.suggest_int("blocks", 0, 4)
-    asked = time.perf_counter()
-    for name in ("values", "state", "number"):
-        trial.set_user_attr(name, 1)
-    for epoch in range(1, EPOCHS + 1):
-        trial.report(value, epoch)
-    study.tell(trial, value)
-    return asked - began, time.perf_counter() - asked
 
 
 def through_ray(options: Options, folder: Path, console: Console) -> list[report.Target]:

@@ -77,6 +77,11 @@ class Parts:
         """All rows, in the order of trials."""
         return pa.concat_tables([self._empty, *map(self._read, sorted(set(self._part_of.values())))]).sort_by("trial")
 
+    @property
+    def trials(self) -> set[int]:
+        """Those that have rows."""
+        return set(self._part_of)
+
     def __contains__(self, trial: int) -> bool:
         return trial in self._part_of
 

@@ -4,13 +4,14 @@ Through Ray: a real search of tiny trials, ended twice and gone on with by --res
 over those of its second hundred; each hundred is of one attempt, by the times at which its trials ended.
 
 Without Ray: the driver's own part alone, by the calls that Tune makes: suggest, start, three epochs, end, tables, study. Median
-milliseconds a trial, of them the suggestion and what waits for the disk (fsync, measured in the same seconds); memory by trial; then a resume: study, tables, records.
-Beside it: what Optuna's own storages take for the same calls.
+milliseconds a trial, of them the suggestion, and what seven waits for this disk take in the same minute; memory by trial;
+then a resume: study, tables, records. Beside it: what Optuna's own storages take for the same calls.
 """
 
 from __future__ import annotations
 
 import gc
+import io
 import os
 import subprocess
 import sys
@@ -26,14 +27,13 @@ import numpy as np
 import optuna
 import pandas as pd
 import psutil
-from optuna.storages import InMemoryStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
 from rich.console import Console
 
 import search_spaces
-from benchmarks import report
+from benchmarks import optuna_storages, report
 from trainable.config import Settings, TrialConfig
 from trainable.data.pairs import PairData
+from trainable.data.splits import SPLITS
 from trainable.data.turntable import TurntableSpec, write
 from trainable.trial import Carried
 from tuner import results
@@ -44,7 +44,7 @@ from tuner.reporting.live_table import Display
 from tuner.results.writer import RunTables
 from tuner.search.recorder import Recorder
 from tuner.search.resume import take_up_trials
-from tuner.search.samplers import learning_from_stopped, make_sampler
+from tuner.search.samplers import make_sampler
 from tuner.search.searcher import StudySearch
 from tuner.search.study_file import mend_study, open_study
 
@@ -82,7 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.trials:
             targets += driver(options, Path(folder) / "driver", console)
         if options.storages:
-            storages(options, Path(folder), console)
+            sizes = SIZES[:1] if options.quick else SIZES
+            optuna_storages.measure(sizes, Path(folder), console)
         if options.ray_trials:
             targets += through_ray(options, Path(folder) / "ray", console)
     return report.verdict(targets, console)
@@ -96,7 +97,7 @@ class Driver:
         space, fixed = search_spaces.load("temperature"), TrialConfig(epochs=EPOCHS)
         self._bound, self.study_file = examine(space, fixed, 4), folder / "study.log"
         self.tables = RunTables(folder / "results", space.name, "run-a")
-        display = Display(Console(file=open(os.devnull, "w")), trials, EPOCHS, "val_auc", self._bound.searched)  # noqa: SIM115 - to the end
+        display = Display(Console(file=io.StringIO()), trials, EPOCHS, "val_auc", self._bound.searched)
         self._data, self._random = tiny_data(), np.random.default_rng(0)
         self.recorder = Recorder(self.tables, self._data, 4, Settings(), changed=display.changed, checkpoint_s=1e9)
         display.show(self.recorder.records)
@@ -115,9 +116,9 @@ class Driver:
         )
         take_up_trials(self.searcher.study, self.recorder, lambda number: None)
 
-    def trial(self) -> tuple[float, float]:
-        """One trial: seconds that it takes the driver, and those of them that the suggestion takes."""
-        began = time.perf_counter()
+    def trial(self) -> tuple[float, float, float]:
+        """One trial: seconds that it takes the driver, those that the suggestion takes, and those of a processor."""
+        began, processor = time.perf_counter(), time.process_time()
         number = len(self.recorder.records)
         config = self.searcher.suggest(f"t{number}")
         suggested_s = time.perf_counter() - began
@@ -140,7 +141,7 @@ class Driver:
             trial.last_result = result
         self.recorder.on_trial_complete(0, [], trial)
         self.recorder.flush()
-        return time.perf_counter() - began, suggested_s
+        return time.perf_counter() - began, suggested_s, time.process_time() - processor
 
     def _epoch(self, epoch: int) -> dict[str, Any]:
         pairs = len(self._data.rows("val"))
@@ -164,9 +165,12 @@ class Driver:
 
 def tiny_data() -> PairData:
     """100 validation pairs of 50 identities; the pixels are never looked at."""
-    from tests.tools.synthetic import pair_data  # the smallest data there are
-
-    return pair_data(size_px=4)
+    pairs = np.arange(100)
+    labels, identity = (pairs % 2).astype(np.int8), pairs // 2
+    angle = np.where(labels == 1, identity, (identity + 1) % 50)
+    split = np.full(100, SPLITS.index("val"), dtype=np.int8)
+    pixels = np.zeros((100, 1, 1, 3), dtype=np.uint8)
+    return PairData(pixels, identity, angle + 50, labels, identity, angle, split, "tiny")
 
 
 def driver(options: Options, folder: Path, console: Console) -> list[report.Target]:
@@ -178,13 +182,22 @@ def driver(options: Options, folder: Path, console: Console) -> list[report.Targ
         if number in sizes:
             gc.collect()
             memory[number] = psutil.Process().memory_info().rss / 1e3
-            whole, suggested = (1e3 * np.median([pair[i] for pair in took[-min(100, number) :]]) for i in (0, 1))
+            whole, suggested, processor = 1e3 * np.median(took[-min(100, number) :], axis=0)
             disk_ms = fsyncs(folder) * 7
             rows.append(
-                (f"{number:,}", f"{whole:.1f}", f"{suggested:.1f}", f"{disk_ms:.1f}", f"{memory[number] / 1e3:.0f}")
+                (
+                    f"{number:,}",
+                    f"{whole:.1f}",
+                    f"{suggested:.1f}",
+                    f"{processor:.1f}",
+                    f"{disk_ms:.1f}",
+                    f"{memory[number] / 1e3:.0f}",
+                )
             )
     console.print(
-        report.table(("trials", "driver ms a trial", "of it suggestion", "7 × fsync here", "memory MB"), rows)
+        report.table(
+            ("trials", "driver ms a trial", "of it suggestion", "processor ms", "7 × fsync here", "memory MB"), rows
+        )
     )
     first, last = min(memory), max(memory)
     kb = (
@@ -199,8 +212,8 @@ def driver(options: Options, folder: Path, console: Console) -> list[report.Targ
     resume_s, again = timed(lambda: Driver(folder, options.trials))
     files = sum(1 for _ in (folder / "results" / "trials").rglob("*.parquet"))
     console.print(
-        f"resume of {len(again.recorder.records):,} records: {resume_s:.2f} s; of it the study's file {study_s:.2f} s, one reading "
-        f"of trials {tables_s:.2f} s; {files} files of trials"
+        f"resume of {len(again.recorder.records):,} records: {resume_s:.2f} s; of it the study's file {study_s:.2f} s, "
+        f"one reading of trials {tables_s:.2f} s; {files} files of trials"
     )
     binding = not options.quick
     return [
@@ -226,71 +239,6 @@ def fsyncs(folder: Path) -> float:
             file.flush()
             took.append(timed(lambda file=file: os.fsync(file.fileno()))[0])
     return float(1e3 * np.median(took))
-
-
-def storages(options: Options, folder: Path, console: Console) -> None:
-    """Suggestion and telling of a trial by TPE with each of Optuna's storages; as a sampler is shown trials here, and all of them."""
-    made: dict[str, Callable[[int], Any]] = {
-        "journal file": lambda n: JournalStorage(JournalFileBackend(str(folder / f"journal-{n}"))),
-        "journal file, one fsync a trial (ours)": lambda n: open_study(folder / f"ours-{n}.log"),
-        "SQLite": lambda n: RDBStorage(f"sqlite:///{folder / f'db-{n}'}"),
-        "memory": lambda n: InMemoryStorage(),
-    }
-    rows = []
-    for size in SIZES[: 1 if options.quick else 3]:
-        for name, make in made.items():
-            if name == "SQLite" and size > 100:
-                continue  # 100 trials alone take it seconds to write
-            storage = make(size)
-            study = optuna.create_study(
-                storage=storage, sampler=make_sampler("tpe", 0), direction="maximize", study_name="s"
-            )
-            fill(study, size)
-            row = [f"{name}, {size:,} trials"]
-            for sampler in (make_sampler("tpe", 0), learning_from_stopped(make_sampler("tpe", 0), storage)):
-                study.sampler = sampler
-                steps = [step(study) for _ in range(6)][1:]
-                row += [
-                    f"{1e3 * np.median([s[0] for s in steps]):.1f}",
-                    f"{1e3 * np.median([s[1] for s in steps]):.1f}",
-                ]
-            rows.append(row)
-    console.print(report.table(("storage", "suggest ms", "tell ms", "shown few: suggest", "tell"), rows))
-
-
-def fill(study: optuna.Study, size: int) -> None:
-    """With trials of three parameters."""
-    floats = optuna.distributions.FloatDistribution(1e-5, 1e-1, log=True)
-    distributions = {"rate": floats, "temperature": floats, "blocks": optuna.distributions.IntDistribution(0, 4)}
-    random = np.random.default_rng(0)
-    for number in range(size):
-        rate, temperature = (float(10 ** random.uniform(-5, -1)) for _ in range(2))
-        params = {"rate": rate, "temperature": temperature, "blocks": int(random.integers(5))}
-        values = {epoch: float(random.random()) for epoch in range(1, EPOCHS + 1)}
-        study.add_trial(
-            optuna.create_trial(
-                params=params,
-                distributions=distributions,
-                value=values[EPOCHS],
-                intermediate_values=values,
-                user_attrs={"number": number},
-            )
-        )
-
-
-def step(study: optuna.Study) -> tuple[float, float]:
-    """Seconds of a suggestion, and of all that is told of its trial."""
-    began = time.perf_counter()
-    trial = study.ask()
-    value = trial.suggest_float("rate", 1e-5, 1e-1, log=True) + trial.suggest_float("temperature", 1e-5, 1e-1, log=True)
-    trial.suggest_int("blocks", 0, 4)
-    asked = time.perf_counter()
-    for name in ("values", "state", "number"):
-        trial.set_user_attr(name, 1)
-    for epoch in range(1, EPOCHS + 1):
-        trial.report(value, epoch)
-    study.tell(trial, value)
-    return asked - began, time.perf_counter() - asked
 
 
 def through_ray(options: Options, folder: Path, console: Console) -> list[report.Target]:

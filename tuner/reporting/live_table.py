@@ -42,7 +42,7 @@ class Display:
         self._started = self._last_line = time.monotonic()
         self._training_since: float | None = None
         self._done_before = 0.0
-        self._open: dict[int, TrialRecord] = {}
+        self._open: set[int] = set()
         self._epochs_of: dict[int, int] = {}
         """Of the trials asked for: those that have not ended, and the epochs of each that has."""
         self._epochs_ended = 0
@@ -65,13 +65,13 @@ class Display:
     def show(self, records: dict[int, TrialRecord]) -> None:
         """These are the records from now on; what they hold already was done before this start."""
         self._records = records
-        for record in records.values():
-            self._count(record)
+        for number in records:
+            self._count(number)
         self._done_before = self._done()
 
     def changed(self, record: TrialRecord) -> None:
         """Something happened to a trial: in a file, a line when it ends and a sign of life every half minute."""
-        self._count(record)
+        self._count(record.number)
         now = time.monotonic()
         if self._training_since is None and record.state != WAITING:
             self._training_since = now
@@ -93,26 +93,29 @@ class Display:
         return " · ".join(parts) + (f" · {record.error}" if record.error else "")
 
     def _ended(self) -> int:
-        for record in list(self._open.values()):
-            self._count(record)
+        for number in list(self._open):
+            self._count(number)
         return len(self._epochs_of)
 
-    def _count(self, record: TrialRecord) -> None:
+    def _count(self, number: int) -> None:
         """Of many thousand trials those are walked over that have not ended."""
-        if not record.asked_for:
+        record = self._records.get(number)
+        if record is None or not record.asked_for:
             return
         if record.ended is None:
-            self._open[record.number] = record
-        elif record.number not in self._epochs_of:
-            self._open.pop(record.number, None)
-            self._epochs_of[record.number] = record.epochs_trained
+            self._open.add(number)
+        elif number not in self._epochs_of:
+            self._open.discard(number)
+            self._epochs_of[number] = record.epochs_trained
             self._epochs_ended += record.epochs_trained
 
     def _done(self) -> float:
         """Trials done, a running one counted by its share of the epochs that a trial takes on average."""
         ended = self._ended()
         mean = self._epochs_ended / ended if ended else self._max_epochs
-        running = [r.epochs_trained / max(mean, r.epochs_trained + 1) for r in list(self._open.values())]
+        running = [
+            r.epochs_trained / max(mean, r.epochs_trained + 1) for r in map(self._records.__getitem__, list(self._open))
+        ]
         return ended + sum(running)
 
     def _clock(self) -> str:

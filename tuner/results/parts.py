@@ -77,6 +77,11 @@ class Parts:
         """All rows, in the order of trials."""
         return pa.concat_tables([self._empty, *map(self._read, sorted(set(self._part_of.values())))]).sort_by("trial")
 
+    @property
+    def trials(self) -> set[int]:
+        """Those that have rows."""
+        return set(self._part_of)
+
     def __contains__(self, trial: int) -> bool:
         return trial in self._part_of
 
@@ -110,4 +115,5 @@ def encoded(rows: pa.Table) -> bytes:
     """A Parquet file of the rows. Files are small: what dictionaries and statistics would save is less than they take."""
     buffer = pa.BufferOutputStream()
     pq.write_table(rows.combine_chunks(), buffer, use_dictionary=False, write_statistics=False)
-    return buffer.getvalue()
+    content: bytes = buffer.getvalue().to_pybytes()
+    return content

@@ -1,10 +1,11 @@
 """The result tables: Parquet files that are whole at every moment, from a run's first trial to its last.
 
-    results/trials/space=temperature/run=RUN/part-0.parquet     the same for runs and epochs: one file a run
+    results/runs/space=temperature/run=RUN/part-0.parquet
+    results/trials/space=temperature/run=RUN/part-0.parquet, part-00001.parquet …     the same for epochs: tuner.results.parts
     results/scores/space=temperature/run=RUN/trial-00007.parquet
 
-A file is replaced as soon as a trial ends, by renaming a finished one over it (on an object store closing the upload is
-the commit), so a reader finds the old rows or the new ones, and a killed driver loses no finished trial.
+The newest file is replaced as soon as a trial ends, by renaming a finished one over it (on an object store closing the upload
+is the commit), so a reader finds the old rows or the new ones, and a killed driver loses no finished trial.
 """
 
 from __future__ import annotations

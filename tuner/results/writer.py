@@ -97,6 +97,15 @@ class RunTables:
         rows: list[dict[str, Any]] = self._trials.all().to_pylist()
         return rows
 
+    def trials_written(self) -> set[int]:
+        """The numbers of the trials that have a row."""
+        return self._trials.trials
+
+    def trial_row(self, trial: int) -> dict[str, Any]:
+        """The row of a trial that has one."""
+        row: dict[str, Any] = self._trials.of(trial).to_pylist()[0]
+        return row
+
     def epoch_rows(self, trial: int) -> list[dict[str, Any]]:
         """The trial's epochs written so far, in order."""
         rows: list[dict[str, Any]] = self._epochs.of(trial).to_pylist()

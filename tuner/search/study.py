@@ -45,7 +45,7 @@ class Suggestion:
     def stored(cls, frozen: FrozenTrial, fixed: TrialConfig, trial: Trial | None = None) -> Suggestion:
         """As `TrialStudy.mark` wrote it. fixed: what it does not name; trial: with which it goes on; None: it has ended."""
         attributes = dict(frozen.user_attrs)
-        number, values = attributes.pop("number"), dataclasses.asdict(fixed) | attributes.pop("values")
+        number, values = attributes.pop("number"), vars(fixed) | attributes.pop("values")
         for told in _TOLD:
             attributes.pop(told, None)
         config = TrialConfig.of(values)
@@ -90,8 +90,10 @@ class TrialStudy:
         self.unfinished: deque[Suggestion] = deque()
         self.unfinished_repeats: deque[Suggestion] = deque()
         self.next_number = self.extra = 0
-        self._ids: dict[int, int] = {}
-        """Optuna's id of each trial, by our number."""
+        self._numbers: dict[int, int] = {}
+        """Optuna's number of each trial, by ours."""
+        self._ended: dict[int, Suggestion] = {}
+        """Those that had ended before this attempt, until they are taken up."""
         self._worst: float | None = None
         """The worst objective that any epoch of any trial had: what stands for a sick trial's own, which may be NaN."""
         for frozen in self._frozen():
@@ -103,7 +105,9 @@ class TrialStudy:
             trial = None if frozen.state.is_finished() else Trial(self.optuna, self._trial_id(frozen.number))
             suggestion = Suggestion.stored(frozen, self.bound.fixed, trial)
             self.seen.add(suggestion.config)
-            self._ids[suggestion.number] = self._trial_id(frozen.number)
+            self._numbers[suggestion.number] = frozen.number
+            if trial is None:
+                self._ended[suggestion.number] = suggestion
             self._reported(frozen.intermediate_values.values())
             self.next_number += 1
             self.extra += not _asked_for(suggestion.marks)
@@ -124,11 +128,12 @@ class TrialStudy:
     def ended(self) -> list[Suggestion]:
         """Every numbered trial that the study knows to have ended."""
         ended = [t for t in self._frozen() if "number" in t.user_attrs and t.state.is_finished()]
-        return [Suggestion.stored(trial, self.bound.fixed) for trial in ended]
+        known, self._ended = self._ended, {}
+        return [known.get(t.user_attrs["number"]) or Suggestion.stored(t, self.bound.fixed) for t in ended]
 
     def parameters_of(self, number: int) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
         """What the study asked for in the trial of this number, and from which ranges."""
-        frozen = self._storage.get_trial(self._ids[number])
+        frozen = self._storage.get_trial(self._trial_id(self._numbers[number]))
         return frozen.params, frozen.distributions
 
     def ask(self, parameters: dict[str, Any] | None = None) -> tuple[Trial, TrialConfig]:
@@ -172,7 +177,7 @@ class TrialStudy:
         # The number last: a trial that has one has everything, wherever the driver is killed.
         for name, value in {"values": self._short_of(config), **marks, "number": number}.items():
             trial.set_user_attr(name, value)
-        self._ids[number] = self._trial_id(trial.number)
+        self._numbers[number] = trial.number
         return Suggestion(trial, number, config, marks)
 
     def _short_of(self, config: TrialConfig) -> dict[str, Any]:

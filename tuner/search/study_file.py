@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ def open_study(path: Path, keep: Callable[[], None] | None = None) -> optuna.sto
     Path(f"{path}.lock").unlink(missing_ok=True)
     _drop_torn_tail(path)
     try:
-        storage = optuna.storages.JournalStorage(_Journal(path, keep))
+        storage = _Storage(_Journal(path, keep))
         json.loads(_last_line(path) or b"{}")  # which Optuna forgives
     except ValueError as error:
         raise InputError(
@@ -70,6 +70,34 @@ class _Journal(JournalFileBackend):
             self._keep()
 
 
+class _Storage(optuna.storages.JournalStorage):
+    """Optuna's storage, which knows the trials that wait: with every question Optuna looks for them among all there are."""
+
+    def __init__(self, journal: JournalFileBackend) -> None:
+        super().__init__(journal)
+        self._waiting: set[int] | None = None
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        trial_id = super().create_new_trial(study_id, template_trial)
+        if self._waiting is not None and template_trial and template_trial.state == TrialState.WAITING:
+            self._waiting.add(trial_id)
+        return trial_id
+
+    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
+        if self._waiting is not None:
+            self._waiting.discard(trial_id)
+        return super().set_trial_state_values(trial_id, state, values)
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        if states != (TrialState.WAITING,):
+            return super().get_all_trials(study_id, deepcopy, states)
+        if self._waiting is None:
+            self._waiting = {trial._trial_id for trial in super().get_all_trials(study_id, False, states)}
+        return [self.get_trial(trial_id) for trial_id in sorted(self._waiting)]
+
+
 def _drop_torn_tail(path: Path) -> None:
     """Cut off a last line without an end; whoever wrote it heard of no success."""
     if not path.exists():
@@ -90,13 +118,12 @@ def _last_line(path: Path) -> bytes:
 
 def _damaged_line(path: Path) -> int:
     """The first that is no JSON, from 1."""
-    place = 0
     for place, line in enumerate(path.read_bytes().splitlines(), 1):
         try:
             json.loads(line)
         except ValueError:
-            break
-    return place
+            return place
+    return 0
 
 
 def mend_study(
@@ -117,12 +144,12 @@ def mend_study(
     Raises InputError if the study does not know a trial that is in the tables: it was emptied, or is another one's.
     """
     storage = open_study(path, keep)
-    rows = {row["trial"]: row for row in tables.trial_rows()}
-    known = name in [summary.study_name for summary in optuna.get_all_study_summaries(storage)]
+    rows = tables.trials_written()
+    known = name in [study.study_name for study in storage.get_all_studies()]
     study = optuna.load_study(study_name=name, storage=storage) if known else None
-    trials = study.get_trials() if study else []
+    trials = study.get_trials(deepcopy=False) if study else []
     numbers = {trial.user_attrs["number"]: trial for trial in trials if "number" in trial.user_attrs}
-    if unknown := sorted(rows.keys() - numbers.keys()):
+    if unknown := sorted(rows - numbers.keys()):
         raise InputError(
             f"--resume {name}: {path}, the sampler's memory, does not know the trials {', '.join(map(str, unknown[:5]))}"
             f"{' …' if len(unknown) > 5 else ''} that are in the tables: it was emptied, removed or replaced. Valid is "
@@ -132,7 +159,7 @@ def mend_study(
         return storage
     for number, trial in numbers.items():
         if number in rows and not trial.state.is_finished():
-            _tell_as_it_ended(study, trial, rows[number], tables.epoch_rows(number), objectives)
+            _tell_as_it_ended(study, trial, tables.trial_row(number), tables.epoch_rows(number), objectives)
     untold = {n for n, t in numbers.items() if n not in rows and t.state.is_finished()}
     again = {n for n in untold if numbers[n].state == TrialState.FAIL or not saved(n)}
     if not again:

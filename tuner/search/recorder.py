@@ -125,8 +125,7 @@ class Recorder(Callback):
         record.parameters, record.image_ms = ((state.get("costs") or {}).get(name) for name in _COSTS[:2])
         self.records[record.number] = record
         last = record.last
-        finished = bool(last) and last["epoch"] == record.config.epochs
-        self.end(record, ending_state({**last, "finished": finished}))
+        self.end(record, ending_state({**last, "finished": last.get("epoch") == record.config.epochs}))
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         record = self._record(trial)

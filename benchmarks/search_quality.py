@@ -22,7 +22,7 @@ from rich.console import Console
 from benchmarks import quality_figures as figures
 from benchmarks import quality_output as output
 from benchmarks import report
-from benchmarks.quality_adapter import CAN_START_FROM, System, SystemSettings
+from benchmarks.quality_adapter import System, SystemSettings
 from benchmarks.quality_peers import SLOW, Peer, optuna_peers, remote_peers
 from benchmarks.quality_problems import PROBLEMS, QUICK, Problem, validation_sizes
 from benchmarks.quality_replay import Task, replay
@@ -148,8 +148,7 @@ def _run(race: Race, races: list[Race], options: QualityOptions, peers: list[Pee
     methods: dict[str, tuple[Callable[[int], float], int]] = {}
     for name, settings in _systems(options).items():
         methods[name] = functools.partial(race.system, settings), repetitions
-    if CAN_START_FROM:
-        others = [other for other in races if other is not race]
+    if others := [other for other in races if other is not race]:
         methods[STARTED] = functools.partial(_started, race, others, options.trials), repetitions
     for peer in peers:
         count = min(repetitions, options.slow_repetitions or repetitions) if peer.name in SLOW else repetitions
@@ -180,7 +179,6 @@ def targets(rows: pd.DataFrame, speeds: Speeds, judge: bool) -> list[report.Targ
     """The figures of the product's own choice beside what they must be."""
     target = functools.partial(report.Target, at_least=False, binding=judge)
     means = functools.partial(figures.over_problems, rows, figures.SYSTEM)
-    cannot = "" if CAN_START_FROM else " (this system cannot yet)"
     return [
         target("lost against the truly best of those tried, unseen accuracy", means("lost"), LOST),
         target("promised less unseen accuracy, mean, either way", abs(means("over_accuracy")), BIAS),
@@ -194,7 +192,7 @@ def targets(rows: pd.DataFrame, speeds: Speeds, judge: bool) -> list[report.Targ
             OF_BEST_PEER,
         ),
         target(
-            f"the same, started from other problems' runs{cannot}",
+            "the same, started from other problems' runs",
             over_best_peer(speeds, STARTED),
             OF_BEST_PEER_STARTED,
         ),

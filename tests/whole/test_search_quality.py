@@ -270,6 +270,15 @@ def test_the_products_search_runs_as_it_would_on_ray(table, sampler, scheduler):
         assert validation.auc(at) == best and 0 < winner.accuracy < 1 and winner.auc < best + 0.02
 
 
+def test_other_runs_best_configurations_come_after_the_default(table):
+    """A quarter of the trials at most, as with --start-from."""
+    known = [table.configurations[number] for number in (4, 5, 6)]
+    system = System(SystemSettings(), Task.of(table, 1), 8, 1, known)
+    search = replay(system, table, ValidationSet(table, 40, 1), 1, workers=1)
+    assert [trial.configuration for trial in search.trials.values()][:3] == [0, 4, 5] and len(search.trials) == 8
+    assert search.trials["00003"].configuration != 6
+
+
 def test_every_plain_optuna_peer_starts_with_the_default(table):
     """And trains until the budget is spent."""
     validation = ValidationSet(table, 40, 0)

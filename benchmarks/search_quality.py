@@ -32,6 +32,8 @@ from benchmarks.quality_training import fill
 from trainable.errors import InputError
 
 LOST, BIAS, WORSE, OF_BEST_PEER, OF_BEST_PEER_STARTED = 0.003, 0.005, 0.03, 0.75, 0.5
+JUDGED_FROM = 10
+"""A peer with fewer repetitions is shown and not judged by: the median of two is luck."""
 STARTS_OF_EACH = 2
 """Configurations of each other problem's search that a search starts from."""
 
@@ -49,7 +51,8 @@ class QualityOptions:
     repetitions: int = 60
     """Searches of each method on each problem."""
     slow_repetitions: int | None = None
-    """Of the peers that think for seconds before every trial; none: as many. What peers came to is kept."""
+    """Of the peers that think for seconds before every trial; none: as many. What peers came to is kept; below 10 they are
+    not judged by."""
     trials: int = 16
     """Of the searches whose winner is judged."""
     workers: int = 2
@@ -200,12 +203,13 @@ def targets(rows: pd.DataFrame, speeds: Speeds, judge: bool) -> list[report.Targ
 
 
 def over_best_peer(speeds: Speeds, method: str) -> float:
-    """The method's epochs over those of the peer that comes out best beside it, on the repetitions that both have."""
+    """The method's epochs over those of the peer that comes out best beside it, on the repetitions that both have; NaN
+    where there is no such method, or no peer with JUDGED_FROM of them."""
     if method not in speeds:
         return np.nan
     ratios = []
     for name, peer in speeds.items():
-        if not name.startswith(PRODUCT):
+        if not name.startswith(PRODUCT) and min(map(len, peer.values())) >= JUDGED_FROM:
             pairs = [(speeds[method][p][: len(peer[p])], peer[p][: len(speeds[method][p])]) for p in peer]
             own, others = (np.mean([np.median(side) for side in sides]) for sides in zip(*pairs, strict=True))
             ratios.append(float(own / others))

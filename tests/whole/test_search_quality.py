@@ -339,15 +339,18 @@ def test_every_problem_counts_the_same():
 
 
 def test_a_peer_is_compared_on_the_repetitions_that_both_have():
-    """The ratio is that to the peer that comes out best, of means over problems of medians."""
+    """The ratio is that to the peer that comes out best, of means over problems of medians; too few decide nothing."""
     speeds = {
-        search_quality.PRODUCT: {"a": [10.0, 10.0, 90.0, 90.0], "b": [30.0, 30.0, 90.0, 90.0]},
+        search_quality.PRODUCT: {"a": [10.0] * 10 + [90.0] * 10, "b": [30.0] * 10 + [90.0] * 10},
         f"{search_quality.PRODUCT}, qmc": {"a": [1.0], "b": [1.0]},
-        "few": {"a": [20.0, 20.0], "b": [30.0, 30.0]},
-        "slow": {"a": [500.0] * 4, "b": [500.0] * 4},
+        "fewer": {"a": [20.0] * 10, "b": [30.0] * 10},
+        "slow": {"a": [500.0] * 20, "b": [500.0] * 20},
+        "too few": {"a": [1.0] * 9, "b": [1.0] * 9},
     }
     assert search_quality.over_best_peer(speeds, search_quality.PRODUCT) == pytest.approx(20 / 25)
     assert math.isnan(search_quality.over_best_peer(speeds, search_quality.STARTED))
+    del speeds["fewer"], speeds["slow"]
+    assert math.isnan(search_quality.over_best_peer(speeds, search_quality.PRODUCT))
 
 
 # ------------------------------------------------------------------------------------------------------------ command

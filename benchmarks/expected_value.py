@@ -7,8 +7,8 @@ winner's own validation value, and of the value corrected for having been chosen
 Thresholds are fixed beforehand, and so part of what is chosen; or solved on the validation pairs. Then `shown` accuracies
 are cross-fitted, and true is what the threshold solved on all of them reaches in the population.
 One validation set is easier than another, for all trials alike. That has nothing to do with choosing and averages out; so
-that fewer searches do, its size (mean over the trials of value less truth) is taken off both errors where thresholds are
-fixed and of AUC; of accuracies at solved thresholds it is not, as it holds what solving costs.
+that fewer searches do, its size (mean over the trials of value less truth) is taken off both errors. Where thresholds are
+solved it is that of accuracies at one fixed threshold, the same for all trials, so that what solving costs stays in.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _search(kind: Kind, rng: np.random.Generator) -> tuple[float, ...]:
         TrialScores(scores, correct, labels, pairs.front, pairs.angle, default=0), kind.rank_by, RESAMPLES
     )
     winner = found.winner
-    easy = 0.0 if kind.solved else error.mean()
+    easy = _easier(scores, gaps, labels) if kind.solved else error.mean()
     ahead = gaps[winner] > gaps[0] if kind.rank_by == "auc" else true[winner] > true[0]
     return (
         auc_error[winner] - auc_error.mean(),
@@ -110,6 +110,12 @@ def _search(kind: Kind, rng: np.random.Generator) -> tuple[float, ...]:
         np.nan if found.beats_default is None else found.beats_default,
         np.nan if found.beats_default is None else float(ahead),
     )
+
+
+def _easier(scores: np.ndarray, gaps: np.ndarray, labels: np.ndarray) -> float:
+    """By how much these pairs are easier than the population, at the threshold 0 that nobody chose on them."""
+    found = [thresholds.correct_at(one, labels, 0.0).mean() for one in scores]
+    return float(np.mean(found) - np.mean([true_accuracy(gap, 0.0, labels).mean() for gap in gaps]))
 
 
 def told(

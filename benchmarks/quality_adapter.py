@@ -22,14 +22,13 @@ from benchmarks.quality_tables import ValidationSet
 from search_spaces import load
 from trainable.config import TrialConfig, sign
 from tuner.analysis.choice import ValidationPairs, chosen, evidence
+from tuner.analysis.starting_points import StartingPoint
 from tuner.inputs.bound_space import BoundSpace
 from tuner.results.trial_record import COMPLETED, PRUNED, RUNNING, SICK, TrialRecord, best_of
 from tuner.search.samplers import make_sampler
 from tuner.search.scheduler import make_scheduler
 from tuner.search.searcher import StudySearch
 
-CAN_START_FROM = False
-"""Whether a search can be given other runs' best configurations to begin with."""
 _SPACE = Path(__file__).with_name("quality_space.py")
 
 
@@ -65,9 +64,7 @@ class System:
         parallel: int,
         start_from: Sequence[dict[str, Any]] = (),
     ) -> None:
-        """start_from: other runs' best configurations, to be tried after the default."""
-        if start_from and not CAN_START_FROM:
-            raise NotImplementedError("this system cannot start from other runs")
+        """start_from: other runs' best configurations, the best first, tried after the default as --start-from tries them."""
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.settings = settings
         self._recorder = _Recorder(settings.metric)
@@ -82,6 +79,7 @@ class System:
             trials=trials,
             parallel=parallel,
             saved=lambda number: None,
+            start_from=[StartingPoint(TrialConfig(**values), f"other/{n}") for n, values in enumerate(start_from)],
         )
         self._scheduler = make_scheduler(settings.scheduler, settings.metric, task.epochs)
         self._trials: dict[str, SimpleNamespace] = {}

@@ -22,7 +22,7 @@ from rich.console import Console
 from benchmarks import quality_figures as figures
 from benchmarks import quality_output as output
 from benchmarks import report
-from benchmarks.quality_adapter import CAN_START_FROM, System, SystemSettings
+from benchmarks.quality_adapter import System, SystemSettings
 from benchmarks.quality_peers import SLOW, Peer, optuna_peers, remote_peers
 from benchmarks.quality_problems import PROBLEMS, QUICK, Problem, validation_sizes
 from benchmarks.quality_replay import Task, replay
@@ -32,6 +32,8 @@ from benchmarks.quality_training import fill
 from trainable.errors import InputError
 
 LOST, BIAS, WORSE, OF_BEST_PEER, OF_BEST_PEER_STARTED = 0.003, 0.005, 0.03, 0.75, 0.5
+JUDGED_FROM = 10
+"""A peer with fewer repetitions is shown and not judged by: the median of two is luck."""
 STARTS_OF_EACH = 2
 """Configurations of each other problem's search that a search starts from."""
 
@@ -49,7 +51,8 @@ class QualityOptions:
     repetitions: int = 60
     """Searches of each method on each problem."""
     slow_repetitions: int | None = None
-    """Of the peers that think for seconds before every trial; none: as many. What peers came to is kept."""
+    """Of the peers that think for seconds before every trial; none: as many. What peers came to is kept; below 10 they are
+    not judged by."""
     trials: int = 16
     """Of the searches whose winner is judged."""
     workers: int = 2
@@ -148,8 +151,7 @@ def _run(race: Race, races: list[Race], options: QualityOptions, peers: list[Pee
     methods: dict[str, tuple[Callable[[int], float], int]] = {}
     for name, settings in _systems(options).items():
         methods[name] = functools.partial(race.system, settings), repetitions
-    if CAN_START_FROM:
-        others = [other for other in races if other is not race]
+    if others := [other for other in races if other is not race]:
         methods[STARTED] = functools.partial(_started, race, others, options.trials), repetitions
     for peer in peers:
         count = min(repetitions, options.slow_repetitions or repetitions) if peer.name in SLOW else repetitions
@@ -180,7 +182,6 @@ def targets(rows: pd.DataFrame, speeds: Speeds, judge: bool) -> list[report.Targ
     """The figures of the product's own choice beside what they must be."""
     target = functools.partial(report.Target, at_least=False, binding=judge)
     means = functools.partial(figures.over_problems, rows, figures.SYSTEM)
-    cannot = "" if CAN_START_FROM else " (this system cannot yet)"
     return [
         target("lost against the truly best of those tried, unseen accuracy", means("lost"), LOST),
         target("promised less unseen accuracy, mean, either way", abs(means("over_accuracy")), BIAS),
@@ -194,7 +195,7 @@ def targets(rows: pd.DataFrame, speeds: Speeds, judge: bool) -> list[report.Targ
             OF_BEST_PEER,
         ),
         target(
-            f"the same, started from other problems' runs{cannot}",
+            "the same, started from other problems' runs",
             over_best_peer(speeds, STARTED),
             OF_BEST_PEER_STARTED,
         ),
@@ -202,12 +203,13 @@ def targets(rows: pd.DataFrame, speeds: Speeds, judge: bool) -> list[report.Targ
 
 
 def over_best_peer(speeds: Speeds, method: str) -> float:
-    """The method's epochs over those of the peer that comes out best beside it, on the repetitions that both have."""
+    """The method's epochs over those of the peer that comes out best beside it, on the repetitions that both have; NaN
+    where there is no such method, or no peer with JUDGED_FROM of them."""
     if method not in speeds:
         return np.nan
     ratios = []
     for name, peer in speeds.items():
-        if not name.startswith(PRODUCT):
+        if not name.startswith(PRODUCT) and min(map(len, peer.values())) >= JUDGED_FROM:
             pairs = [(speeds[method][p][: len(peer[p])], peer[p][: len(speeds[method][p])]) for p in peer]
             own, others = (np.mean([np.median(side) for side in sides]) for sides in zip(*pairs, strict=True))
             ratios.append(float(own / others))

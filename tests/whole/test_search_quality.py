@@ -270,6 +270,15 @@ def test_the_products_search_runs_as_it_would_on_ray(table, sampler, scheduler):
         assert validation.auc(at) == best and 0 < winner.accuracy < 1 and winner.auc < best + 0.02
 
 
+def test_other_runs_best_configurations_come_after_the_default(table):
+    """A quarter of the trials at most, as with --start-from."""
+    known = [table.configurations[number] for number in (4, 5, 6)]
+    system = System(SystemSettings(), Task.of(table, 1), 8, 1, known)
+    search = replay(system, table, ValidationSet(table, 40, 1), 1, workers=1)
+    assert [trial.configuration for trial in search.trials.values()][:3] == [0, 4, 5] and len(search.trials) == 8
+    assert search.trials["00003"].configuration != 6
+
+
 def test_every_plain_optuna_peer_starts_with_the_default(table):
     """And trains until the budget is spent."""
     validation = ValidationSet(table, 40, 0)
@@ -330,15 +339,18 @@ def test_every_problem_counts_the_same():
 
 
 def test_a_peer_is_compared_on_the_repetitions_that_both_have():
-    """The ratio is that to the peer that comes out best, of means over problems of medians."""
+    """The ratio is that to the peer that comes out best, of means over problems of medians; too few decide nothing."""
     speeds = {
-        search_quality.PRODUCT: {"a": [10.0, 10.0, 90.0, 90.0], "b": [30.0, 30.0, 90.0, 90.0]},
+        search_quality.PRODUCT: {"a": [10.0] * 10 + [90.0] * 10, "b": [30.0] * 10 + [90.0] * 10},
         f"{search_quality.PRODUCT}, qmc": {"a": [1.0], "b": [1.0]},
-        "few": {"a": [20.0, 20.0], "b": [30.0, 30.0]},
-        "slow": {"a": [500.0] * 4, "b": [500.0] * 4},
+        "fewer": {"a": [20.0] * 10, "b": [30.0] * 10},
+        "slow": {"a": [500.0] * 20, "b": [500.0] * 20},
+        "too few": {"a": [1.0] * 9, "b": [1.0] * 9},
     }
     assert search_quality.over_best_peer(speeds, search_quality.PRODUCT) == pytest.approx(20 / 25)
     assert math.isnan(search_quality.over_best_peer(speeds, search_quality.STARTED))
+    del speeds["fewer"], speeds["slow"]
+    assert math.isnan(search_quality.over_best_peer(speeds, search_quality.PRODUCT))
 
 
 # ------------------------------------------------------------------------------------------------------------ command

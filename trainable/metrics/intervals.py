@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
+from trainable.metrics.score_interval import score_interval
+
 _LEAST_SHARED = -0.15
 """The shared part of a variance, in units of the pairs' own part, is taken to be at least this. Sharing an identity hardly
 ever makes pairs differ, and a strongly negative estimate is the luck of few identities."""
@@ -166,10 +168,11 @@ def difference_interval(
 def auc_interval(
     scores: np.ndarray, labels: np.ndarray, linked: LinkedPairs, level: float = 0.95
 ) -> tuple[float, float]:
-    """Interval of the AUC (half credit for ties) on the scale of its log-odds.
+    """Interval of the AUC (half credit for ties).
 
-    scores, labels: (n,). DeLong's placement values (1988), linked pairs' products added. At an AUC of 0 or 1, Wilson's
-    interval with as many pairs as there are identities, or as the smaller class has.
+    scores, labels: (n,). DeLong's placement values (1988), linked pairs' products added, tell by how much more it varies than
+    normal scores of independent pairs would; the interval is a score interval, as near an AUC of 1 their own variance
+    is too small. At an AUC of 0 or 1 as many pairs count as there are identities, or as the smaller class has.
     ValueError on a single class, a score that is not finite, or lengths that differ.
     """
     scores, positive = np.asarray(scores), np.asarray(labels) == 1
@@ -183,12 +186,11 @@ def auc_interval(
     parts = auc_parts(scores, positive)
     area = float(parts.mean())
     found = spread(parts, linked, linked.strata_of(~positive))
+    positives, negatives = int(positive.sum()), int((~positive).sum())
     if found.variance == 0 or not 0 < area < 1:
-        fewer = min(int(positive.sum()), int((~positive).sum()))
-        return _wilson_bounds(area, min(linked.identities, fewer), found.quantile(level))
-    middle, reach = np.log(area / (1 - area)), found.reach(level) / (area * (1 - area))
-    low, high = 1 / (1 + np.exp(reach - middle)), 1 / (1 + np.exp(-reach - middle))
-    return float(low), float(high)
+        fewer = min(linked.identities, positives, negatives)
+        return score_interval(area, fewer, fewer, 0.0, found.quantile(level))
+    return score_interval(area, positives, negatives, found.variance, found.quantile(level))
 
 
 def auc_parts(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:

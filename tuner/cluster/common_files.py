@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import ray
@@ -29,11 +30,9 @@ def as_all_nodes_see_it(data: PairData, here: bool) -> PairData:
 
 def _seen_everywhere(files: Mapping[Path, int]) -> bool:
     nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
-    task = ray.remote(_has).options(num_cpus=0, name="looking for the cache")
-    answers = [
-        task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=True)).remote(dict(files))
-        for node in nodes
-    ]
+    task, on = ray.remote(_has), NodeAffinitySchedulingStrategy
+    asked: dict[str, Any] = {"num_cpus": 0, "name": "looking for the cache"}
+    answers = [task.options(scheduling_strategy=on(node, soft=True), **asked).remote(dict(files)) for node in nodes]
     return all(ray.get(answers))
 
 

@@ -44,11 +44,11 @@ def test_the_variance_is_that_of_identities_and_of_seeds() -> None:
 
 
 def test_the_parts_of_an_auc_have_it_for_a_mean() -> None:
-    """And its variance: the interval on the scale of log-odds is the same to first order."""
+    """And its variance: the score interval is the same to first order."""
     one = scores(1)[0]
     assert auc_parts(one, LABELS == 1).mean() == pytest.approx(verify(one, LABELS).auc)
-    plain, log_odds = auc_over_seeds(one[None], LABELS, LINKED).interval(), auc_interval(one, LABELS, LINKED)
-    assert plain == pytest.approx(log_odds, abs=0.02)
+    plain, score = auc_over_seeds(one[None], LABELS, LINKED).interval(), auc_interval(one, LABELS, LINKED)
+    assert plain == pytest.approx(score, abs=0.02)
 
 
 def test_a_difference_of_aucs_is_paired() -> None:

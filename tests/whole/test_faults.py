@@ -8,7 +8,8 @@ import search_spaces
 from benchmarks import diagnosis, report
 from benchmarks.diagnosed_trials import Seen, with_fault
 from benchmarks.faults import FAULTS
-from benchmarks.healthy_trials import SENSIBLE, drawn
+from benchmarks.healthy_trials import SENSIBLE, drawn, of_real_sets
+from benchmarks.trial_settings import REAL, TRAINED, Setting, embedded, real, with_faults
 from trainable.data import turntable
 from trainable.diagnosis.remedies import REMEDIES
 
@@ -38,7 +39,7 @@ AT_ONCE = {
 def test_a_fault_is_found_under_its_name(source, name):
     """At the epoch at which it shows first; 0 is before training."""
     (fault,) = [fault for fault in FAULTS if fault.name == name]
-    seen = with_fault(name, source)
+    seen = with_fault(name, embedded(source))
     assert (seen.headline, seen.epoch) == (fault.right, AT_ONCE[name])
 
 

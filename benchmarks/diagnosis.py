@@ -1,7 +1,7 @@
 """python -m benchmarks.diagnosis: are faults found and rightly named, and healthy trials left alone?
 
 Faults are done, one at a time, to an otherwise healthy default trial on the embedded data (benchmarks/faults.py): first
-the data checks that come before a run, and if they say nothing, a training as a search trains it. A fault is found if
+the data checks that come before a run, and unless they refuse it, a training as a search trains it. A fault is found if
 anything is said, and rightly named if the headline is its name: the sickness that ended the trial, or, where none did,
 the first of what its last diagnosed epoch has, causes before what they bring about.
 

@@ -80,6 +80,8 @@ def _of_list(content: list[Any], name: str) -> list[dict[str, Any]]:
     if content and all(isinstance(row, list) and len(row) == 3 for row in content):  # as TensorBoard's page saves it
         return [dict(zip(("wall_time", "step", name), row, strict=True)) for row in content]
     inner = [row for row in content if isinstance(row, Mapping)]
+    if inner and all("name" in row and isinstance(row.get("x"), list) and isinstance(row.get("y"), list) for row in inner):
+        return [{"step": x, str(row["name"]): y} for row in inner for x, y in zip(row["x"], row["y"], strict=False)]
     if len(inner) == 1 and len(content) == 1 and (nested := _records(inner[0], name)):
         return nested
     return [dict(_flat(row)) for row in inner if row]

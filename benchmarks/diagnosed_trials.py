@@ -8,7 +8,7 @@ import math
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ import pandas as pd
 
 from benchmarks.faults import FAULTS, SIDES, Fault
 from benchmarks.healthy_trials import Healthy
+from benchmarks.trial_settings import Setting
 from trainable.checks.data_checks import examine_images, examine_table
 from trainable.config import TrialConfig
 from trainable.data.images import decode
@@ -28,13 +29,12 @@ from trainable.data.read_pairs import read_pairs
 from trainable.diagnosis.history import FAIL
 from trainable.findings import OK, DataError, Finding
 from trainable.metrics import spread, step_probe
-from trainable.model.backbones import Backbone, BackboneSpec, block_count, create_backbone
-from trainable.model.features import extract
+from trainable.model.backbones import Backbone, block_count, create_backbone
+from trainable.model.features import cacheable_cuts, extract
 from trainable.process import prepare_process
 from trainable.training import epoch_report
 from trainable.training.loop import Training
 
-IMAGE_SIZE_PX = 64
 _COST_EPOCHS = 6
 
 
@@ -59,28 +59,42 @@ def one_thread() -> None:
     prepare_process(1)
 
 
-def block_counts(backbones: Sequence[str]) -> dict[str, int]:
-    """The number of blocks of each of these backbones."""
-    return {name: block_count(_backbone(name)) for name in backbones}
+def block_counts(settings: Iterable[Setting]) -> dict[str, int]:
+    """The number of blocks of each of these settings' backbones, by the setting's name."""
+    return {setting.name: block_count(_backbone(setting)) for setting in settings}
 
 
-def with_fault(name: str, source: Path) -> Seen:
-    """The default trial with the fault of this name, on the pair table `source`."""
+def with_fault(name: str, setting: Setting) -> Seen:
+    """The setting's default trial with the fault of this name."""
     fault = next(fault for fault in FAULTS if fault.name == name)
-    table, pixels, said = _faulty(fault, source)
-    if said:
-        said = sorted(said, key=lambda finding: finding.verdict != FAIL)
-        names = [finding.check for finding in said]
-        return Seen(names[0], 0, tuple(names[1:]), said[0].verdict == FAIL)
+    table, pixels, said = _faulty(fault, setting)
+    said = sorted(said, key=lambda finding: finding.verdict != FAIL)
+    before = [finding.check for finding in said]
+    if said and said[0].verdict == FAIL:
+        return Seen(before[0], 0, tuple(before[1:]), fatal=True)
+    if fault.right in before:  # a warning, after which a run goes on: but what was to be found is found
+        return Seen(fault.right, 0, tuple(name for name in before if name != fault.right))
     data = PairData.of(table, pixels, fault.name, views=len(pixels) // len(table.images))
-    return _trained(fault.trial(TrialConfig(**fault.config), _backbone("test_byobnet"), data))
+    config = TrialConfig(**(dict(setting.config) | fault.config))
+    seen = _trained(fault.trial(config, _backbone(setting), data))
+    if before and not seen.headline:
+        return Seen(before[0], 0, (*before[1:], *seen.also), auc=seen.auc)
+    return dataclasses.replace(seen, also=(*before, *seen.also))
 
 
-def without_fault(trial: Healthy, source: Path) -> Seen:
-    """A trial as the product trains it."""
-    table, pixels, _ = _embedded(source)
-    config = TrialConfig(**trial.config, seed=trial.seed)
-    return _trained(Training(config, _backbone(trial.backbone), PairData.of(table, pixels, "embedded")))
+def without_fault(trial: Healthy, setting: Setting) -> Seen:
+    """A trial as the product trains it: from stored features where parts of the backbone are frozen."""
+    config = TrialConfig(**(dict(setting.config) | trial.config), seed=trial.seed)
+    return _trained(Training(config, _backbone(setting), _prepared(setting, config.trainable_blocks)))
+
+
+@functools.cache
+def _prepared(setting: Setting, trainable_blocks: int | None) -> PairData:
+    """The setting's pairs, with the features that a trial of so many blocks starts from."""
+    table, pixels, _ = _plain(setting)
+    data = PairData.of(table, pixels, setting.data)
+    cuts = cacheable_cuts(_backbone(setting), [trainable_blocks])
+    return dataclasses.replace(data, features=extract(_backbone(setting), pixels, cuts)) if cuts else data
 
 
 def _trained(training: Training) -> Seen:
@@ -96,49 +110,56 @@ def _trained(training: Training) -> Seen:
     return Seen(headline, first.pop(headline, None), tuple(first), fatal, max(aucs, default=math.nan))
 
 
-def _faulty(fault: Fault, source: Path) -> tuple[PairTable, np.ndarray, list[Finding]]:
-    """Table and pixels with the fault, and what the data checks say against them."""
-    rows = pd.read_csv(source)
+def _faulty(fault: Fault, setting: Setting) -> tuple[PairTable, np.ndarray, list[Finding]]:
+    """Table and pixels with the fault, and what the data checks say against them that they did not say before."""
+    rows = pd.read_csv(setting.source)
     changed = fault.rows(rows)
+    table, plain, said_anyway = _plain(setting)
     if changed is rows:
-        table, plain, _ = _embedded(source)
         pixels = fault.pixels(plain, table)
-        return _checked(table, pixels) if pixels is not plain else _embedded(source)
-    changed = changed.assign(**{side: [str(source.parent / file) for file in changed[side]] for side in SIDES})
-    with tempfile.TemporaryDirectory() as folder:
-        changed.to_csv(file := Path(folder) / "pairs.csv", index=False)
-        faults: list[DataError] = []
-        table = read_pairs(file, tolerated=faults)
-        return _checked(table, fault.pixels(decode(table, IMAGE_SIZE_PX)[0], table), faults)
+        found = (table, pixels, said_anyway if pixels is plain else _findings(table, pixels))
+    else:
+        folder = setting.source.parent
+        changed = changed.assign(**{side: [str(folder / file) for file in changed[side]] for side in SIDES})
+        with tempfile.TemporaryDirectory() as scratch:
+            changed.to_csv(file := Path(scratch) / "pairs.csv", index=False)
+            faults: list[DataError] = []
+            table = read_pairs(file, tolerated=faults)
+            pixels = fault.pixels(decode(table, setting.backbone.image_size_px)[0], table)
+            found = (table, pixels, _findings(table, pixels, faults))
+    known = {finding.check for finding in said_anyway}
+    return found[0], found[1], [finding for finding in found[2] if finding.check not in known]
 
 
 @functools.cache
-def _embedded(source: Path) -> tuple[PairTable, np.ndarray, list[Finding]]:
-    table = read_pairs(source)
-    return _checked(table, decode(table, IMAGE_SIZE_PX)[0])
+def _plain(setting: Setting) -> tuple[PairTable, np.ndarray, list[Finding]]:
+    """Table and pixels as they are, and what the data checks say of them: real sets have their own peculiarities."""
+    table = read_pairs(setting.source)
+    pixels = decode(table, setting.backbone.image_size_px)[0]
+    return table, pixels, _findings(table, pixels)
 
 
-def _checked(
-    table: PairTable, pixels: np.ndarray, faults: Sequence[DataError] = ()
-) -> tuple[PairTable, np.ndarray, list[Finding]]:
+def data_findings(setting: Setting) -> list[Finding]:
+    """What the data checks say against a setting without any fault."""
+    return _plain(setting)[2]
+
+
+def _findings(table: PairTable, pixels: np.ndarray, faults: Sequence[DataError] = ()) -> list[Finding]:
     views = len(pixels) // len(table.images)
     findings = examine_table(table, faults) + examine_images(table, pixels, TrialConfig().batch_size, views)
-    return table, pixels, [finding for finding in findings if finding.verdict != OK]
+    return [finding for finding in findings if finding.verdict != OK]
 
 
 @functools.cache
-def _backbone(name: str) -> Backbone:
-    return create_backbone(BackboneSpec(name, image_size_px=IMAGE_SIZE_PX))
+def _backbone(setting: Setting) -> Backbone:
+    return create_backbone(setting.backbone)
 
 
-def cost_of_diagnoses(source: Path, backbone: str, trainable_blocks: int | None) -> tuple[float, float]:
+def cost_of_diagnoses(setting: Setting, trainable_blocks: int | None) -> tuple[float, float]:
     """Median seconds of an epoch's diagnoses and of the epoch, of the processor's time: others may be using the machine."""
     one_thread()
-    table, pixels, _ = _embedded(source)
-    data = PairData.of(table, pixels, "embedded")
-    if trainable_blocks == 0:
-        data = dataclasses.replace(data, features=extract(_backbone(backbone), pixels, [0]))
-    training = Training(TrialConfig(trainable_blocks=trainable_blocks, epochs=_COST_EPOCHS), _backbone(backbone), data)
+    config = TrialConfig(trainable_blocks=trainable_blocks, epochs=_COST_EPOCHS)
+    training = Training(config, _backbone(setting), _prepared(setting, trainable_blocks))
     with _clocked() as spent:
         times = []
         for _ in range(_COST_EPOCHS):
@@ -165,7 +186,7 @@ def _clocked() -> Iterator[Callable[[], float]]:
         return timed
 
     probe = step_probe.StepProbe
-    parts = [(step_probe, "of_embeddings"), (spread, "feature_std"), (epoch_report, "diagnose")]
+    parts = [(spread, "of_embeddings"), (spread, "feature_std"), (epoch_report, "diagnose")]
     parts += [(probe, "__enter__"), (probe, "__exit__"), (probe, "_note")]
     with ExitStack() as stack:
         for owner, name in parts:

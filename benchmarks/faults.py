@@ -152,7 +152,8 @@ class NanImage(Training):
 
 
 def shuffled_labels(rows: pd.DataFrame) -> pd.DataFrame:
-    """Labels at random, within each split."""
+    """Labels at random, within each split; of rows that stand there twice one, or it would contradict the other."""
+    rows = rows.drop_duplicates([*SIDES])
     return rows.assign(
         pair_label=rows.groupby("split").pair_label.transform(lambda x: x.sample(frac=1, random_state=0).values)
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import optuna
 
 import search_spaces
@@ -20,6 +21,10 @@ SENSIBLE: dict[str, tuple[float, float]] = {
     "backbone_lr_ratio": (0.3, 1.0),
 }
 """Lowest and highest value. Chosen by the validation AUC that trials reach from random weights, never by what was said."""
+FREEZING: dict[str, int | None] = {"head only": 0, "last block": 1, "all": None}
+"""What is trained on real sets, in words, and its `trainable_blocks`."""
+HEAD_RATES, FINE_TUNED_RATES = SENSIBLE["learning_rate"], (2e-4, 3e-3)
+"""Lowest and highest learning rate there, where the head or the last block is trained, and where all is."""
 DECENT_AUC = 0.8
 """Validation AUC from which a trial has shown that it was healthy."""
 
@@ -29,7 +34,9 @@ class Healthy:
     """One trial of which no detector may say anything."""
 
     space: str
-    backbone: str
+    """The space it was drawn from; of a real set, how much of its backbone is trained."""
+    setting: str
+    """The name of its data and backbone."""
     seed: int
     config: dict[str, Any]
     """Of the TrialConfig, where it is not the default."""
@@ -37,19 +44,34 @@ class Healthy:
     @property
     def name(self) -> str:
         """What the space searched, in words."""
-        words = " ".join(f"{name} {value:.3g}" for name, value in self.config.items())
-        return f"{self.space}: {words}, {self.backbone}, seed {self.seed}"
+        words = " ".join(f"{name} {value:.3g}" for name, value in self.config.items() if value is not None)
+        return f"{self.space}: {words}, {self.setting}, seed {self.seed}"
 
 
-def drawn(backbones: dict[str, int], seeds: int, each: int) -> list[Healthy]:
-    """`each` trials of every space, backbone and seed. backbones: name to number of blocks."""
+def drawn(blocks: dict[str, int], seeds: int, each: int) -> list[Healthy]:
+    """`each` trials of every space, setting and seed. blocks: a setting's name to its backbone's number of blocks."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # nobody needs to read that a study was created
-    cells = itertools.product(search_spaces.names(), backbones, range(seeds))
+    cells = itertools.product(search_spaces.names(), blocks, range(seeds))
     return [
-        Healthy(space, backbone, seed, config)
-        for number, (space, backbone, seed) in enumerate(cells)
-        for config in itertools.islice(_sensible(space, backbones[backbone], number), each)
+        Healthy(space, setting, seed, config)
+        for number, (space, setting, seed) in enumerate(cells)
+        for config in itertools.islice(_sensible(space, blocks[setting], number), each)
     ]
+
+
+def of_real_sets(settings: Iterable[str], each: int) -> list[Healthy]:
+    """`each` trials of every setting with only the head, the last block, or all trained; rates and temperatures at random."""
+    draw = np.random.default_rng(16)
+    cells = itertools.product(settings, FREEZING.items(), range(each))
+    return [Healthy(words, setting, seed, _fine_tuned(blocks, draw)) for setting, (words, blocks), seed in cells]
+
+
+def _fine_tuned(blocks: int | None, draw: np.random.Generator) -> dict[str, Any]:
+    """Rates for trained weights: where all blocks move, they move in smaller steps than a head that is new."""
+    low, high = FINE_TUNED_RATES if blocks is None else HEAD_RATES
+    rate = float(np.exp(draw.uniform(np.log(low), np.log(high))))
+    temperature = float(np.exp(draw.uniform(*np.log(SENSIBLE["temperature"]))))
+    return {"trainable_blocks": blocks, "learning_rate": rate, "temperature": temperature}
 
 
 def _sensible(space: str, blocks: int, draw: int) -> Iterator[dict[str, Any]]:

@@ -196,6 +196,8 @@ COVERED_BY = {
     "tuner.run": "tests/on_ray/test_end_to_end.py",
     "tuner.examination.log_columns": "tests/tuner/examination/test_log.py",
     "tuner.examination.log_findings": "tests/tuner/examination/test_log.py",
+    "tuner.examination.judged_loss": "tests/tuner/examination/test_log_loss.py",
+    "tuner.examination.stuck_loss": "tests/tuner/examination/test_log_loss.py",
     "tuner.examination.log_verdicts": "tests/tuner/examination/test_log.py",
     "tuner.examination.loss_kinds": "tests/tuner/examination/test_log_loss.py",
     "tuner.examination.reading.events": "tests/tuner/examination/reading/test_formats.py",

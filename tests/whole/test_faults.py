@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 import search_spaces
 from benchmarks import diagnosis, report
-from benchmarks.diagnosed_trials import Seen, with_fault
+from benchmarks.diagnosed_trials import Seen, cost_of_diagnoses, with_fault
 from benchmarks.faults import FAULTS
-from benchmarks.healthy_trials import SENSIBLE, drawn
+from benchmarks.healthy_trials import FREEZING, SENSIBLE, drawn, of_real_sets
+from benchmarks.trial_settings import REAL, TRAINED, embedded, real, with_faults
 from trainable.data import turntable
 from trainable.diagnosis.remedies import REMEDIES
+from trainable.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -38,7 +42,7 @@ AT_ONCE = {
 def test_a_fault_is_found_under_its_name(source, name):
     """At the epoch at which it shows first; 0 is before training."""
     (fault,) = [fault for fault in FAULTS if fault.name == name]
-    seen = with_fault(name, source)
+    seen = with_fault(name, embedded(source))
     assert (seen.headline, seen.epoch) == (fault.right, AT_ONCE[name])
 
 
@@ -56,6 +60,28 @@ def test_healthy_trials_are_drawn_from_every_space_within_its_sensible_range():
     assert {trial.space for trial in trials} == set(search_spaces.names())
     for trial in trials:
         assert trial.config and all(SENSIBLE[name][0] <= v <= SENSIBLE[name][1] for name, v in trial.config.items())
+
+
+def test_real_sets_are_trained_with_every_backbone_and_freezing_and_each_gets_the_faults_once(tmp_path):
+    """Two sets with two backbones; 60 healthy trials of them; and faults done to each set with another backbone."""
+    for file in [f"data/{data}/pairs.csv" for data in REAL] + [f"weights/{file}" for file in TRAINED.values()]:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    settings = real(tmp_path)
+    assert {(s.data, s.backbone.name) for s in settings} == set(itertools.product(REAL, TRAINED))
+    faulty = with_faults(settings)
+    assert {s.data for s in faulty} == set(REAL) and len({s.backbone.name for s in faulty}) == 2
+    trials = of_real_sets([s.name for s in settings], diagnosis.REAL_EACH)
+    assert len(trials) == len(set(map(repr, trials))) == 60
+    assert {trial.config["trainable_blocks"] for trial in trials} == set(FREEZING.values())
+    with pytest.raises(InputError, match="--shared"):
+        real(tmp_path / "nowhere")
+
+
+def test_the_clock_of_diagnoses_finds_all_that_it_times(source):
+    """A share of the epoch, and no whole one; what it times is named as in the product."""
+    diagnoses, epoch = cost_of_diagnoses(embedded(source), 0)
+    assert 0 < diagnoses < epoch
 
 
 def test_an_alarm_on_a_healthy_trial_and_a_fault_under_another_name_miss_the_targets():

@@ -35,6 +35,8 @@ class Range:
     kind: str
     low: float
     high: float
+    lost: int = 0
+    """Pixels that are NaN or infinite."""
 
 
 def kind_of(image: Image.Image) -> str | None:
@@ -43,12 +45,13 @@ def kind_of(image: Image.Image) -> str | None:
 
 
 def range_of(image: Image.Image) -> Range:
-    """Lowest and highest level of an image of WHOLE or FLOAT kind; NaN and infinite ones do not count."""
-    levels = np.asarray(image, dtype=np.float64)
-    levels = levels[np.isfinite(levels)]
-    kind = kind_of(image)
+    """Lowest and highest level of an image of WHOLE or FLOAT kind; NaN and infinite ones are counted, and no levels."""
+    every = np.asarray(image, dtype=np.float64)
+    levels = every[np.isfinite(every)]
+    kind, lost = kind_of(image), every.size - levels.size
     assert kind is not None
-    return Range(kind, float(levels.min()), float(levels.max())) if levels.size else Range(kind, 0.0, 0.0)
+    low, high = (float(levels.min()), float(levels.max())) if levels.size else (np.nan, np.nan)
+    return Range(kind, low, high, lost)
 
 
 def is_cut_colour(image: Image.Image) -> bool:
@@ -60,7 +63,7 @@ def in_8_bits(image: Image.Image, scale: Scale) -> Image.Image:
     """An image of WHOLE or FLOAT kind in levels of 0 to 255; the level that a file calls transparent is white."""
     low, high = scale
     levels = np.asarray(image, dtype=np.float64)  # Pillow's own conversion would clip every level above 255
-    scaled = np.nan_to_num((levels - low) * (255 / (high - low))).round().clip(0, 255).astype(np.uint8)
+    scaled = np.nan_to_num((levels - low) * (255 / (high - low)), posinf=255).round().clip(0, 255).astype(np.uint8)
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
         scaled[levels == transparent] = 255
@@ -71,6 +74,7 @@ def scales_of(source: str, ranges: Mapping[str, Range]) -> dict[str, Scale]:
     """The scale of each kind that a set has. ranges: by image name. DataError, with the range found, for levels of no scale
     that is known, and for floats of two scales."""
     scales = {}
+    _check_not_lost(source, ranges)
     for kind in (WHOLE, FLOAT):
         mine = {name: found for name, found in ranges.items() if found.kind == kind}
         if mine:
@@ -82,6 +86,17 @@ def scales_of(source: str, ranges: Mapping[str, Range]) -> dict[str, Scale]:
                 _check_one_scale(source, mine, scale)
             scales[kind] = scale
     return scales
+
+
+def _check_not_lost(source: str, ranges: Mapping[str, Range]) -> None:
+    lost = [name for name, found in ranges.items() if np.isnan(found.high)]
+    if lost:
+        raise DataError(
+            "levels",
+            f"{source}: {len(lost)} of {len(ranges)} images of floats hold nothing but NaN or infinite levels "
+            f"({', '.join(lost[:3])}{', …' if len(lost) > 3 else ''})",
+            "Valid are images with finite levels. Save them again, or remove their rows.",
+        )
 
 
 def _whole(low: float, high: float) -> Scale | None:
@@ -144,6 +159,12 @@ def note(scales: Mapping[str, Scale], ranges: Mapping[str, Range]) -> str:
         parts.append(
             f"{len(mine)} images with more than 8 bits hold {what} from {least:g} to {most:g}: {low:g} is black and {high:g} "
             "is white, for all of them"
+        )
+    lost = [found.lost for found in ranges.values() if found.lost]
+    if lost:
+        pixels = "1 pixel" if sum(lost) == 1 else f"{sum(lost)} pixels"
+        parts.append(
+            f"{pixels} in {len(lost)} of them are NaN or infinite: NaN and minus infinity are read as black, infinity as white"
         )
     return "; ".join(parts)
 

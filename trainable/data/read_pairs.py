@@ -127,7 +127,7 @@ def _identities(
         of_image = connected(front[positive], angle[positive], len(names))
         first = np.unique(of_image, return_index=True)[1]
         return of_image, tuple(names[k] for k in first)
-    codes, known = pd.factorize(given.astype(str).str.strip().to_numpy(dtype=object))
+    codes, known = pd.factorize(_spelt(given).to_numpy(dtype=object))
     if "front_identity" in rows:
         halves = codes[: len(front)], codes[len(front) :]
         checks.held(tolerated, checks.check_labels_fit, source, rows.index, pair_label, halves, known, False)
@@ -145,6 +145,13 @@ def _identities(
     unknown = np.flatnonzero(of_image < 0)
     of_image[unknown] = len(known) + np.arange(len(unknown))
     return of_image, (*known, *(names[k] for k in unknown))
+
+
+def _spelt(identities: pd.Series) -> pd.Series:
+    """Identities as text; numbers of two columns alike, one of which pandas has made floats of as it had a gap."""
+    text = identities.astype(str).str.strip()
+    numbers = text.str.fullmatch(r"[+-]?\d+(\.0)?")
+    return text.str.removesuffix(".0") if bool(numbers.all()) else text
 
 
 def _splits(

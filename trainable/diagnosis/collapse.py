@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from trainable.diagnosis.history import FAIL, WARN, Diagnosis, TrialHistory, diagnosis
@@ -96,11 +97,16 @@ def _of_chance(course: TrialHistory) -> float | None:
 def dimensional_collapse(course: TrialHistory) -> Diagnosis | None:
     """The embeddings use hardly more than one dimension, or a tenth of few, two epochs in a row. Raw, the rank sees a cone;
     centred, lost dimensions."""
-    raws, centreds, limit = (*(course.last(n, 2) for n in ("rank_raw", "rank_centred")), course.value("rank_limit"))
-    used = [min(both) for both in zip(raws, centreds, strict=False)]
-    if not course.warm_epochs or not used or not limit or max(used) >= min(1.9, 0.1 * limit):
+    known = {words: ranks for words, name in _RANKS.items() if (ranks := course.last(name, 2))}
+    limit = course.value("rank_limit")
+    used = [min(both) for both in zip(*known.values(), strict=True)]
+    if not course.warm_epochs or not used or max(used) >= min(1.9, 0.1 * (limit or math.inf)):
         return None
-    return diagnosis("dimensional-collapse", WARN, f"RankMe {raws[-1]:.1f}, centred {centreds[-1]:.1f}, of {limit:.0f}")
+    told = ", ".join(f"{words} {ranks[-1]:.1f}" for words, ranks in known.items())
+    return diagnosis("dimensional-collapse", WARN, told + (f", of {limit:.0f}" if limit else ""))
+
+
+_RANKS = {"RankMe": "rank_raw", "centred": "rank_centred"}
 
 
 def precision_artefact(course: TrialHistory) -> Diagnosis | None:

@@ -35,7 +35,8 @@ def update_too_large(course: TrialHistory) -> Diagnosis | None:
     if parts[part] <= 1:
         return None
     evidence = f"a step changes the {part} by {_ratio(course, part, 'update_ratio'):.2g} of its weights' norm"
-    evidence += f", which is {_ratio(course, part, 'growth'):.3g} times what it began with"
+    if (growth := course.value(f"{part}_growth")) is not None:
+        evidence += f", which is {growth:.3g} times what it began with"
     lost = course.warm_epochs and (auc := course.value("val_auc")) is not None and auc < 0.65
     return diagnosis(
         "update-too-large", FAIL if lost else WARN, f"{evidence}; learning rate {course.config.learning_rate:g}"

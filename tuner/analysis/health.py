@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tuner.results.trial_record import TrialRecord
+
+_LINE_OF = {
+    "total-collapse": 1, "low-feature-std": 1, "low-uniformity": 1, "dimensional-collapse": 1, "consistency-without-spread": 1,
+    "inverted-separation": 2, "accuracy-contradicts-scores": 2, "no-separation": 2, "labels-at-random": 2, "overfit": 2,
+    "negatives-pulled-together": 3, "precision-artefact": 3, "threshold-out-of-place": 3,
+}  # fmt: skip
+"""Which of the four lines a diagnosis contradicts; the first, of the loss, where none is named."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +30,7 @@ def health(record: TrialRecord, threshold: float, threshold_searched: bool = Fal
     """The four lines that a repaired, healthy run satisfies (the broken run fails all), from the trial's epochs.
 
     threshold: the one used on test pairs. Accuracy is at the trial's threshold where that is searched, else at the solved.
+    A diagnosis, of whatever epoch, crosses the line that it contradicts: what was diagnosed has no four ticks.
     """
     first, last, best = record.epochs[min(record.epochs)], record.last, record.best
     name = "val_accuracy" if threshold_searched else "val_accuracy_solved"
@@ -29,7 +39,7 @@ def health(record: TrialRecord, threshold: float, threshold_searched: bool = Fal
     apart = positive > threshold > negative
     between = "between them" if apart else "not between them"
     several = len(record.epochs) > 1
-    return [
+    lines = [
         _falling(
             "contrastive loss positive and falling", "contrastive_loss", first, last, several, first["chance_loss"]
         ),
@@ -45,6 +55,15 @@ def health(record: TrialRecord, threshold: float, threshold_searched: bool = Fal
             f"positive {positive:.3f}, negative {negative:.3f}, threshold {threshold:.3f} {between}",
         ),
     ]
+    return [_crossed(check, at, record.diagnoses or ()) for at, check in enumerate(lines)]
+
+
+def _crossed(check: Check, at: int, diagnoses: Sequence[str]) -> Check:
+    """The line at a place of the four, crossed if a diagnosis contradicts it."""
+    against = [name for name in diagnoses if _LINE_OF.get(name, 0) == at]
+    if not against:
+        return check
+    return dataclasses.replace(check, holds=False, numbers=f"{check.numbers}; diagnosed: {', '.join(against)}")
 
 
 def _falling(

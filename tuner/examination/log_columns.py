@@ -24,7 +24,7 @@ from tuner.examination.reading.names import (
 from tuner.examination.reading.rows import Rows, runs
 from tuner.examination.reading.series import epochs, floats, spoilt
 
-_SHARES = ("val_accuracy", "accuracy", "train_accuracy", "retrieval_accuracy", "val_auc", "train_auc")
+_SHARES = ("val_accuracy", "accuracy", "train_accuracy", "retrieval_accuracy", "class_accuracy", "val_auc", "train_auc")
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,8 @@ def _log(
     known = _given(path, given, list(every))
     finite = {c: v[np.isfinite(v)] for c, v in every.items() if c not in known.values()}
     guessed, refuted = recognised(finite, tuple(known))
+    if not {"contrastive_loss", "triplet_loss"} & (set(known) | set(guessed)) and (lost := _never_finite(every)):
+        guessed["contrastive_loss"] = lost
     columns = known | guessed
     if not set(columns) & MEASURES:
         raise InputError(
@@ -101,6 +103,8 @@ def _log(
     fatal = []
     for column in every:
         if column in columns.values() or is_loss(column) or is_gradient(column):
+            if np.isnan(every[column]).all() and column not in columns.values():
+                continue  # never logged: a table has a column for it all the same
             bad = spoilt(column, frame, column in rows.spelt, is_gradient(column))
             if bad and bad.fatal and _matters(column, columns, bad.blank):
                 fatal.append(bad.what)
@@ -113,6 +117,12 @@ def _log(
         str(path), rows.run, kind, len(frame), columns, frozenset(guessed), unused, unreadable, named, by_epoch, stretched,
         tuple(fatal), tuple(said),
     )  # fmt: skip
+
+
+def _never_finite(every: dict[str, np.ndarray]) -> str:
+    """The training loss that is NaN or infinite from the first row on; empty if there is none."""
+    losses = [c for c, values in every.items() if is_loss(c) and not is_held_out(c) and not np.isfinite(values).any()]
+    return next(iter(losses), "")
 
 
 def _matters(column: str, columns: dict[str, str], blank: bool) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import re
 from collections.abc import Iterator
 
 from trainable.config import TrialConfig
@@ -19,8 +21,9 @@ from trainable.diagnosis.updates import (
     update_too_small,
 )
 from trainable.findings import OK, Finding
+from tuner.examination.judged_loss import Loss
 from tuner.examination.log_columns import TrainingLog, split_of
-from tuner.examination.log_loss import Loss, judge_loss
+from tuner.examination.log_loss import is_range_test, judge_loss
 from tuner.examination.log_metrics import judge_metrics, tells_apart
 from tuner.examination.log_spread import judge_spread
 from tuner.examination.log_verdicts import CERTAIN, LIKELY, NEARLY, Verdict, verdict
@@ -32,8 +35,9 @@ _OF_TRIALS = (
 )  # fmt: skip
 """Detectors of trials whose numbers a stranger's log has only if it is written as trials write theirs."""
 _ORDER = (
-    "not-finite", "broken-contrastive-formula", "negative-contrastive-loss", "total-collapse", "stuck-at-chance", "diverging",
-    "loss-rising", "inverted-separation", "no-separation", "overfit",
+    "not-finite", "frozen-part-moved", "no-gradient", "trained-part-did-not-move", "broken-contrastive-formula",
+    "negative-contrastive-loss", "update-too-large", "total-collapse", "stuck-at-chance", "diverging", "loss-rising",
+    "inverted-separation", "no-separation", "overfit",
 )  # fmt: skip
 
 
@@ -68,6 +72,9 @@ def _every(log: TrainingLog, known: Known, loss: Loss | None, well: bool) -> Ite
 def _by_detectors(log: TrainingLog, known: Known, loss: Loss | None) -> Iterator[Verdict]:
     """The detectors of trials, without those whose answer would rest on a temperature that nobody gave."""
     config = TrialConfig(temperature=known.temperature or 0.07, warmup_epochs=1.0 if len(log.epochs) > 2 else 0.0)
+    rates = log.values("learning_rate")
+    if len(rates) and rates.max() > 0:
+        config = dataclasses.replace(config, learning_rate=float(rates.max()))
     infonce = loss is not None and loss.kind in (INFONCE, UNKNOWN) and loss.course.low >= 0
     chance = {"chance_loss": loss.chance} if loss and infonce else {}
     course = TrialHistory([{**chance, **epoch} for epoch in log.epochs], config)
@@ -78,6 +85,8 @@ def _by_detectors(log: TrainingLog, known: Known, loss: Loss | None) -> Iterator
         checks += [temperature_too_high, temperature_too_low]
     for check in checks:
         if one := check(course):
+            if not len(rates):  # the configuration's is a default, and not the log's
+                one = dataclasses.replace(one, evidence=re.sub(r"[,;] learning rate \S+$", "", one.evidence))
             yield Verdict(one, CERTAIN if one.severity == FATAL else LIKELY)
 
 
@@ -87,11 +96,15 @@ def remarks(log: TrainingLog, known: Known) -> list[str]:
     said = [loss.why] if loss and loss.why else []
     if loss and loss.kind == COSINE:
         said.append("what is said of InfoNCE, chance among them, is not asked of it")
+    if is_range_test(log):
+        said.append("the learning rate grows to the end in equal factors: a range test, whose loss is to rise at last")
     if "accuracy" in log.columns and not split_of(log.columns["accuracy"]):
         said.append(f"{log.columns['accuracy']} does not say of which pairs it is: never taken for held out")
     if "retrieval_accuracy" in log.columns:
         chance = f"1/{known.batch_size}" if known.batch_size else "1/batch size"
         said.append(f"{log.columns['retrieval_accuracy']} is taken for retrieval among a batch, chance {chance}")
+    if "class_accuracy" in log.columns:
+        said.append(f"{log.columns['class_accuracy']} is taken for accuracy among many classes, and no pairs' told right")
     if "train_accuracy" in log.columns or "train_auc" in log.columns:
         columns = [log.columns[name] for name in ("train_accuracy", "train_auc") if name in log.columns]
         said.append(f"{', '.join(columns)}: of training pairs, and never taken for held out")

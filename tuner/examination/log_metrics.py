@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from trainable.diagnosis.history import FAIL, WARN
 from trainable.diagnosis.trends import Trend, Worsened, trend, worsened
+from tuner.examination.judged_loss import Loss
 from tuner.examination.log_columns import TrainingLog
-from tuner.examination.log_loss import Loss
 from tuner.examination.log_verdicts import CERTAIN, LIKELY, NEARLY, Verdict, verdict
 from tuner.examination.loss_kinds import INFONCE
 
@@ -25,8 +25,8 @@ def tells_apart(log: TrainingLog) -> bool:
         course = trend(log.values(name))
         if course and course.end >= _DECENT and not (course.sank > _WORSE):
             return True
-    retrieval = trend(log.values("retrieval_accuracy"))
-    return bool(retrieval and retrieval.climbed > 0.05 and retrieval.sank < 0.3 * retrieval.climbed)
+    among_many = [trend(log.values(name)) for name in ("retrieval_accuracy", "class_accuracy")]
+    return any(course and course.climbed > 0.05 and course.sank < 0.3 * course.climbed for course in among_many)
 
 
 def judge_metrics(log: TrainingLog, loss: Loss | None) -> Iterator[Verdict]:

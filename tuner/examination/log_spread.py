@@ -8,8 +8,8 @@ import numpy as np
 
 from trainable.diagnosis.history import FAIL, WARN
 from trainable.diagnosis.trends import trend
+from tuner.examination.judged_loss import Loss
 from tuner.examination.log_columns import TrainingLog
-from tuner.examination.log_loss import Loss
 from tuner.examination.log_verdicts import CERTAIN, LIKELY, NEARLY, Verdict, verdict
 from tuner.examination.loss_kinds import COSINE
 
@@ -27,6 +27,7 @@ def judge_spread(log: TrainingLog, loss: Loss | None, well: bool) -> Iterator[Ve
     yield from _everywhere_similar(log, loss, well)
     yield from _crowded(log, loss, well)
     yield from _consistency(log, loss, well)
+    yield from _dimensions_lost(log, well)
 
 
 def _low_std(log: TrainingLog, loss: Loss | None, well: bool) -> Iterator[Verdict]:
@@ -115,3 +116,15 @@ def _consistency(log: TrainingLog, loss: Loss | None, well: bool) -> Iterator[Ve
     beside = "no measure of spread beside it" if spread is None else f"spread of the embeddings {spread:.3f}"
     told = f"consistency loss {late[-1]:.2g}, {beside}"
     yield verdict("consistency-without-spread", FAIL, told, NEARLY, "--column feature_std=…" if spread is None else "")
+
+
+def _dimensions_lost(log: TrainingLog, well: bool) -> Iterator[Verdict]:
+    """The embeddings use a small part of the dimensions that they once used, and few of them."""
+    course = trend(log.values("rank_raw"))
+    if course is None or well or len(log.values("rank_raw")) < 4 or not course.sank:
+        return
+    limit = log.last("rank_limit")
+    few = course.end < (0.1 * limit if limit else 4)
+    if few and course.end < _LOST * course.high:
+        told = f"{log.columns['rank_raw']} fell {course.high:.1f} → {course.end:.1f}" + (f", of {limit:.0f}" if limit else "")
+        yield verdict("dimensional-collapse", WARN, told, LIKELY, "--column val_auc=…")

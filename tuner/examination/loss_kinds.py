@@ -90,7 +90,9 @@ def _is_cosine(log: TrainingLog, course: Trend, named: str, known: Known) -> boo
     if known.temperature and abs(course.end + 1 / known.temperature) <= 0.05 / known.temperature:
         return False
     spread = log.last("feature_std")
-    return (course.low >= -1.02 and named == UNKNOWN) or (spread is not None and spread >= 0.01)
+    perfect = any(abs(course.end + most) <= 0.02 * most for most in (0.5, 1.0, 2.0))  # of one view, or two summed
+    still = spread is not None and (spread >= 0.01 or (perfect and named == UNKNOWN))
+    return (course.low >= -1.02 and named == UNKNOWN) or still
 
 
 def chances(known: Known, queue: int | None = None) -> Iterator[Chance]:

@@ -148,14 +148,6 @@ def _png_of_16_bits(values: np.ndarray) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
-def test_not_a_number_is_black_and_infinity_is_white():
-    """And neither counts for the scale; an image of nothing else is black."""
-    values = ramp(1, np.float32)
-    values[0, :3] = np.nan, np.inf, -np.inf
-    pixels = read(grey(values), grey(np.full((4, 4), np.nan, np.float32))).pixels
-    assert pixels[0, 0, :3, 0].tolist() == [0, 255, 0] and pixels[1].max() == 0
-
-
 def test_fingerprints_of_before_stay():
     """Where the decision for the set is the one that was made for each image; else they differ, as the pixels do."""
     eight = encoded(Image.fromarray(EIGHT_BITS.astype(np.uint8)))
@@ -186,3 +178,13 @@ def test_the_shared_case():
     with Image.open(BytesIO((CASES / "000_f.png").read_bytes())) as image:
         exact = np.asarray(image, dtype=float).mean() * 255 / 4095
     assert abs(found.pixels[0].mean() - exact) < 2
+
+
+def test_pixels_that_are_no_numbers_are_told_and_an_image_of_nothing_else_is_refused():
+    """NaN and minus infinity are black, infinity is white, beside levels that are read as if they were not there."""
+    levels_ = ramp(1, np.float32)
+    levels_[0] = [np.nan, np.inf, -np.inf, 1]
+    found = read(grey(levels_))
+    assert found.pixels[0, 0, :, 0].tolist() == [0, 255, 0, 255] and found.pixels[0, 3, 3, 0] == 255
+    assert "3 pixels in 1 of them are NaN or infinite" in found.note
+    assert "nothing but NaN" in refusal(grey(ramp(1, np.float32)), grey(np.full((4, 4), np.nan, np.float32)))

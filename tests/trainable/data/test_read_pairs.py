@@ -96,6 +96,16 @@ def test_accepts_other_spellings(tmp_path):
     assert (table.pair_label == expected.pair_label).all()
 
 
+@pytest.mark.parametrize("name", ["pairs.csv", "pairs.parquet"])
+def test_identities_that_are_numbers_are_the_same_ones_in_any_type(tmp_path, name):
+    """pandas makes floats of a column of whole numbers that had a gap: 7.0 is 7."""
+    frame = pair_frame()
+    frame["front_identity"] = frame["front_identity"].str[5:].astype(int)
+    frame["angle_identity"] = frame["angle_identity"].str[5:].astype(float)
+    table = read_pairs(write(tmp_path, frame, name))
+    assert set(table.identity_names) == {str(number) for number in range(12)}
+
+
 @pytest.mark.parametrize("struct", [False, True])
 def test_reads_images_inside_a_parquet_file(tmp_path, struct):
     """Image bytes, plain or as Hugging Face stores them, are images; equal bytes are one image."""

@@ -129,6 +129,7 @@ SICK = [
     ("low-uniformity", WARN, {"uniformity": [-0.99] * 2} | MIXED, {}, {"uniformity": [-1.0] * 2} | MIXED),
     ("low-uniformity", FAIL, {"uniformity": [-0.09] * 2} | LOST, {}, {"uniformity": [-0.09, -0.3]} | LOST),
     ("dimensional-collapse", WARN, {"rank_raw": [1.8] * 2}, {}, {"rank_raw": [2.0, 1.8]}),
+    ("dimensional-collapse", WARN, {"rank_raw": [1.8] * 2, "rank_centred": None, "rank_limit": None}, {}, {"rank_raw": 2.0}),
     ("dimensional-collapse", WARN, {"rank_centred": [0.0] * 2}, {}, {"rank_centred": [1.8, 2.0]}),
     ("consistency-without-spread", FAIL, CONSTANT | LOST, {}, LOST | {"consistency_loss": 0.0}),
     ("consistency-without-spread", FAIL, {"consistency_loss": 0.0, "feature_std": None} | LOST, {}, {}),

@@ -6,7 +6,8 @@ import pytest
 
 from tests.tools.by_hand import numbers
 from trainable.config import TrialConfig
-from tuner.analysis.health import health
+from trainable.diagnosis.remedies import REMEDIES
+from tuner.analysis.health import _LINE_OF, health
 from tuner.results.trial_record import COMPLETED, TrialRecord
 
 HEALTHY = [
@@ -105,3 +106,21 @@ def test_the_threshold_of_the_test_is_the_one_judged():
     assert apart.holds is False and apart.numbers.endswith("threshold 0.900 not between them")
     useless = record([epoch | {"val_accuracy": 0.5} for epoch in HEALTHY], threshold=0.9, searched=("threshold",))
     assert health(useless, 0.9, threshold_searched=True)[2].holds is False
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [("update-too-large", 0), ("temperature-too-low", 0), ("low-feature-std", 1), ("overfit", 2), ("precision-artefact", 3)],
+)
+def test_what_was_diagnosed_has_no_four_ticks(name, line):
+    """Numbers that look well do not outweigh a diagnosis, of whatever epoch: its line is crossed, and says so."""
+    for epoch in range(3):
+        epochs = [numbers | ({"diagnoses": [name]} if at == epoch else {}) for at, numbers in enumerate(HEALTHY)]
+        made = record(epochs)
+        assert holds(made) == [index != line for index in range(4)]
+        assert health(made, 0.4)[line].numbers.endswith(f"; diagnosed: {name}")
+
+
+def test_every_diagnosis_that_is_given_a_line_exists():
+    """By the names of the result tables."""
+    assert set(_LINE_OF) <= set(REMEDIES)

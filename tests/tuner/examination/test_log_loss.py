@@ -96,6 +96,12 @@ SICK = {
     "SimSiam, no spread": (
         "total-collapse", {"loss": -1 + 0.3 * np.exp(-AT * 3.0), "feat_std": 1e-4 + 0.3 * np.exp(-AT * 2.0)}, {},
     ),
+    "SimSiam, two views summed": (
+        "total-collapse", {"loss": -2 + 1e-3 * np.exp(-AT / 5), "feat_std": 1e-3 * np.exp(-AT / 9)}, {},
+    ),
+    "jumping far above chance": ("loss-above-chance", {"loss": 12 + np.abs(noise(40, 3))}, B64),
+    "NaN from the first row on": ("not-finite", {"loss": np.full(40, np.nan), "val_acc": np.full(40, 0.5)}, {}),
+    "nothing but NaN": ("not-finite", {"loss": np.full(40, np.nan)}, {}),
     "a sigmoid's cell": ("stuck-at-chance", {"sigmoid_loss": 0.6931 + noise(40, 1e-4)}, {}),
 }  # fmt: skip
 
@@ -112,6 +118,24 @@ def test_no_option_hides_a_triplet_loss_at_its_margin(tmp_path, given):
     """A column named triplet is no InfoNCE, whatever batch and temperature are said to be."""
     path = as_csv(tmp_path, epoch=AT, triplet_loss=np.full(40, 0.2), similarity=np.ones(40))
     assert said(path, **given) == {"total-collapse": "fail"}
+
+
+def test_noise_is_no_level(tmp_path):
+    """A loss that jumps about is at no formula's value, even where its mean is: nothing says that it never fell."""
+    loss = math.log(64) + noise(40, 1.2)
+    assert not said(as_csv(tmp_path, epoch=AT, loss=loss), **B64)
+
+
+def test_a_range_test_of_the_learning_rate_is_meant_to_explode(tmp_path):
+    """Where the rate grows in equal factors to the end; the same loss at a constant rate has diverged."""
+    loss = np.r_[falling(30, 4.1, 2.2), np.linspace(3, 30, 10)]
+    assert not said(as_csv(tmp_path, lr=np.geomspace(1e-7, 1, 40), loss=loss))
+    assert said(as_csv(tmp_path, lr=np.full(40, 1e-3), loss=loss)) == {"diverging": "fail"}
+
+
+def test_a_loss_that_is_never_logged_is_no_nan(tmp_path):
+    """A table has a column for it all the same, beside the loss that is."""
+    assert not said(as_csv(tmp_path, epoch=AT, loss=falling(40, 4, 1), aux_loss=np.full(40, np.nan), val_loss=[np.nan] * 40))
 
 
 def test_without_a_batch_size_a_flat_loss_is_a_warning(tmp_path):

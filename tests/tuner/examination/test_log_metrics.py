@@ -51,6 +51,10 @@ HEALTHY = {
     "a young run": {"loss": [4.15, 4.1, 4.05, 4.0, 3.9], "val_acc": [0.5, 0.505, 0.51, 0.52, 0.53]},
     "three rows": {"loss": [4.1, 3.5, 3.1], "val_acc": [0.5, 0.55, 0.6]},
     "nine in ten negative": {"loss": falling(20, 4, 1), "val_acc": 0.9 + noise(20, 0.003)},
+    "neighbours and probes": {
+        "loss": falling(30, 6.2, 4), "knn/top1": falling(30, 0.1, 0.2), "linear_probe_acc": np.full(30, 0.15),
+        "val_knn_acc": np.full(30, 0.12),
+    },
     "a training accuracy alone": {"loss": falling(20, 4, 1), "train_acc": np.full(20, 0.5)},
     "no accuracies at all": {
         "loss": falling(20, 4, 1), "cosine_lr": falling(20, 1e-3, 1e-5), "spearman_cosine": np.ones(20),
@@ -75,6 +79,11 @@ SICK = {
     "argmax in percent": ("accuracy-contradicts-scores", {"loss": falling(60, 3.4, 0.6), "acc": np.abs(noise(60, 0.4)) + 0.6}),
     "a late collapse": (
         "no-separation", {"loss": falling(40, 3.5, 1), "val_auc": np.r_[falling(30, 0.6, 0.9), np.full(10, 0.5)]},
+    ),
+    "an evaluator's": ("overfit", {"cossim_accuracy": np.r_[falling(8, 0.6, 0.88), np.linspace(0.88, 0.7, 22)]}),
+    "a step far too large, before what it brings about": (
+        "update-too-large",
+        {"loss": falling(30, 5.4, 5.3), "update_to_weight": np.full(30, 0.3), "val_auc": np.full(30, 0.5)},
     ),
     "AUC alone": ("overfit", {"val_auc": np.r_[falling(8, 0.6, 0.92), np.linspace(0.92, 0.8, 22)]}),
 }  # fmt: skip

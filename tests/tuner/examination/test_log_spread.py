@@ -25,6 +25,8 @@ SICK = {
     "everything": ("total-collapse", {"loss": STUCK, "similarity": np.ones(30)}),
     "uniformity": ("low-uniformity", {"loss": STUCK, "uniformity": -0.02 + noise(30, 1e-3)}),
     "consistency": ("consistency-without-spread", {"contrastive": -14 - AT / 100, "consistency": np.zeros(30)}),
+    "dimensions lost": ("dimensional-collapse", {"loss": LEARNS, "rankme": falling(30, 60, 2.5), "embedding_dim": [128] * 30}),
+    "one dimension": ("dimensional-collapse", {"loss": LEARNS, "effective_rank": np.full(30, 1.2)}),
     "no gradient": ("no-gradient", {"loss": STUCK, "grad_norm": np.zeros(30)}),
 }
 HEALTHY = {
@@ -32,6 +34,8 @@ HEALTHY = {
     "positive pairs": {"loss": LEARNS, "similarity": falling(30, 0.7, 0.995)},
     "uniformity": {"loss": LEARNS, "uniformity": falling(30, -1.2, -3)},
     "consistency": {"loss": LEARNS, "consistency": falling(30, 0.01, 3e-4)},
+    "a rank that falls to half": {"loss": LEARNS, "rankme": falling(30, 60, 30), "embedding_dim": [128] * 30},
+    "margins and scales": {"loss": LEARNS, "cosine_margin": np.ones(30), "similarity_scale": np.ones(30), "rank": AT % 4},
     "a spread that shrinks while it learns": {"loss": LEARNS, "feat_std": falling(30, 0.9, 0.3)},
 }
 

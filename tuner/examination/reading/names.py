@@ -12,7 +12,10 @@ Check = Callable[[np.ndarray], str]
 """What speaks against the guess in the column's finite numbers; empty: nothing."""
 
 _TRAINING = r"(^|_)(train|training|tr)(_|$)"
-_HELD_OUT = r"(^|_)(val|valid|validation|test|eval|dev|holdout|held_out)(_|$)"
+_HELD_OUT = (
+    r"(^|_)(val|valid|validation|test|eval|dev|holdout|held_out)(_|$)|"
+    r"^(cossim|cosine|dot|euclidean|manhattan|max)_accuracy$"  # sentence-transformers' evaluators write of held-out pairs
+)
 _LOSS = (
     r"(^|_)(loss|losses|verlust|perte|perdida|perdita|objective|criterion|nll)(_|$)|"
     r"(^|_)(ce|bce|info_?nce|nt_?xent|triplet|contrastive|sup_?con|neg(ative)?_cos(ine)?)"
@@ -20,7 +23,7 @@ _LOSS = (
 )
 _OTHER_MEASURE = (
     r"pearson|spearman|recall|precision|ndcg|(^|_)(m?ap|mrr|f1|mcc|lr|rate|accuracy|acc|auc|auroc|threshold|weight|decay|schedule|"
-    r"annealing|restarts|loss|dist|distance|grad|norm|std|var|manhattan|euclidean|time)(_|$)"
+    r"annealing|restarts|margin|scale|lambda|coef\w*|target|temp|temperature|loss|dist|distance|grad|norm|std|var|manhattan|euclidean|time)(_|$)"
 )
 _DEVICE = (
     r"gpu|cuda|cpu|(^|_)(device|core|system|celsius|fahrenheit|c|f|degc|fan|"
@@ -31,6 +34,16 @@ _TOP = (
     r"(contrast(ive)?|nce|logits?|clip)_?(acc|accuracy)|"
     r"(i2t|t2i|img2txt|matching)_?(acc|accuracy|r\d)|recall_?(at_?)?\d"
 )
+_RANK = r"rank_?me|(effective|eff|stable|feat\w*|emb\w*|repr\w*|matrix)_?rank"
+_DIMENSIONS = (
+    r"(^|_)(emb(ed(ding)?s?)?|feat(ures?)?|proj(ection)?|repr\w*|out(put)?|latent)_?(dims?|dimensions?|size|width)$|max_?rank"
+)
+_UPDATE = r"(update|step|delta)_?(to_|over_|by_)?(weight|param)s?(_ratio|_norm)?$|(relative_)?update_?(ratio|size)"
+_CLASSES = (
+    r"(^|_)k?nn(_|$)|(^|_)probe(_|$)|lin(ear)?_?eval|linear_?(probe|acc|top)|(^|_)(cls|class|classes|classif\w*|per_class|"
+    r"imagenet|cifar\d*)(_|$)"
+)
+"""What classifies among many: neighbours, and linear probes of features."""
 
 
 def plain(column: str) -> str:
@@ -111,10 +124,12 @@ NAMES: dict[str, Name] = {
                          r"margin$|active|acc|frac|number|num_"),
     "val_auc": Name(r"auc|auroc", "fauc", _share, "held out"),
     "train_auc": Name(r"auc|auroc", "fauc", _share, "training"),
-    "retrieval_accuracy": Name(_TOP, r"loss|threshold", _share),
-    "val_accuracy": Name(r"(^|_)acc(uracy)?(_|$)", r"threshold|loss|time", _share, "held out"),
-    "train_accuracy": Name(r"(^|_)acc(uracy)?(_|$)", r"threshold|loss|time", _share, "training"),
-    "accuracy": Name(r"(^|_)acc(uracy)?(_|$)", r"threshold|loss|time", _share),
+    "class_accuracy": Name(rf"({_CLASSES})(.*(acc|accuracy|top|score)|.*\d*$)|(acc|accuracy|top_?\d)_?.*({_CLASSES})",
+                           r"loss|threshold|time|(^|_)(lr|k|lambda|weight|num|n|temp|temperature)(_|$)|auc", _share),
+    "retrieval_accuracy": Name(_TOP, rf"loss|threshold|{_CLASSES}", _share),
+    "val_accuracy": Name(r"(^|_)acc(uracy)?(_|$)", rf"threshold|loss|time|{_CLASSES}", _share, "held out"),
+    "train_accuracy": Name(r"(^|_)acc(uracy)?(_|$)", rf"threshold|loss|time|{_CLASSES}", _share, "training"),
+    "accuracy": Name(r"(^|_)acc(uracy)?(_|$)", rf"threshold|loss|time|{_CLASSES}", _share),
     "positive_similarity": Name(r"(^|_)pos(itives?)?_(\w+_)?(sim|cos)|(sim|cos)\w*_pos", _OTHER_MEASURE, _COSINE),
     "negative_similarity": Name(r"(^|_)neg(atives?)?_(\w+_)?(sim|cos)|(sim|cos)\w*_neg", _OTHER_MEASURE, _of_strangers),
     "mean_cosine": Name(r"mean_cos", _OTHER_MEASURE, _COSINE),
@@ -129,16 +144,19 @@ NAMES: dict[str, Name] = {
     "batch_size": Name(r"batch_?size|(^|_)bs$", r"loss|eval|val", _whole),
     "queue_size": Name(r"queue_?(size|len|length)|(^|_)(n|num)_negatives|memory_?bank_?size", "^$", _whole),
     "margin": Name(r"(^|_)margin$", "^$", _within(0, 10)),
+    "rank_raw": Name(_RANK, r"loss|limit|max|lora|world|local|retriev", _within(0, 1e6)),
+    "rank_limit": Name(_DIMENSIONS, r"loss|batch|image|patch", _whole),
+    "head_update_ratio": Name(_UPDATE, r"log|backbone|loss|lr", _within(0, 1e6)),
     "val_loss": Name(_LOSS, r"weight|scale$|lambda", _nothing, "held out"),
 }  # fmt: skip
 """What a column of a log can be, and by which names it is recognised; the first that fits has it."""
 EXACT = (
-    "chance_loss", "negative_loss", "total_loss", "rank_raw", "rank_centred", "rank_limit", "score_low", "score_high",
-    "head_grad_norm", "backbone_grad_norm", "head_update_ratio", "backbone_update_ratio", "frozen_moved",
+    "chance_loss", "negative_loss", "total_loss", "rank_centred", "score_low", "score_high",
+    "head_grad_norm", "backbone_grad_norm", "backbone_update_ratio", "frozen_moved",
 )  # fmt: skip
 """What is recognised by its own name only: columns of this project's own `epochs` table."""
 MEASURES = frozenset({*NAMES, *EXACT}) - {
-    "epoch", "step", "temperature", "batch_size", "learning_rate", "logit_scale", "queue_size", "margin",
+    "epoch", "step", "temperature", "batch_size", "learning_rate", "logit_scale", "queue_size", "margin", "rank_limit",
 }  # fmt: skip
 """What can be judged; the others only say when, and with what, it was measured."""
 

@@ -9,6 +9,8 @@ from typing import Any
 import pandas as pd
 
 from trainable.errors import InputError
+from tuner.examination.reading.rows import PHASES, prefixed
+from tuner.examination.reading.runs import is_key
 from tuner.examination.reading.text import Cells
 
 _WRAPPERS = (
@@ -56,6 +58,9 @@ def _records(content: Any, name: str) -> list[dict[str, Any]]:
         return []
     if isinstance(content.get("columns"), list) and isinstance(content.get("data"), list):
         return [dict(zip(map(str, content["columns"]), row, strict=False)) for row in content["data"]]
+    phases = [str(key) for key, value in content.items() if str(key).lower() in PHASES and isinstance(value, list | dict)]
+    if len(phases) > 1 and (found := [row for phase in phases for row in _of_phase(content[phase], phase)]):
+        return found
     if content and all(isinstance(value, Mapping) for value in content.values()):
         return _of_mappings(content)
     lists = {str(key): value for key, value in content.items() if isinstance(value, list) and _is_series(value)}
@@ -65,10 +70,18 @@ def _records(content: Any, name: str) -> list[dict[str, Any]]:
     return next((found for inner in wrapped if (found := _records(inner, name))), _of_columns(lists))
 
 
+def _of_phase(content: Any, phase: str) -> Iterator[dict[str, Any]]:
+    """The rows of one phase, whose name stands before those of its numbers."""
+    for row in _records(content, "value"):
+        yield {column if is_key(column) else prefixed(column, phase): value for column, value in row.items()}
+
+
 def _of_list(content: list[Any], name: str) -> list[dict[str, Any]]:
     if content and all(isinstance(row, list) and len(row) == 3 for row in content):  # as TensorBoard's page saves it
         return [dict(zip(("wall_time", "step", name), row, strict=True)) for row in content]
     inner = [row for row in content if isinstance(row, Mapping)]
+    if inner and all("name" in row and isinstance(row.get("x"), list) and isinstance(row.get("y"), list) for row in inner):
+        return [{"step": x, str(row["name"]): y} for row in inner for x, y in zip(row["x"], row["y"], strict=False)]
     if len(inner) == 1 and len(content) == 1 and (nested := _records(inner[0], name)):
         return nested
     return [dict(_flat(row)) for row in inner if row]

@@ -24,7 +24,7 @@ from tuner.examination.reading.runs import (
 from tuner.examination.reading.series import floats
 
 _PHASE_NAME = r"(^|_)(phase|split|mode|stage|set|subset|part|partition|type|dataset|loader|job_type|prefix)$"
-_PHASES = {
+PHASES = {
     "train": "train", "training": "train", "tr": "train", "fit": "train", "val": "val", "valid": "val", "validation": "val",
     "validate": "val", "eval": "val", "evaluation": "val", "dev": "val", "holdout": "val", "held_out": "val",
     "test": "test", "testing": "test",
@@ -119,20 +119,21 @@ def _by_phase(table: _Table) -> None:
         keys = [c for c in column_names(frame) if is_key(c)]
         phases = sorted(set(words.dropna()))
         table.notes.append(f"rows of {', '.join(phases)} are told apart by {name}")
-        table.frame = _spread(frame[keys], frame.drop(columns=keys), words, _prefixed)
+        table.frame = _spread(frame[keys], frame.drop(columns=keys), words, prefixed)
         for kind in (table.percent, table.spelt):
-            kind |= {_prefixed(column, phase) for column in kind for phase in phases}
+            kind |= {prefixed(column, phase) for column in kind for phase in phases}
         return
 
 
-def _prefixed(column: str, phase: str) -> str:
+def prefixed(column: str, phase: str) -> str:
+    """The column's name with its phase before it."""
     return column if plain(column).startswith(phase) else f"{phase}_{column}"
 
 
 def _phases(name: str, texts: dict[str, list[str | None]], frame: pd.DataFrame) -> pd.Series | None:
     """The phase of every row, if this column tells it."""
     if name in texts:
-        words = pd.Series([None if word is None else _PHASES.get(plain(word)) for word in texts[name]], dtype=object)
+        words = pd.Series([None if word is None else PHASES.get(plain(word)) for word in texts[name]], dtype=object)
         said = [word for word in texts[name] if word is not None]
         return words if said and words.notna().sum() == len(said) else None
     flag = re.fullmatch(r"(is_)?(train|training|val|valid|validation|eval)", plain(name))

@@ -39,7 +39,7 @@ def spoilt(column: str, frame: pd.DataFrame, spelt: bool, gradient: bool) -> Spo
     said = np.array([value is not None for value in frame[column]])
     finite, infinite = np.isfinite(values), np.isinf(values)
     nan = said & np.isnan(values)
-    own = _rows_of_its_kind(column, frame, finite)
+    own = _rows_of_its_kind(column, frame, finite) if finite.any() else said
     last = int(np.flatnonzero(finite)[-1]) if finite.any() else -1
     late = own & (np.arange(len(values)) > last)
     if not infinite.any() and not nan.any():

@@ -44,7 +44,7 @@ def text_cells(text: str) -> Cells | None:
         width = Counter(len(row) for row in rows).most_common(1)[0][0]
     start = next((place for place, row in enumerate(rows) if len(row) >= width), 0)
     notes = [f"{start} lines before the header are left out, as {lines[0][:40]!r}"] if start else []
-    header, body = _header(rows[start:])
+    header, body = _header(_one_header(rows[start:]))
     if separator == " " and not all(re.match(r"[^\W\d]", name) for name in header):
         return None
     if not header or (len(header) > 1 and body and not any(map(_has_number, body))) or _is_spoken(rows[start:]):
@@ -78,6 +78,21 @@ def _is_spoken(rows: list[list[str]]) -> bool:
 def _without_frame(row: list[str]) -> list[str]:
     """A row of a Markdown table without the empty cells outside its first and last |."""
     return row[1:-1] if len(row) > 2 and not row[0] and not row[-1] else row
+
+
+def _one_header(rows: list[list[str]]) -> list[list[str]]:
+    """Two rows of names, as pandas writes columns of two levels, made one: `train` over `loss` is `train/loss`."""
+    if len(rows) < 3 or len(rows[0]) != len(rows[1]) or len(set(rows[0])) == len(rows[0]):
+        return rows
+    first, second = rows[:2]
+    if any(map(_IS_NUMBER.fullmatch, [*first, *second])) or first == second or sum(map(bool, second)) < 0.5 * len(second):
+        return rows
+    body = rows[2:]
+    index = [row for row in body[:1] if row[0] and not any(row[1:])]  # the index' own name, in a row of its own
+    names = ["/".join(filter(None, (above, below))) for above, below in zip(first, second, strict=True)]
+    if index:
+        names[0] = index[0][0]
+    return [names, *body[len(index) :]]
 
 
 def _header(rows: list[list[str]]) -> tuple[list[str], list[list[str]]]:

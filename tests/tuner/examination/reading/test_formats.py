@@ -64,6 +64,11 @@ TEXTS = {
     "index.json": pd.DataFrame(RECORDS).to_json(orient="index"),
     "state.json": json.dumps({"best_metric": None, "log_history": [*RECORDS, {"train_loss": 3.0, "epoch": 6}]}),
     "nested.json": json.dumps([{"epoch": r, "train": {"loss": a}, "val": {"auc": b}} for r, (a, b) in ROWS]),
+    "curves.json": json.dumps([{"name": "loss/train", "x": [*range(6)], "y": LOSSES}, {"name": "val/auc", "x": [*range(6)], "y": AUCS}]),
+    "phases.json": json.dumps({"train": [{"epoch": r, "loss": a} for r, (a, _) in ROWS],
+                               "val": [{"epoch": r, "auc": b} for r, (_, b) in ROWS]}),
+    "phase_columns.json": json.dumps({"train": {"loss": LOSSES}, "val": {"auc": AUCS}, "best_epoch": 5}),
+    "two_levels.csv": ",train,val,val\n,loss,auc,loss\nepoch,,,\n" + "".join(f"{r},{a},{b},{a}\n" for r, (a, b) in ROWS),
     "long.csv": "key,value,step\n" + "".join(f"loss,{a},{r}\nval_auc,{b},{r}\n" for r, (a, b) in ROWS),
     "steps.json": json.dumps({"loss": [[r, a] for r, (a, _) in ROWS], "val_auc": [[r, b] for r, (_, b) in ROWS]}),
     "wandb.csv": '"Step","fox-7 - loss","fox-7 - loss__MIN","fox-7 - loss__MAX","fox-7 - val_auc"\n'

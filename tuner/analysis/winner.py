@@ -140,3 +140,22 @@ def _result_columns(name: str, result: TestResult) -> dict[str, Any]:
 
 def _with_interval(column: str, value: float, interval: tuple[float, float]) -> dict[str, float]:
     return {column: value, f"{column}_low": interval[0], f"{column}_high": interval[1]}
+
+
+def rates(threshold: float, scores: np.ndarray, labels: np.ndarray) -> dict[str, float | None]:
+    """What a threshold does to pairs, and what the best one could where few negatives may pass.
+
+    scores, labels: (n,) cosines and 0 or 1 of pairs of both labels. None: of too few negatives to tell.
+
+    >>> found = rates(0.5, np.array([0.9, 0.3, 0.6, 0.1]), np.array([1, 1, 0, 0]))
+    >>> found["true_accept_rate"], found["false_accept_rate"], found["tar_at_far_1e2"]
+    (0.5, 0.5, None)
+    """
+    accepted, found = scores.astype(np.float64) >= threshold, verify(scores, labels)
+    return {
+        "true_accept_rate": float(accepted[labels == 1].mean()),
+        "false_accept_rate": float(accepted[labels == 0].mean()),
+        "tar_at_far_1e1": found.tar_at_far_1e1,
+        "tar_at_far_1e2": found.tar_at_far_1e2,
+        "tar_at_far_1e3": found.tar_at_far_1e3,
+    }

@@ -45,7 +45,18 @@ _TOLD = [
     "max_epochs",
     "threshold_source",
 ]
-_NOTED = ["threshold_for", "threshold_winner", "state", "searched", "hostname", "device", "started_at", "wall_s", *_SETTING, *_TEST]
+_NOTED = [
+    "threshold_for",
+    "threshold_winner",
+    "state",
+    "searched",
+    "hostname",
+    "device",
+    "started_at",
+    "wall_s",
+    *_SETTING,
+    *_TEST,
+]
 _SAID = list(dict.fromkeys([*ADVICE_COLUMNS, *EXPECTATION_COLUMNS]))
 _NOTED += [name for name in _SAID if name not in (*_NOTED, *GROUP)]
 RUN_COLUMNS, TRIAL_COLUMNS = [*GROUP, *_NOTED], [*_TOLD, *_ACCURACY, *_PARAMETERS]
@@ -138,7 +149,20 @@ def _leaderboard(runs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     winners["configuration"] = [_configuration(row, searched[row["run"]]) for row in winners.to_dict("records")]
     ended = pd.crosstab(trials.run, trials.state).reindex(columns=["sick", "failed"], fill_value=0)
     counts = ended.assign(trials=trials.run.value_counts()).reset_index()
-    shown = [*GROUP, "run", "space", "state", "threshold_for", "threshold_winner", *_SETTING[:1], "hostname", "device", "started_at", "wall_s", *_TEST]
+    shown = [
+        *GROUP,
+        "run",
+        "space",
+        "state",
+        "threshold_for",
+        "threshold_winner",
+        *_SETTING[:1],
+        "hostname",
+        "device",
+        "started_at",
+        "wall_s",
+        *_TEST,
+    ]
     shown += [name for name in EXPECTATION_COLUMNS if not name.startswith("trials_")]
     columns = ["run", "trial", "objective", "objective_low", "objective_high", "configuration"]
     rows = runs[shown].merge(counts, how="left", on="run").merge(winners[columns], how="left", on="run")

@@ -107,12 +107,13 @@ def with_rates(comparison: Comparison, scores: pd.DataFrame) -> Comparison:
     scores: rows of the table `scores` of the winners, at least; a winner without any has no rates.
     """
     of_trial = dict(list(scores.astype({"run": str}).groupby(["run", "trial"])))
-    found = []
+    found: list[dict[str, float | None]] = []
     for row in plain_rows(comparison.leaderboard[["run", "trial", "threshold_winner"]]):
         pairs = of_trial.get((row["run"], row["trial"]))
-        known = pairs is not None and row["threshold_winner"] is not None and pairs.pair_label.nunique() == 2
-        labels = pairs.pair_label.to_numpy() if known else None
-        found.append(rates(row["threshold_winner"], pairs.score.to_numpy(), labels) if known else {})
+        if pairs is None or row["threshold_winner"] is None or pairs.pair_label.nunique() != 2:
+            found.append({})
+        else:
+            found.append(rates(row["threshold_winner"], pairs.score.to_numpy(), pairs.pair_label.to_numpy()))
     board = comparison.leaderboard
     return replace(comparison, leaderboard=board.join(pd.DataFrame(found, board.index, RATES, dtype=float)))
 

@@ -12,7 +12,7 @@ from trainable.errors import InputError
 def check_name(repository: str) -> None:
     """InputError for a name that no repository can have, before anything is trained."""
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # documented, but not in its __all__
 
     try:
         validate_repo_id(repository)

@@ -83,7 +83,11 @@ def refused(capsys, monkeypatch, tmp_path, sound):
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() if path.is_file() else b"" for path in folder.rglob("*")}
+    """All but what the cache has made for the next time; of what was half made there nothing stays."""
+    cache = folder / "cache"
+    assert not list(cache.rglob(".*"))
+    there = [path for path in folder.rglob("*") if path != cache and cache not in path.parents]
+    return {str(path): path.read_bytes() if path.is_file() else b"" for path in there}
 
 
 def says(message: str, *parts: object) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from tuner.analysis.expectation import COLUMNS as EXPECTATION_COLUMNS
 from tuner.analysis.expectation import expectation
 from tuner.analysis.importance import Effect, effects
 from tuner.analysis.pareto import front
+from tuner.analysis.winner import rates
 from tuner.results.one_run import searched_in
 from tuner.results.tables import plain_rows
 
@@ -32,26 +33,17 @@ _PARAMETERS = [name for name in TrialConfig.names() if name not in ("seed", "epo
 _FIXED = ["max_epochs", *(name for name in _PARAMETERS if name != "threshold")]
 _ACCURACY = ["val_auc", "val_accuracy", "val_accuracy_low", "val_accuracy_high", "val_accuracy_solved"]
 _TOLD = [
-    "space",
-    "run",
-    "trial",
-    "state",
-    "is_default",
-    "replay_of",
-    "repeat_of",
-    "objective",
-    "train_s",
-    "parameters",
-    "image_ms",
-    "over_limits",
-    "max_epochs",
-    "threshold_source",
-]
-_NOTED = ["state", "searched", "objectives", "hostname", "device", "started_at", "wall_s", *_SETTING, *_TEST]
+    "space", "run", "trial", "state", "is_default", "replay_of", "repeat_of", "objective", "train_s", "parameters",
+    "image_ms", "over_limits", "max_epochs", "threshold_source",
+]  # fmt: skip
+_NOTED = ["threshold_for", "threshold_winner", "state", "searched", "objectives", "hostname", "device", "started_at", "wall_s"]
+_NOTED += [*_SETTING, *_TEST]
 _SAID = list(dict.fromkeys([*ADVICE_COLUMNS, *EXPECTATION_COLUMNS]))
 _NOTED += [name for name in _SAID if name not in (*_NOTED, *GROUP)]
 RUN_COLUMNS, TRIAL_COLUMNS = [*GROUP, *_NOTED], [*_TOLD, *_ACCURACY, *_PARAMETERS]
 """What a comparison reads of the tables."""
+RATES = ["true_accept_rate", "false_accept_rate", "tar_at_far_1e1", "tar_at_far_1e2", "tar_at_far_1e3"]
+"""What `with_rates` adds to the leaderboard."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +83,23 @@ def compare(runs: pd.DataFrame, trials: pd.DataFrame) -> Comparison:
     )
 
 
+def with_rates(comparison: Comparison, scores: pd.DataFrame) -> Comparison:
+    """The comparison with what each winner's threshold does to its validation pairs, in columns of the leaderboard.
+
+    scores: rows of the table `scores` of the winners, at least; a winner without any has no rates.
+    """
+    of_trial = dict(list(scores.astype({"run": str}).groupby(["run", "trial"])))
+    found: list[dict[str, float | None]] = []
+    for row in plain_rows(comparison.leaderboard[["run", "trial", "threshold_winner"]]):
+        pairs = of_trial.get((row["run"], row["trial"]))
+        if pairs is None or row["threshold_winner"] is None or pairs.pair_label.nunique() != 2:
+            found.append({})
+        else:
+            found.append(rates(row["threshold_winner"], pairs.score.to_numpy(), pairs.pair_label.to_numpy()))
+    board = comparison.leaderboard
+    return replace(comparison, leaderboard=board.join(pd.DataFrame(found, board.index, RATES, dtype=float)))
+
+
 def _described(runs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     """Runs with what they searched, their group and `setting`, all that is the same for a run's trials."""
     runs = runs.sort_values("started_at", kind="stable").astype(dict.fromkeys(GROUP, object))
@@ -123,7 +132,20 @@ def _leaderboard(runs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     winners["configuration"] = [_configuration(row, searched[row["run"]]) for row in winners.to_dict("records")]
     ended = pd.crosstab(trials.run, trials.state).reindex(columns=["sick", "failed"], fill_value=0)
     counts = ended.assign(trials=trials.run.value_counts()).reset_index()
-    shown = [*GROUP, "run", "space", "state", *_SETTING[:1], "hostname", "device", "started_at", "wall_s", *_TEST]
+    shown = [
+        *GROUP,
+        "run",
+        "space",
+        "state",
+        "threshold_for",
+        "threshold_winner",
+        *_SETTING[:1],
+        "hostname",
+        "device",
+        "started_at",
+        "wall_s",
+        *_TEST,
+    ]
     shown += [name for name in EXPECTATION_COLUMNS if not name.startswith("trials_")]
     columns = ["run", "trial", "objective", "objective_low", "objective_high", "configuration"]
     rows = runs[shown].merge(counts, how="left", on="run").merge(winners[columns], how="left", on="run")

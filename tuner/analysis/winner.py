@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -140,3 +140,41 @@ def _result_columns(name: str, result: TestResult) -> dict[str, Any]:
 
 def _with_interval(column: str, value: float, interval: tuple[float, float]) -> dict[str, float]:
     return {column: value, f"{column}_low": interval[0], f"{column}_high": interval[1]}
+
+
+def rates(threshold: float, scores: np.ndarray, labels: np.ndarray) -> dict[str, float | None]:
+    """What a threshold does to pairs, and what the best one could where few negatives may pass.
+
+    scores, labels: (n,) cosines and 0 or 1 of pairs of both labels. None: of too few negatives to tell.
+
+    >>> found = rates(0.5, np.array([0.9, 0.3, 0.6, 0.1]), np.array([1, 1, 0, 0]))
+    >>> found["true_accept_rate"], found["false_accept_rate"], found["tar_at_far_1e2"]
+    (0.5, 0.5, None)
+    """
+    accepted, found = scores.astype(np.float64) >= threshold, verification.verify(scores, labels)
+    return {
+        "true_accept_rate": float(accepted[labels == 1].mean()),
+        "false_accept_rate": float(accepted[labels == 0].mean()),
+        "tar_at_far_1e1": found.tar_at_far_1e1,
+        "tar_at_far_1e2": found.tar_at_far_1e2,
+        "tar_at_far_1e3": found.tar_at_far_1e3,
+    }
+
+
+def rates_in_words(purpose: str | None, threshold: float, found: Mapping[str, float | None]) -> str:
+    """A sentence: what a threshold was solved for and what it does; compare and page say the same, from `rates`.
+
+    >>> rates_in_words(None, 0.5, {"true_accept_rate": 0.9, "false_accept_rate": 0.05, "tar_at_far_1e1": 0.95})
+    'threshold 0.500 for accuracy: TAR 0.900 at FAR 0.050; TAR 0.950 at FAR 0.1'
+    """
+    names = {"tar_at_far_1e1": "0.1", "tar_at_far_1e2": "0.01", "tar_at_far_1e3": "0.001"}
+    best = [f"{found[name]:.3f} at FAR {far}" for name, far in names.items() if _known(found.get(name))]
+    others = f"; TAR {', '.join(best)}" if best else ""
+    return (
+        f"threshold {threshold:.3f} for {purpose or 'accuracy'}: TAR {found['true_accept_rate']:.3f} at "
+        f"FAR {found['false_accept_rate']:.3f}{others}"
+    )
+
+
+def _known(value: float | None) -> bool:
+    return value is not None and not np.isnan(value)

@@ -51,6 +51,8 @@ class ExportOptions:
     """What the threshold is solved for, on validation pairs: accuracy, eer, far=RATE, or cost=FN:FP; none: as in the run."""
     onnx: bool = False
     """Also write model.onnx, for any number of images at a time; needs the packages onnx and onnxscript."""
+    push_to_hub: str | None = None
+    """Also send the folder to the Hugging Face Hub, to this repository: OWNER/NAME. One that is not there is made, private."""
     force: bool = False
     """Write into a folder that has files already: those of an earlier export are replaced, others stay."""
     unchecked: bool = False

@@ -19,8 +19,9 @@ from trainable.errors import InputError
 from trainable.objectives import COSTS
 from tuner import results
 from tuner.analysis.importance import MIN_TRIALS
-from tuner.analysis.leaderboard import RUN_COLUMNS, TRIAL_COLUMNS, Comparison, compare
+from tuner.analysis.leaderboard import RUN_COLUMNS, TRIAL_COLUMNS, Comparison, compare, with_rates
 from tuner.analysis.text import cost, plural
+from tuner.analysis.winner import rates_in_words
 from tuner.cli.compare_options import TABLES, CompareOptions
 from tuner.results.naming import named_run
 from tuner.results.store import Store
@@ -38,7 +39,7 @@ def show(options: CompareOptions) -> int:
             f"there is no run in {store.uri!r}; valid is a folder that python -m tuner.run has written results to. "
             "Change --results."
         )
-    comparison = compare(runs, results.trials(store, runs=wanted, columns=TRIAL_COLUMNS))
+    comparison = _with_rates(store, compare(runs, results.trials(store, runs=wanted, columns=TRIAL_COLUMNS)))
     try:
         if options.json or options.csv or options.parquet:
             _write(_encoded(comparison, options, store.uri), options.to)
@@ -48,6 +49,14 @@ def show(options: CompareOptions) -> int:
     except BrokenPipeError:  # the reader, for example head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+def _with_rates(store: Store, comparison: Comparison) -> Comparison:
+    """Of each run only its winner's scores are of use; files of that number are read of the others, too."""
+    winners = comparison.leaderboard.dropna(subset="threshold_winner").dropna(subset="trial")
+    names, numbers = list(winners.run), [int(number) for number in winners.trial.unique()]
+    wanted = ["trial", "score", "pair_label"]
+    return with_rates(comparison, results.scores(store, runs=names, columns=wanted, trials=numbers))
 
 
 def _console() -> Console:
@@ -135,7 +144,9 @@ def _print_leaderboard(console: Console, board: pd.DataFrame, metric: str, top: 
         name = Text(f"{row.run}", style="bold" if row.rank_low == 1 else "")
         state = "" if row.state == "finished" else f", {row.state}"
         winner = "" if pd.isna(row.trial) else f"\ntrial {int(row.trial)}: {row.configuration}"
-        name.append(f"\n{row.backbone}, {_trials(row)}{state}{winner}\n{row.headline}", style="not bold dim")
+        name.append(
+            f"\n{row.backbone}, {_trials(row)}{state}{winner}{_rates(row)}\n{row.headline}", style="not bold dim"
+        )
         table.add_row(_place(row), name, _number(row.objective, row.objective_low, row.objective_high), _tested(row))
     console.print(table)
     more = f"… and {plural(len(board) - top, 'more run')}, with --top {len(board)}. " if len(board) > top else ""
@@ -143,7 +154,8 @@ def _print_leaderboard(console: Console, board: pd.DataFrame, metric: str, top: 
         console,
         f"{more}place: the best and the worst that noise could make it. Below the numbers: 95 % intervals. The best of many "
         "trials looks better on validation pairs than it is; on test pairs nothing was chosen. default: the same run's "
-        "default configuration, and what the winner gains over it.",
+        "default configuration, and what the winner gains over it. TAR, FAR: the shares of positive and of negative validation "
+        "pairs that are accepted, at the threshold and, where FAR is a round number, at the best one for that.",
     )
 
 
@@ -159,6 +171,13 @@ def _verdict(board: pd.DataFrame) -> Text:
         lead.append(f"  ({sure})")
     expected = f"\n{first.expectation}" if first.expectation else ""
     return lead.append(f"\nwhat to do: {first.headline} {first.why}{expected}")
+
+
+def _rates(row: Any) -> str:
+    """What the winner's threshold is for and does; nothing of a comparison without scores."""
+    if pd.isna(getattr(row, "true_accept_rate", None)):
+        return ""
+    return "\n" + rates_in_words(row.threshold_for, row.threshold_winner, row._asdict())
 
 
 def _tested(row: Any) -> Text:

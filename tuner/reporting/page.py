@@ -150,9 +150,8 @@ def _threshold_text(run: WholeRun, found: score_figures.Threshold) -> str:
     return (
         f"On validation pairs trial {run.leader} tells {100 * found.accuracy:.1f} % right at the threshold that was used, "
         f"{number(found.used)}. The best is {100 * best.accuracy:.1f} %, from {number(best.low)} to {number(best.high)}; from "
-        f"{number(near[0])} to {number(near[1])} at most one pair of a hundred more is told wrong. At the used one "
-        f"{100 * found.tar:.1f} % of the positive pairs are accepted (TAR) and {100 * found.far:.1f} % of the negative ones "
-        "(FAR)." + purpose
+        f"{number(near[0])} to {number(near[1])} at most one pair of a hundred more is told wrong. Of the positive "
+        f"and of the negative pairs it accepts (TAR, FAR): {found.said}." + purpose
     )
 
 

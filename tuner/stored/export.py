@@ -30,7 +30,7 @@ from tuner.cli.stored_options import ExportOptions
 from tuner.inputs.dataset import levels_of
 from tuner.results import provenance
 from tuner.stored import embed as exported_embed
-from tuner.stored import export_folder, onnx_model
+from tuner.stored import export_folder, hub, onnx_model
 from tuner.stored import score as exported_score
 from tuner.stored import trial as stored_trial
 from tuner.stored.trial import StoredTrial
@@ -48,6 +48,8 @@ def export(options: ExportOptions) -> int:
     target = export_folder.target(options.to, options.force)
     if options.onnx:
         onnx_model.check_installed()
+    if options.push_to_hub is not None:
+        hub.check_name(options.push_to_hub)
     trial = stored_trial.find(options.source, options.run, options.trial)
     scores = trial.scores()
     if not len(scores):
@@ -89,10 +91,14 @@ def export(options: ExportOptions) -> int:
             with console.status("writing ONNX"):
                 onnx_model.write(exported_score.load(folder)[0], config["preprocessing"]["image_size_px"], folder)
         (folder / "README.md").write_text(export_folder.readme(config, options.onnx), encoding="utf-8")
-        names = ", ".join(sorted(file.name for file in folder.iterdir()))
+        names = sorted(file.name for file in folder.iterdir())
         export_folder.put(folder, target)
-    _say(console, "written", f"{target}: {names}")
+    _say(console, "written", f"{target}: {', '.join(names)}")
     _say(console, "try", f"python {shlex.quote(str(target / 'score.py'))} FRONT ANGLE")
+    if options.push_to_hub is not None:
+        with console.status("sending the folder to the Hub"):
+            address = hub.push(target, names, options.push_to_hub)
+        _say(console, "sent", address)
     return 0
 
 

@@ -15,8 +15,9 @@ import pytest
 from rich.console import Console
 
 from benchmarks.made_results import make
+from trainable.metrics.verification import verify
 from tuner import compare, results
-from tuner.analysis.leaderboard import RUN_COLUMNS, TRIAL_COLUMNS, Comparison
+from tuner.analysis.leaderboard import RUN_COLUMNS, TRIAL_COLUMNS, Comparison, with_rates
 from tuner.analysis.leaderboard import compare as compared
 from tuner.cli.compare_options import TABLES
 from tuner.reporting.comparison import print_comparison
@@ -174,10 +175,31 @@ def test_a_price_is_told_with_what_it_surely_buys(tmp_path: Path) -> None:
     assert list(laptop.gain_certain) == [False, False, False, True], "0.03 is more than the root of twice 0.02 squared"
 
 
+def test_a_threshold_is_told_with_its_purpose_and_what_it_does(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """By the winner's stored scores; the best that few false accepts allow beside it. Without scores nothing is said."""
+    asked = {"winner_trial": 1, "threshold_winner": 0.55, "threshold_for": "far=0.1"}
+    write(tmp_path, "r1", [0.5, 0.9], **asked)
+    scores, labels = np.linspace(0, 1, 41, dtype=np.float32), np.arange(41) % 4 > 0
+    arrays = {"epoch": 1, "pair": np.arange(41), "score": scores, "pair_label": labels.astype(np.int8)}
+    RunTables(tmp_path, "temperature", "r1").write_scores(1, arrays)
+    write(tmp_path, "r2", [0.8])
+    code, out, _ = run(capsys, "--results", str(tmp_path), "--json")
+    first, second = json.loads(out)["groups"][0]["leaderboard"]
+    accepted = scores >= 0.55
+    assert code == 0 and first["true_accept_rate"] == pytest.approx(accepted[labels].mean())
+    assert first["false_accept_rate"] == pytest.approx(accepted[~labels].mean())
+    assert first["tar_at_far_1e1"] == pytest.approx(verify(scores, labels).tar_at_far_1e1)
+    assert first["tar_at_far_1e3"] is None and second["true_accept_rate"] is None
+    _, out, _ = run(capsys, "--results", str(tmp_path))
+    said = " ".join(out.split())
+    assert re.search(r"threshold 0\.550 for far=0\.1: TAR 0\.\d+ at FAR 0\.\d+; TAR 0\.\d+ at FAR 0\.1", said)
+    assert said.count("for accuracy: TAR") == 0
+
+
 def test_the_columns_that_are_explained_are_there(tmp_path: Path) -> None:
     """results/README.md names no column that a table does not have."""
     write(tmp_path, "r1", [0.5])
-    tables = read(tmp_path).tables()
+    tables = with_rates(read(tmp_path), results.scores(tmp_path)).tables()
     text = (Path(__file__).parents[3] / "results" / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (`(?:leaderboard|effects|prices)`.*?) \| (`.*?`) \|", text, flags=re.MULTILINE)
     named = [re.findall(r"`(\w+)`", table + "|" + columns) for table, columns in rows]

@@ -265,8 +265,9 @@ def test_the_page_shows_the_winners_retrieval(run: WholeRun, copy: Path) -> None
 def test_the_page_says_how_far_probabilities_can_be_trusted(run: WholeRun) -> None:
     """A reliability figure and its error in words; and the rates at the threshold, with the purpose it was solved for."""
     text, page = text_of(run), html_of(run, again)
+    assert re.search(r"threshold 0\.\d+ for accuracy: TAR 0\.\d+ at FAR 0\.\d+; TAR 0\.\d+ at FAR 0\.1", text)
     assert re.search(r"off by 0\.\d+ on average \(expected calibration error, 10 bins\)", text)
-    assert 'aria-label="reliability"' in page and "(TAR)" in text and "It was solved for" not in text
+    assert 'aria-label="reliability"' in page and "(TAR, FAR)" in text and "It was solved for" not in text
     other = dataclasses.replace(run, row=run.row | {"threshold_for": "far=0.1"})
     assert re.search(r"It was solved for far=0\.1, with a 95 % interval from -?0\.\d+ to", text_of(other))
 

@@ -11,6 +11,7 @@ from sklearn.metrics import roc_curve
 from trainable.config import Purpose
 from trainable.metrics import calibration, thresholds
 from tuner.analysis.text import number
+from tuner.analysis.winner import rates, rates_in_words
 from tuner.reporting.figures.svg import NARROW, Axis, Panel, forms
 from tuner.results.one_run import WholeRun
 
@@ -28,10 +29,8 @@ class Threshold:
     """The best cut, and between which values it makes no difference."""
     near: tuple[float, float]
     """Around it, where at most one pair of a hundred more is told wrong."""
-    tar: float
-    """Share of the positive pairs that is accepted at it."""
-    far: float
-    """The same of the negative pairs."""
+    said: str
+    """Which shares of positive and negative pairs it accepts, with the largest TAR at round FARs."""
     interval: str
     """95 % of the thresholds that other pairs would have given for the run's purpose, in words."""
 
@@ -52,12 +51,12 @@ def threshold_of(run: WholeRun) -> Threshold:
     high = place + int(np.argmin(within[place:])) if not within[place:].all() else len(cuts)
     near = float(cuts[low + 1]), float(cuts[high - 1])
     accuracy = thresholds.accuracy_at(scores, labels, run.used_threshold)
-    accepted = scores.astype(float) >= run.used_threshold
-    tar, far = (float(accepted[labels == label].mean()) for label in (1, 0))
+    found = rates(run.used_threshold, scores, labels)
+    said = rates_in_words(run.row["threshold_for"], run.used_threshold, found)
     solved = thresholds.solve_for(Purpose.of(run.row["threshold_for"] or "accuracy"), scores, labels)
     interval = f"{number(solved.low)} to {number(solved.high)}"
     reach = min(near[0], best.low), max(near[1], best.high)
-    return Threshold(run.used_threshold, accuracy, best, reach, tar, far, interval)
+    return Threshold(run.used_threshold, accuracy, best, reach, said, interval)
 
 
 def accuracy_curve(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

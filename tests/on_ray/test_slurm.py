@@ -1,0 +1,76 @@
+"""The recipe for Slurm, run whole: its two machines are two nodes of this one, and what Slurm does is done by stand-ins."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.on_ray.test_readme_cluster import Shell
+from tests.tools.real_ray import ROOT, SMALL
+
+SCRIPT = ROOT / "docs" / "recipes" / "slurm.sh"
+SRUN = f"""#!{sys.executable}
+import signal, subprocess, sys
+words = [word for word in sys.argv[1:]]
+while words[0].startswith("--"):
+    words.pop(0)
+if words[0] == "hostname":
+    print("127.0.0.1 10.0.0.1")
+    sys.exit()
+for _ in range(20):  # `ray start` waits 30 s for a node, which a busy machine takes
+    child = subprocess.Popen([*words, "--include-dashboard", "false"] if "--head" in words else words)
+    signal.signal(signal.SIGTERM, lambda *_: (child.terminate(), sys.exit(143)))
+    if child.wait() == 0:
+        break
+"""
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder with a short name, for sockets."""
+    import shutil
+    import tempfile
+
+    made = Path(tempfile.mkdtemp(prefix="tv", dir="/tmp"))
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+def test_the_slurm_script_runs_a_search_on_two_nodes(folder: Path, pairs: Path) -> None:
+    """With a token of its own, on every machine of the job; after it no node is left."""
+    tools = folder / "bin"
+    tools.mkdir()
+    stand_ins = {"srun": SRUN, "scontrol": "#!/bin/sh\necho one\necho two\n"}
+    for name, text in stand_ins.items():
+        (tools / name).write_text(text)
+        (tools / name).chmod(0o755)
+    with socket.socket() as probe:
+        while True:  # the script takes a port between 20000 and 29999
+            job = 20000 + os.urandom(2)[0] * 39
+            try:
+                probe.bind(("127.0.0.1", job))
+            except OSError:
+                continue
+            break
+    shell = Shell(folder, folder / "home")
+    (folder / "home").mkdir()
+    shell.environment["PATH"] = f"{tools}:{shell.environment['PATH']}"
+    shell.environment |= {
+        "SLURM_JOB_ID": str(job - 20000),
+        "SLURM_JOB_NODELIST": "[one-two]",
+        "SLURM_CPUS_PER_TASK": "1",
+    }
+    more = " ".join(map(str, SMALL))
+    try:
+        log = shell.begins(f"{SCRIPT} --data {pairs} --results {folder / 'results'} --epochs 1 --trials 2 {more}")
+        assert shell.processes[-1].wait(600) == 0, log.read_text()
+        assert "hardware   2 nodes, 2 CPUs" in log.read_text()
+        assert len(list((folder / "results").glob("trials/*/*/*.parquet"))) == 1
+        assert not (folder / "home" / ".ray" / "auth_token").exists()
+    finally:
+        shell.end()

@@ -27,6 +27,8 @@ NULL_IN_HEALTHY_TRIALS = {
     "started_from",
     "repeat_of",
     "win_share",
+    "image_ms",
+    "over_limits",
     "val_tar_at_far_1e1",
     "val_tar_at_far_1e2",
     "val_tar_at_far_1e3",

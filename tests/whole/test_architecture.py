@@ -224,7 +224,6 @@ COVERED_BY = {
     "tuner.search.experiment": "tests/tuner/search/test_searcher.py",
     "tuner.search.final_scores": "tests/on_ray/test_end_to_end.py",
     "tuner.search.plan": "tests/whole/test_bad_input.py",
-    "tuner.search.resume": "tests/on_ray/test_resume.py",
     "tuner.search.run_row": "tests/on_ray/test_end_to_end.py",
     "tuner.search.session": "tests/on_ray/test_end_to_end.py",
     "tuner.search.study": "tests/tuner/search/test_searcher.py",

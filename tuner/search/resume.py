@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from filelock import FileLock, Timeout
 
 import search_spaces
@@ -160,7 +161,8 @@ def _check_same_question(plan: Plan) -> None:
         reason = str(complaints[0].message).removesuffix(" It is skipped.") if complaints else "its row is missing"
         raise InputError(f"--resume {plan.run}: {reason}.")
     began = rows.iloc[0]
-    if (plan.space.name, plan.space.source) != (began["space"], began["space_source"]):
+    untold = pd.isna(began["space_source"])  # the disk was full before its row was written: all that it says is its end
+    if (plan.space.name, None if untold else plan.space.source) != (began["space"], None if untold else began["space_source"]):
         raise InputError(
             f"--resume {plan.run}: the space {plan.space.path} is not {began['space']}, which the run began with, or was "
             "changed since. Put it back as it was, or start a new run without --resume."

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from benchmarks import heads, memory, overhead, plain_training, report, results, throughput
+from benchmarks import heads, memory, overhead, plain_training, report, results, scale, throughput
 from benchmarks.made_results import make
 from benchmarks.searching import EMBEDDED
 from trainable.config import TrialConfig
@@ -157,3 +157,25 @@ def test_heads_are_timed_in_both_ways(capsys):
     """A smoke run judges nothing, and shows what a step takes one by one and as one batch."""
     assert heads.main(["--quick"]) == 0
     assert "256       2" in capsys.readouterr().out
+
+
+def test_growth_and_a_second_reading_are_judged(capsys):
+    """Ten times the images in twenty times the time is too much; so is a warm start that reads them again."""
+    cold = {"table": 0.1, "images": 1.0, "checks": 1.0, "features": 1.0, "private": 5e8, "pixels": 1e8, "images_n": 2000}
+    warm = cold | {"images": 0.01, "checks": 0.0, "features": 0.05}
+    larger = {name: 10 * value for name, value in cold.items()} | {"private": 9e8}
+    found = [(1000, "cold", cold), (1000, "warm", warm), (10_000, "cold", larger), (10_000, "warm", warm)]
+    assert scale.conclude(found, 2100.0, True, report.console()) == 0
+    assert "MISSED" not in capsys.readouterr().out
+    found[2] = (10_000, "cold", larger | {"checks": 20.0})
+    found[3] = (10_000, "warm", larger)
+    assert scale.conclude(found, 2100.0, True, report.console()) == 1
+    missed = [line for line in capsys.readouterr().out.splitlines() if "MISSED" in line]
+    assert [line.partition(",")[0] for line in missed] == ["growth of checks", "warm over cold"]
+
+
+def test_made_pairs_are_sound_in_every_split(tmp_path):
+    """Half of them are positive, every image is one of its own, and no identity is in two splits."""
+    table = read_pairs(scale.made(tmp_path / "made", 160))
+    assert len(table.images) == 320 and sorted({*table.split}) == ["test", "train", "val"]
+    assert all(table.pair_label[table.rows(split)].mean() == 0.5 for split in ("train", "val", "test"))

@@ -57,8 +57,12 @@ class Parts:
             kept = self._growing if part == self._newest else self._read(part)
             if any(trial in self._part_of for trial in changed):
                 kept = kept.filter(pc.invert(pc.is_in(kept["trial"], pa.array(list(changed), pa.int64()))))
-            order = [("trial", "ascending"), *([("epoch", "ascending")] if "epoch" in self._empty.column_names else [])]
-            whole = pa.concat_tables([kept, *changed.values()]).combine_chunks().sort_by(order)
+            whole = pa.concat_tables([kept, *(changed[trial] for trial in sorted(changed))]).combine_chunks()
+            if (
+                len(kept) and min(changed) < pc.max(kept["trial"]).as_py()
+            ):  # most trials end in the order of their numbers
+                by_epoch = [("epoch", "ascending")] if "epoch" in whole.column_names else []
+                whole = whole.sort_by([("trial", "ascending"), *by_epoch])
             self._write(part, whole)
             if part == self._newest:
                 self._growing = whole

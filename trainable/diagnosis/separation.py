@@ -38,10 +38,18 @@ def negatives_pulled_together(course: TrialHistory) -> Diagnosis | None:
     pull = course.value("negative_pull")
     if pull is None:
         return _negatives_as_close(course)
-    if pull <= 0.5:
+    if pull <= 0.5 or _far_apart(course):
         return None
     evidence = f"a step pulls the views of label 0 pairs together {pull:.2f} times as much as those of label 1 pairs"
     return diagnosis("negatives-pulled-together", WARN, f"{evidence}; below 0 is healthy")
+
+
+def _far_apart(course: TrialHistory) -> bool:
+    """Whether held-out pairs are told apart all but perfectly: the gradient that is left may point either way in a batch."""
+    auc, positive, negative = (course.value(n) for n in ("val_auc", "positive_similarity", "negative_similarity"))
+    if auc is None or positive is None or negative is None:
+        return False
+    return auc >= 0.98 and negative < min(0.2, positive - 0.5)
 
 
 def _negatives_as_close(course: TrialHistory) -> Diagnosis | None:

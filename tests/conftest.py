@@ -1,14 +1,12 @@
-"""How the tests are run: by three processes, of which one alone has the cluster; half of what they do with Ray is wait."""
+"""How the tests are run: by three processes, a file at a time; half of what they do with Ray is wait."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from hypothesis import settings
-from xdist.scheduler import LoadScopeScheduling
 
 # Before anything imports Ray, which reads them then: else whether the cluster below asks for a token depends on whether
 # a Ray of this user's ever made one.
@@ -21,26 +19,13 @@ os.environ["OMP_NUM_THREADS"] = "1"  # the processes share the cores
 settings.register_profile("slow, not red", deadline=None)  # no test is timed: a busy machine is no failure
 settings.load_profile("slow, not red")
 
-_OWN_RAY = ("test_kills.py", "test_start.py", "test_end_to_end.py", "test_readme_cluster.py")  # the slowest first
-
-
-class _OneProcessForTheCluster(LoadScopeScheduling):
-    """Gives a file to a process as a whole, and those of `on_ray` that share the cluster to the same one."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        return "cluster" if "on_ray/" in file and not file.endswith(_OWN_RAY) else file
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    """The processes' scheduler, asked for by pytest-xdist."""
-    return _OneProcessForTheCluster(config, log)
+_SLOWEST = ("test_kills.py", "test_resume.py", "test_start.py", "test_readme_cluster.py", "test_end_to_end.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest begins first: the cluster in one process, the command with a Ray of its own in the others."""
-    places = {name: place for place, name in enumerate(_OWN_RAY, 1)}
-    items.sort(key=lambda item: ("on_ray/" not in item.nodeid, places.get(item.path.name, 0)))
+    """What takes longest begins first."""
+    places = {name: place for place, name in enumerate(_SLOWEST)}
+    items.sort(key=lambda item: ("on_ray/" not in item.nodeid, places.get(item.path.name, len(places))))
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ memory.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import secrets
 from collections.abc import Sequence
@@ -71,12 +72,20 @@ class Draft:
             raise
 
     def keep(self) -> np.ndarray:
-        """Complete: under its name from now on, mapped for reading."""
+        """Complete: under its name from now on, mapped for reading, whatever another process does with the name then."""
         cast(np.memmap, self.array).flush()
         with self._path.open("rb") as written:
             os.fsync(written.fileno())
+        kept = cast(np.memmap, opened(self._path))
         self._path.replace(self.file)
-        return opened(self.file)
+        kept.filename = str(self.file)
+        return kept
+
+    def sha256(self) -> str:
+        """Of the file as it stands now."""
+        cast(np.memmap, self.array).flush()
+        with self._path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
 
     def drop(self) -> None:
         """Nothing of it stays."""
@@ -86,17 +95,22 @@ class Draft:
 
 def hold(path: Path) -> None:
     """Say that this process uses the file, until it ends or `let_go` is called: `may_go` is False then."""
-    if path not in _HELD:
-        with suppress(OSError):  # a file system without locks has none to respect
-            descriptor = os.open(path, os.O_RDONLY)
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            _HELD[path] = descriptor
+    if path in _HELD:
+        return
+    with suppress(OSError):  # removed just now
+        descriptor = os.open(path, os.O_RDONLY)
+        if _HELD.setdefault(path, descriptor) != descriptor:  # another thread was quicker
+            os.close(descriptor)
+            return
+        fcntl.flock(descriptor, fcntl.LOCK_SH)  # a file system without locks has none to respect
 
 
 def let_go() -> None:
     """This process uses none of the files any more that it held."""
-    while _HELD:
-        os.close(_HELD.popitem()[1])
+    for path in list(_HELD):
+        descriptor = _HELD.pop(path, None)
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def may_go(path: Path) -> bool:

@@ -58,9 +58,8 @@ class FeatureCache:
         """Store what was written to the draft under the key; the array, mapped. Raises OSError, and nothing is left then."""
         file, sums = self._files(key)
         try:
+            digest = draft.sha256()
             array = draft.keep()
-            with file.open("rb") as stream:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()
             text = sums.with_name(f".{sums.name}-{secrets.token_hex(4)}")
             text.write_text(json.dumps({"sha256": digest}))
             text.replace(sums)

@@ -12,7 +12,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 from pyarrow import fs as pafs
 
-from tests.tools.real_ray import SMALL, Command, Here
+from tests.tools.real_ray import SMALL, Here
 from tuner import compare, export, replay, report, results
 from tuner.results.store import Store
 
@@ -87,12 +87,13 @@ def test_every_verb_reads_it(verb: Any, story: Story, root: str, tmp_path: Path,
         assert story.run in output or "bit for bit" in output
 
 
-def test_the_endpoint_may_come_from_the_environment(server: str, pairs: Path, tmp_path: Path) -> None:
-    """As other programs of S3 take it, by AWS_ENDPOINT_URL; workers have it from the command."""
-    command = Command(
-        tmp_path, "--data", pairs, *SMALL, "--trials", 1, "--epochs", 1, "--results", "s3://bucket/other", "--no-dashboard",
-        AWS_ENDPOINT_URL=f"http://{server}", AWS_DEFAULT_REGION="us-east-1",
-    )  # fmt: skip
-    command.expect(0)
+def test_the_endpoint_may_come_from_the_environment(
+    server: str, pairs: Path, tmp_path: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As other programs of S3 take it, by AWS_ENDPOINT_URL; workers, which have none of their own, have it from the command."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{server}")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    where = ("--results", "s3://bucket/other", "--cache", tmp_path / "cache", "--address", cluster.address)
+    Here("--data", pairs, *SMALL, "--trials", 1, "--epochs", 1, *where).expect(0)
     options = f"?endpoint_override={server}&scheme=http&region=us-east-1"
     assert results.runs(f"s3://bucket/other{options}").state.item() == "finished"

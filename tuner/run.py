@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib import import_module
+from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -68,6 +69,10 @@ def _check_at_once(options: RunOptions) -> None:
 
         load_space(options.space)
     check_address(options.hardware.address)
+    if not Path(options.data.data).expanduser().exists() and options.data.data != "turntable":
+        from tuner.inputs.dataset import given_path
+
+        given_path(options.data.data)
 
 
 def _begun(options: RunOptions) -> tuple[Plan, Cluster] | None:

@@ -42,7 +42,7 @@ def read(path: Path, dealing: Dealing) -> Rows:
                 return _not_empty(path, rows)
         raise no_identities(path)
     if not path.exists():
-        raise InputError(_no_such_file(path))
+        raise no_such_file(path)
     return _not_empty(path, Rows(_read_file(path), path.absolute().parent))
 
 
@@ -139,13 +139,14 @@ FOLDERS: tuple[FolderReader, ...] = (
 _SUFFIXES = f"{', '.join(list(FILES)[:-1])} or {list(FILES)[-1]}"
 
 
-def _no_such_file(path: Path) -> str:
+def no_such_file(path: Path) -> InputError:
+    """What to say of a path where nothing is: why, where that shows, and what lies beside it."""
     folder = path.absolute().parent
     why = why_missing(str(path), Path())
     valid = f"valid is a pair table ({_SUFFIXES}) or a folder of identities"
     said = f"there is no {path}{f' ({why})' if why else ''}"
     if not folder.is_dir():
-        return f"{said}, nor the folder {folder}; {valid}. Correct the path."
+        return InputError(f"{said}, nor the folder {folder}; {valid}. Correct the path.")
     there = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() or entry.suffix.lower() in FILES)
     near = nearest(path.name, there) or ", ".join(there[:5]) or "no table and no folder"
-    return f"{said}; {valid}. In {folder} there is: {near}. Correct the path."
+    return InputError(f"{said}; {valid}. In {folder} there is: {near}. Correct the path.")

@@ -20,6 +20,7 @@ from trainable.data.levels import Scale
 from trainable.data.missing import why_missing
 from trainable.data.pairs import PairData, PairTable
 from trainable.data.read_pairs import read_pairs
+from trainable.data.sources import no_such_file
 from trainable.errors import InputError
 from trainable.findings import FAIL, OK, DataError, Finding
 from trainable.memory import limit_bytes
@@ -40,15 +41,20 @@ def resolved(data: str) -> str:
 def data_path(options: DataOptions, console: Console) -> Path:
     """The pair table or folder; the embedded set is rendered first if it is not in the cache."""
     if options.data != EMBEDDED:
-        path = Path(resolved(options.data))
-        why = "" if path.exists() else why_missing(options.data, Path())
-        if why:  # as it was given: an absolute path no longer shows that it began as file://
-            raise InputError(
-                f"there is no {options.data!r} ({why}); valid is a pair table or a folder. Correct the path."
-            )
-        return path
+        return given_path(options.data)
     with console.status("rendering the turntable pairs, once"):
         return turntable.ensure(cache_folder(options.cache))
+
+
+def given_path(data: str) -> Path:
+    """The user's file or folder. Raises InputError if it is not there."""
+    path = Path(resolved(data))
+    if path.exists():
+        return path
+    why = why_missing(data, Path())
+    if why:  # as it was given: an absolute path no longer shows that it began as file://
+        raise InputError(f"there is no {data!r} ({why}); valid is a pair table or a folder. Correct the path.")
+    raise no_such_file(path)
 
 
 def cache_folder(chosen: str | None = None) -> Path:

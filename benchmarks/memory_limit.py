@@ -126,4 +126,6 @@ def measure(
     ]
     console.print(report.table(("search", "", f"limit of {gigabytes:g} GB, s", "no limit, s", "ratio"), rows))
     words = f"with pixels of {TIMES * gigabytes:g} GB in {gigabytes:g} GB over the time without a limit"
-    return [report.Target(f"{setting}: {words}", ratio, WANTED_RATIO, at_least=False) for setting, ratio in ratios.items()]
+    return [
+        report.Target(f"{setting}: {words}", ratio, WANTED_RATIO, at_least=False) for setting, ratio in ratios.items()
+    ]

@@ -29,7 +29,7 @@ import pandas as pd
 from PIL import Image
 from rich.console import Console
 
-from benchmarks import report
+from benchmarks import memory_limit, report
 from tuner.cli.parsing import parse
 from tuner.cli.process import exit_code
 
@@ -53,6 +53,8 @@ class Options:
     """Whose features are computed."""
     folder: str | None = None
     """Where images and caches are made; none: a temporary folder, removed at the end."""
+    memory_gb: float | None = None
+    """Instead: real searches of pixels twice as large as this memory, in it and without a limit; 4 takes an hour or two."""
     quick: bool = False
     """A smoke run: 160 and 320 pairs; its numbers mean nothing and are not judged."""
 
@@ -65,6 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report.heading("Data that grow", console)
     sizes = (160, 320) if options.quick else options.pairs
     with tempfile.TemporaryDirectory(prefix="scale-", dir=options.folder) as folder:
+        if options.memory_gb is not None:
+            return report.verdict(beyond_memory(Path(folder), options.memory_gb, options.backbone, console), console)
         found = []
         for pairs in sizes:
             data = made(Path(folder) / str(pairs), pairs)
@@ -72,6 +76,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             found += [(pairs, run, in_a_process(data, cache, options.backbone)) for run in ("cold", "warm")]
         alone = decoding_alone(data, min(2 * sizes[-1], 2000))
     return conclude(found, alone, not options.quick, console)
+
+
+def beyond_memory(folder: Path, gigabytes: float, backbone: str, console: Console) -> list[report.Target]:
+    """Searches of pixels that the memory cannot hold, beside those that it can."""
+    pairs = int(memory_limit.TIMES * gigabytes * 1e9 / (2 * 3 * SIZE_PX**2)) // 40 * 40
+    with memory_limit.limited(gigabytes):
+        pass  # told before images are made for minutes
+    return memory_limit.measure(made(folder / "data", pairs), folder, gigabytes, SIZE_PX, backbone, console)
 
 
 def made(folder: Path, pairs: int) -> Path:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.tools.synthetic import pair_data
-from trainable.mapped import ByName, Draft, file_of, hold, let_go, may_go, opened
+from trainable.mapped import ByName, Draft, file_of, hold, let_go, may_go, opened, will_need
 
 ARRAY = np.arange(60, dtype=np.uint8).reshape(5, 3, 2, 2)
 
@@ -94,3 +94,18 @@ def test_what_is_held_may_not_go(tmp_path: Path) -> None:
     let_go()
     assert may_go(file)
     assert np.array_equal(opened(file), ARRAY)
+
+
+def test_pages_are_asked_for_before_they_are_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of exactly the rows that are needed; an array in memory has none, and a file that is gone harms nobody."""
+    draft = Draft(tmp_path / "a.npy", (10, 3, 5), np.uint16)
+    draft.array[:] = 7
+    array = draft.keep()
+    asked = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda file, start, length, advice: asked.append((start, length, advice)))
+    will_need(array, np.array([4, 0]))
+    assert asked == [(array.offset + row * 30, 30, os.POSIX_FADV_WILLNEED) for row in (4, 0)]
+    will_need(np.zeros((10, 3)), np.array([4, 0]))
+    (tmp_path / "a.npy").unlink()
+    will_need(array, np.array([4, 0]))
+    assert len(asked) == 2

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from trainable.checks import near_duplicates
 from trainable.checks.near_duplicates import blank, look_alikes, near_copies, same_pixels, thumbnails
 from trainable.data.pairs import PairTable
 from trainable.data.rules import DISJOINT, LABELS_FIT, ONE_LABEL
@@ -104,7 +105,7 @@ def _repeated(table: PairTable) -> Finding:
 
 def _variety(table: PairTable, groups: np.ndarray, thumbs: np.ndarray) -> Finding:
     """Images that differ, and show something."""
-    spread = float(np.abs(thumbs - thumbs.mean(axis=0)).mean())
+    spread = near_duplicates.variety(thumbs)
     empty = np.flatnonzero(blank(thumbs))
     text = f"{len(np.unique(groups))} different images of {len(groups)}, {spread:.1f} levels of 255 from their mean"
     if spread < ALIKE_LEVELS:
@@ -198,8 +199,7 @@ def _image_in_two_splits(table: PairTable, groups: np.ndarray) -> Finding:
 def _splits_alike(table: PairTable, thumbs: np.ndarray) -> Finding:
     """Whether held-out pictures have the light and the contrast of training ones, and the same change between views."""
     check = "splits look alike"
-    squares = thumbs.reshape(len(thumbs), -1, 3)
-    looks = {"light": squares.mean(axis=(1, 2)), "contrast": squares.std(axis=1).mean(axis=1)}
+    looks = dict(zip(("light", "contrast"), near_duplicates.light_and_contrast(thumbs), strict=True))
     shifts = [
         (_shift(values, table, split, side), split, side, name)
         for name, values in looks.items()

@@ -44,12 +44,31 @@ def same_pixels(pixels: np.ndarray) -> np.ndarray:
 
 def thumbnails(pixels: np.ndarray) -> np.ndarray:
     """(m, 768) float32: each image (m, S, S, 3) averaged to 16 × 16 in colour."""
-    return np.concatenate([_shrunk(part, _THUMB).reshape(len(part), 3 * _THUMB**2) for part in _chunks(pixels)])
+    found = np.empty((len(pixels), 3 * _THUMB**2), dtype=np.float32)  # at once: parts and their sum would be twice this
+    for part, into in zip(_chunks(pixels), _chunks(found), strict=True):
+        into[:] = _shrunk(part, _THUMB).reshape(into.shape)
+    return found
 
 
 def blank(thumbs: np.ndarray) -> np.ndarray:
     """(m,) whether each thumbnail (m, 768) is of one colour."""
-    return np.asarray(thumbs.reshape(len(thumbs), _THUMB**2, 3).std(axis=1).max(axis=1) < BLANK_LEVELS)
+    return np.concatenate([_colours(part).std(axis=1).max(axis=1) < BLANK_LEVELS for part in _chunks(thumbs)])
+
+
+def light_and_contrast(thumbs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(m,) mean level of each thumbnail (m, 768), and the standard deviation of its levels, mean over colours."""
+    light = np.concatenate([_colours(part).mean(axis=(1, 2)) for part in _chunks(thumbs)])
+    return light, np.concatenate([_colours(part).std(axis=1).mean(axis=1) for part in _chunks(thumbs)])
+
+
+def variety(thumbs: np.ndarray) -> float:
+    """Mean distance of the thumbnails (m, 768) from their mean, in levels."""
+    mean = thumbs.mean(axis=0)
+    return float(sum(np.abs(part - mean).sum(dtype=np.float64) for part in _chunks(thumbs)) / thumbs.size)
+
+
+def _colours(thumbs: np.ndarray) -> np.ndarray:
+    return thumbs.reshape(len(thumbs), _THUMB**2, 3)
 
 
 def hashes(pixels: np.ndarray, which: np.ndarray | None = None) -> np.ndarray:
@@ -74,7 +93,7 @@ def look_alikes(pixels: np.ndarray, thumbs: np.ndarray, which: np.ndarray | None
     are left out: they are all alike. Where images have many look-alikes each, not all pairs are found: see `_close`.
     """
     which = np.arange(len(pixels)) if which is None else which
-    seen = which[~blank(thumbs[which])]
+    seen = which[~blank(thumbs)[which]]
     pairs = seen[_close(hashes(pixels, seen))] if len(seen) > 1 else np.empty((0, 2), dtype=np.int64)
     return np.concatenate([part[_alike(thumbs, part)] for part in _chunks(pairs)])
 

@@ -1,37 +1,105 @@
-"""What trials start from, on the device that they train on: copied there once for all trials of a process."""
+"""What trials start from: on the device that they train on, or, where it is too large, gathered from the host by batches."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from trainable.data.pairs import PairData
+from trainable.mapped import file_of, will_need
+from trainable.memory import limit_bytes
 
 _KEPT = 2  # trials of one search alternate between few cuts, and several processes may share an accelerator's memory
+_SHARE = 0.25
+"""Of a device's memory, or for the CPU of this machine's: larger arrays stay in their file, or in the host's memory."""
+
+_Batch = TypeVar("_Batch")
 
 
 class Inputs:
-    """The pixels of a data set and its stored features as tensors; those used last stay on the device.
+    """The pixels of a data set and its stored features, by row; those used last stay on the device.
 
     On the CPU they are the arrays' own memory, which may be shared and read-only: nothing writes to it.
     """
 
     def __init__(self, device: torch.device, data: PairData) -> None:
         self._device, self._data = device, data
-        self._kept: dict[int | None, Tensor] = {}
+        self._kept: dict[int | None, Rows] = {}
 
-    def at(self, cut: int | None) -> Tensor:
+    def at(self, cut: int | None) -> Rows:
         """(views · m, ...) activations at a stored cut; None: the (views · m, S, S, 3) pixels."""
-        tensor = self._kept.pop(cut, None)
-        while tensor is None and len(self._kept) >= _KEPT:
+        rows = self._kept.pop(cut, None)
+        while rows is None and len(self._kept) >= _KEPT:
             del self._kept[next(iter(self._kept))]  # before the copy, which needs the room
-        if tensor is None:
-            tensor = _tensor(self._data.pixels if cut is None else self._data.features[cut]).to(self._device)
-        self._kept[cut] = tensor
-        return tensor
+        if rows is None:
+            array = self._data.pixels if cut is None else self._data.features[cut]
+            kind = GatheredRows if too_large(array, self._device) else Rows
+            rows = kind(array, self._device)
+        self._kept[cut] = rows
+        return rows
+
+
+def too_large(array: np.ndarray, device: torch.device) -> bool:
+    """Whether the array is to be gathered from where it lies, batch by batch."""
+    if device.type == "cpu":
+        return file_of(array) is not None and array.nbytes > _SHARE * limit_bytes()[0]
+    if device.type == "cuda":
+        return bool(array.nbytes > _SHARE * torch.cuda.get_device_properties(device).total_memory)
+    return False
+
+
+class Rows:
+    """An array (n, ...) on a device, whose rows are gathered there."""
+
+    def __init__(self, array: np.ndarray, device: torch.device) -> None:
+        self.tensor = _tensor(array).to(device)
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """(B, ...) the rows with these numbers (B,), on the device."""
+        return self.tensor.index_select(0, rows)
+
+    def ahead(self, batches: Iterable[_Batch], rows_of: Callable[[_Batch], Tensor]) -> Iterator[_Batch]:
+        """The batches, of each of which `gather` is going to be asked for its rows."""
+        yield from batches
+
+
+class GatheredRows(Rows):
+    """The same of an array that stays on the host, in its file or in memory: the next batch is gathered while one is used."""
+
+    def __init__(self, array: np.ndarray, device: torch.device) -> None:
+        self.tensor, self._array, self._device = _tensor(array), array, device
+        self._thread = ThreadPoolExecutor(1, "gathers")
+        self._coming: list[tuple[Tensor, Future[Tensor]]] = []
+
+    def gather(self, rows: Tensor) -> Tensor:
+        for number, (known, gathered) in enumerate(self._coming):
+            if known is rows:
+                del self._coming[number]
+                return gathered.result().to(self._device, non_blocking=True)
+        return self._gathered(rows).to(self._device)
+
+    def ahead(self, batches: Iterable[_Batch], rows_of: Callable[[_Batch], Tensor]) -> Iterator[_Batch]:
+        self._coming.clear()
+        before: list[_Batch] = []
+        for batch in batches:
+            rows = rows_of(batch)
+            self._coming.append((rows, self._thread.submit(self._gathered, rows)))
+            yield from before
+            before = [batch]
+        yield from before
+
+    def _gathered(self, rows: Tensor) -> Tensor:
+        """The rows, on the host."""
+        numbers = rows.cpu()
+        will_need(self._array, numbers.numpy())
+        found = self.tensor.index_select(0, numbers)
+        return found.pin_memory() if self._device.type == "cuda" else found
 
 
 def _tensor(array: np.ndarray) -> Tensor:

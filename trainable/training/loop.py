@@ -125,7 +125,7 @@ class Training:
         """Train one epoch step by step, yielding the MEASURED of each; `epoch` seeds them, and reports their means."""
         self.encoder.train()
         random = np.random.default_rng([self.config.seed, epoch])
-        for step, batch in enumerate(self.batches.of_epoch(random)):
+        for step, batch in enumerate(self._inputs.ahead(self.batches.of_epoch(random), lambda batch: batch[0])):
             yield self.step(epoch, step, *batch)
 
     def step(self, epoch: int, step: int, images: Tensor, labels: Tensor, targets: Targets) -> Tensor:
@@ -166,7 +166,7 @@ class Training:
 
     def gather(self, images: Tensor) -> Tensor:
         """(B, ...) of what the trial starts from, pixels or stored features, by rows (B,)."""
-        x = self._inputs.index_select(0, images)
+        x = self._inputs.gather(images)
         return x.float() if x.dtype == torch.float16 else x  # stored halves; in what to compute is for autocast to say
 
     @property
@@ -204,7 +204,7 @@ class Training:
         self.encoder.eval()
         ends = np.concatenate([self.data.front[rows], self.data.angle[rows]])
         images, place = np.unique(ends, return_inverse=True)
-        chunks = torch.from_numpy(images).to(self.device).split(_EMBED_BATCH)
+        chunks = self._inputs.ahead(torch.from_numpy(images).to(self.device).split(_EMBED_BATCH), lambda chunk: chunk)
         embeddings = torch.cat([self._embed(chunk) for chunk in chunks])
         front, angle = torch.from_numpy(place).to(self.device).chunk(2)
         scores = (embeddings[front] * embeddings[angle]).sum(dim=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 from io import BytesIO
 from pathlib import Path
 
@@ -130,3 +131,28 @@ def test_real_sets_hold_no_near_copies_of_different_things(name):
     assert (identity[alike[:, 0]] == identity[alike[:, 1]]).all()
     copied = near_copies(pixels, thumbs, alike)
     assert copied.sum() <= 0.1 * max(1, len(alike))  # a turntable's neighbours, of things that look the same all round
+
+
+def test_what_is_told_of_thumbnails_is_the_same_some_at_a_time():
+    """Light, contrast, variety and blankness of 300 thumbnails as all at once have them, more than are looked at together."""
+    thumbs = np.random.default_rng(0).uniform(0, 255, (300, 768)).astype(np.float32)
+    thumbs[[3, 299]] = 7
+    colours = thumbs.reshape(300, -1, 3)
+    light, contrast = near_duplicates.light_and_contrast(thumbs)
+    np.testing.assert_array_equal(light, colours.mean(axis=(1, 2)))
+    np.testing.assert_array_equal(contrast, colours.std(axis=1).mean(axis=1))
+    assert near_duplicates.variety(thumbs) == pytest.approx(np.abs(thumbs - thumbs.mean(axis=0)).mean(), rel=1e-5)
+    assert near_duplicates.blank(thumbs).nonzero()[0].tolist() == [3, 299]
+
+
+def test_memory_of_the_checks_is_that_of_their_thumbnails():
+    """Whatever the number of images: nothing else is held for all of them at once."""
+    pixels = np.random.default_rng(0).integers(0, 256, (8000, 16, 16, 3), dtype=np.uint8)
+    tracemalloc.start()
+    try:
+        thumbs = near_duplicates.thumbnails(pixels)
+        near_duplicates.variety(thumbs), near_duplicates.light_and_contrast(thumbs), near_duplicates.blank(thumbs)
+        near_duplicates.look_alikes(pixels, thumbs, np.arange(len(pixels)))
+        assert tracemalloc.get_traced_memory()[1] < 1.5 * thumbs.nbytes
+    finally:
+        tracemalloc.stop()

@@ -480,7 +480,7 @@ def test_read_only_arrays_are_trained_on_without_a_warning(backbone, data):
 
 def test_pixels_are_not_copied(backbone, data):
     """Every trial on a node looks at the same pixels, on the CPU."""
-    assert np.shares_memory(Inputs(torch.device("cpu"), data).at(None).numpy(), data.pixels)
+    assert np.shares_memory(Inputs(torch.device("cpu"), data).at(None).tensor.numpy(), data.pixels)
 
 
 @pytest.fixture(scope="module")

@@ -145,7 +145,7 @@ class Search:
         states = {t.user_attrs["number"]: t.state for t in told if "number" in t.user_attrs}
         if states != {number: _TOLD.get(row.state) for number, row in self.kept.iterrows()}:
             self.wrong.append(f"study and tables disagree: {states}, {self.kept.state.to_dict()}")
-        row = results.runs(self.root).iloc[0]
+        row = results.runs(self.root).set_index("run").loc[self.run]
         if row.state != "finished" or pd.isna(row.winner_trial):
             self.wrong.append(f"its row says {row.state}, winner {row.winner_trial}")
         if not (self.root / "reports" / f"{self.run}.html").is_file():

@@ -122,12 +122,12 @@ class Session:
 
     def run(self) -> int:
         """Search, then compare; writes the run's row at the start and at the end."""
+        self._introduce()
+        save_options(self.plan, self.attempt)  # before it there is no run to go on with, and so none to have a row
         with ends_in_order(self.plan.results_root, self._go_on(), self._write_interrupted):
             return self._run()
 
     def _run(self) -> int:
-        self._introduce()
-        save_options(self.plan, self.attempt)
         self.tables.write_run(self._row() | {"state": "running", "ended_at": None, "error": None})
         try:
             return self._search_and_compare()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 
 from trainable.errors import InputError
 from tuner.results.writer import RunTables
+from tuner.search import session
 from tuner.search.resume import check_same_run
 
 
@@ -38,3 +41,17 @@ def test_a_run_whose_disk_was_full_before_its_row_was_written_goes_on(tmp_path: 
     plan = plan_of(tmp_path)
     RunTables(plan.results_root, "temperature", "r1").write_run({"state": "interrupted"})
     check_same_run(plan, {"data_fingerprint": "a-b"})
+
+
+def test_a_disk_that_is_full_before_anything_can_be_gone_on_with_leaves_no_row(monkeypatch: Any) -> None:
+    """Without its options kept there is no run: none is shown as interrupted, none is offered to be gone on with."""
+    full, rows = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), []
+
+    def refuse(*arguments: Any) -> None:
+        raise full
+
+    monkeypatch.setattr(session, "save_options", refuse)
+    begun = SimpleNamespace(_introduce=lambda: None, plan=None, attempt=1, _write_interrupted=rows.append)
+    with pytest.raises(OSError, match="No space left") as told:
+        session.Session.run(begun)
+    assert told.value is full and rows == []

@@ -87,7 +87,7 @@ ROOMS = {
         "model": "config errors process",
         "diagnosis": "config",
         "metrics": "data",
-        "training": "data model metrics diagnosis",
+        "training": "data model metrics diagnosis mapped memory",
         "checks": "data model metrics training",
         "trial": "training model data process",
     },

@@ -26,6 +26,7 @@ from trainable.training.folds import FoldedTraining, training_of
 from trainable.training.inputs import Inputs
 from trainable.training.loop import test_scores
 from trainable.training.ranked_epoch import weights_at
+from trainable.training.start import OWN, Start, Starts, start_of
 
 REPORT_S = 1.0
 """A report costs about as much as a short epoch: epochs are reported together until so many seconds have passed."""
@@ -68,14 +69,16 @@ class PairTrial(tune.Trainable):
         run: str = "",
         rungs: Collection[int] = (),
         report_s: float = REPORT_S,
+        starts: Starts | None = None,
     ) -> None:
         """rungs: the epochs after which the scheduler may stop a trial, which are always reported; report_s: epochs are
-        reported together until so many seconds have passed."""
+        reported together until so many seconds have passed; starts: by what configurations say of it, other data and backbones
+        than these, for those that choose."""
         settings = settings or Settings()
-        self._data, self._backbone, self._settings, self._run = data, backbone, settings, run
+        self._starts, self._settings, self._run = starts or {OWN: Start(backbone, data)}, settings, run
         self._rungs, self._report_s = rungs, report_s
         prepare_process(settings.threads)
-        self._inputs = Inputs(torch.device(settings.device), data)
+        self._inputs: tuple[Start, Inputs] | None = None
         self._gauges = {
             name: Gauge(f"tuner_{name}", description=_ascii(MEASURED[name].meaning), tag_keys=("run", "trial"))
             for name in _GAUGES
@@ -88,7 +91,12 @@ class PairTrial(tune.Trainable):
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._title = config.get("title", "trial")
-        self._training = training_of(_configuration(config), self._backbone, self._data, self._settings, self._inputs)
+        configuration = _configuration(config)
+        start = start_of(configuration, self._starts)
+        if self._inputs is None or self._inputs[0].data is not start.data:
+            self._inputs = start, Inputs(torch.device(self._settings.device), start.data)
+        given = start.backbone, start.data, self._settings, self._inputs[1]
+        self._training = training_of(configuration, *given)
         self._costs = self._measured()
         self._restored_now = False
         if config.get("resume_from"):

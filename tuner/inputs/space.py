@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import search_spaces
 from search_spaces import SearchSpace, SpaceError
-from trainable.config import TrialConfig
+from trainable.config import STARTS_FROM, TrialConfig
 from trainable.errors import InputError
 from tuner.inputs.bound_space import BoundSpace
 
@@ -19,15 +21,19 @@ def load_space(name: str) -> SearchSpace:
         raise InputError(str(error)) from error
 
 
-def examine(space: SearchSpace, fixed: TrialConfig, blocks: int) -> BoundSpace:
-    """Try the space: every configuration it gives, also at the ends of its ranges, must be one that can be trained."""
+def examine(
+    space: SearchSpace, fixed: TrialConfig, blocks: int, own: Mapping[str, Any] | None = None
+) -> BoundSpace:
+    """Try the space: every configuration it gives, also at the ends of its ranges, must be one that can be trained.
+
+    own: what the run says of STARTS_FROM. All that trials can start from is found: each combination is tried.
+    """
     try:
-        probe = space.probe(blocks)
+        probe = space.probe(blocks, every=STARTS_FROM)
     except SpaceError as error:
         raise InputError(str(error)) from error
     given = [*probe.configurations, *(corner.configuration for corner in probe.corners)]
-    for configuration in given:
-        _check(space, fixed, configuration, blocks)
+    tried = [_check(space, fixed, configuration, blocks) for configuration in given]
     searched = tuple(
         name for name in TrialConfig.names() if len({repr(g[name]) if name in g else None for g in given}) > 1
     )
@@ -36,10 +42,18 @@ def examine(space: SearchSpace, fixed: TrialConfig, blocks: int) -> BoundSpace:
             f"the space {space.name} gives the same configuration every time: {given[0]}. "
             f"Let suggest in {space.path} vary at least one of: {', '.join(TrialConfig.names())}."
         )
-    return BoundSpace(space, fixed, blocks, searched, probe.distributions)
+    for name in STARTS_FROM:
+        if name in given[0] and name not in searched:
+            raise InputError(
+                f"the space {space.name} gives all trials the same {name}, {given[0][name]!r}; valid is to suggest it, or to "
+                f"leave it to the run. Take it out of {space.path} and give --{name.replace('_', '-')} instead."
+            )
+    bound = BoundSpace(space, fixed, blocks, searched, probe.distributions, own or {})
+    starts = (bound.started(config).start for config in [bound.default, *tried])
+    return replace(bound, choices=tuple(dict.fromkeys(starts)))
 
 
-def _check(space: SearchSpace, fixed: TrialConfig, configuration: dict[str, Any], blocks: int) -> None:
+def _check(space: SearchSpace, fixed: TrialConfig, configuration: dict[str, Any], blocks: int) -> TrialConfig:
     for name in ("seed", "epochs", "batch_size"):
         if name in configuration:
             why = "it belongs to the run" if name != "batch_size" else "chance of the loss is ln(batch_size)"
@@ -56,3 +70,4 @@ def _check(space: SearchSpace, fixed: TrialConfig, configuration: dict[str, Any]
             f"the space {space.name}: trainable_blocks is {config.trainable_blocks}, but the backbone has {blocks} "
             f"blocks; valid is 0 to {blocks}. A space's suggest(trial, blocks) is told the number."
         )
+    return config

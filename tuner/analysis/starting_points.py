@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from trainable.config import TrialConfig, sign
+from trainable.config import STARTS_FROM, TrialConfig, sign
 from trainable.errors import InputError
 from tuner.results import configuration
 from tuner.results.tables import known_runs, plain_rows, runs, trials
@@ -84,6 +84,14 @@ def _best_first(table: pd.DataFrame, run: dict[str, Any]) -> list[StartingPoint]
     better = sign(run["metric"])
     able.sort(key=lambda r: (r["state"] == COMPLETED, better * r["objective"], -r["trial"]), reverse=True)
     return [
-        StartingPoint(configuration.of_row({**row, "max_epochs": None, "seed": None}), f"{run['run']}/{row['trial']}")
+        StartingPoint(
+            configuration.of_row({**row, **_began_with(row, run), "max_epochs": None, "seed": None}),
+            f"{run['run']}/{row['trial']}",
+        )
         for row in able
     ]
+
+
+def _began_with(row: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:
+    """The cells of STARTS_FROM, with what the trial left to its run: another run may have other ones."""
+    return {name: run[name] if row[name] is None else row[name] for name in STARTS_FROM}

@@ -53,8 +53,8 @@ def weights_of(model: ModelOptions, name: str) -> str:
     if name != model.backbone and model.weights not in WORDS:
         raise InputError(
             f"--weights {model.weights} is a file, which fits one backbone, and {name} is tried beside {model.backbone}; valid "
-            f"is none, pretrained, or NAME=WEIGHTS for each, with commas. Give {model.backbone}={model.weights},{name}=none, for "
-            "example."
+            "is none, pretrained, or NAME=WEIGHTS for each, with commas. Give, for example, "
+            f"{model.backbone}={model.weights},{name}=none."
         )
     return model.weights
 

@@ -138,6 +138,20 @@ class WholeRun:
         given = {name: self.value(trial, name) for name in self.searched if self.has(trial, name)}
         return {name: value for name, value in given.items() if value is not None}
 
+    def names_of(self, parameter: str) -> tuple[str, ...]:
+        """The values of a searched parameter that are names, sorted; empty where they are numbers."""
+        return self._names.get(parameter, ())
+
+    @cached_property
+    def _names(self) -> dict[str, tuple[str, ...]]:
+        given = {name: {self.value(n, name) for n in self.having(name)} for name in self.searched}
+        return {name: tuple(sorted(v)) for name, v in given.items() if v and all(isinstance(one, str) for one in v)}
+
+    def place(self, trial: int, column: str) -> float | None:
+        """A cell of `trials` as a figure places it: a name by its place among the names that were tried."""
+        value = self.value(trial, column)
+        return self.names_of(column).index(value) if isinstance(value, str) else value
+
     def look(self, trial: int) -> str:
         """How figures show the trial: winner, default, or its state."""
         return "winner" if trial == self.leader else "default" if trial == self.default else self.value(trial, "state")

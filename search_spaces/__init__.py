@@ -79,7 +79,8 @@ class SearchSpace:
     def probe(self, blocks: int, count: int = 20, seed: int = 0, every: Collection[str] = ()) -> Probe:
         """Configurations at random and at the ends of every range; the same for the same seed.
 
-        every: parameters of which all combinations are tried, as far as the space suggests them. Raises SpaceError if `suggest` raises, for instance on a logarithmic range from 0.
+        every: parameters of which all combinations are tried, as far as the space suggests them. Raises SpaceError if
+        `suggest` raises, for instance on a logarithmic range from 0.
         """
         ask = _Asker(self, blocks, seed)
         samples = [ask({}) for _ in range(count)]

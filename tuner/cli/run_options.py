@@ -64,6 +64,9 @@ class SearchOptions:
     """Number of configurations to try. The first is always the default one."""
     time_budget_s: float | None = None
     """The search ends after so many seconds, with what was reached by then; none: no limit."""
+    also: tuple[str, ...] = ()
+    """More to search beside what the space does, each as NAME=VALUE,VALUE: backbone=resnet18,convnext_atto, or
+    image_size_px=96,128, views=1,4, or anything else that a configuration has."""
     sampler: str = "tpe"
     """What proposes configurations: tpe or gp (both learn from earlier trials), random, qmc (evenly spread), any other class
     of optuna.samplers by its name, or a sampler of your own as module:Class."""
@@ -280,7 +283,7 @@ def _held(options: RunOptions) -> dict[str, Any]:
         "folds": options.data.folds,
         "views": options.data.views,
     }
-    search = {name: getattr(options.search, name) for name in ("metric", "rank_by", "objectives", "limits")}
+    search = {name: getattr(options.search, name) for name in ("metric", "rank_by", "objectives", "limits", "also")}
     return held | search | data
 
 

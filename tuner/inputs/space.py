@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -13,12 +14,53 @@ from trainable.errors import InputError
 from tuner.inputs.bound_space import BoundSpace
 
 
-def load_space(name: str) -> SearchSpace:
-    """The space of this name or path; InputError if there is none."""
+def load_space(name: str, also: Sequence[str] = ()) -> SearchSpace:
+    """The space of this name or path; InputError if there is none. also: what --also searches beside it."""
     try:
-        return search_spaces.load(name)
+        space = search_spaces.load(name)
     except SpaceError as error:
         raise InputError(str(error)) from error
+    return with_choices(space, also) if also else space
+
+
+def with_choices(space: SearchSpace, also: Sequence[str]) -> SearchSpace:
+    """The space, which also chooses among these values: NAME=VALUE,VALUE each. InputError for what is none of that.
+
+    >>> with_choices(search_spaces.load("temperature"), ["epochs"])
+    Traceback (most recent call last):
+    trainable.errors.InputError: --also is 'epochs'; valid is NAME=VALUE,VALUE with two or more values, as \
+backbone=resnet18,convnext_atto. Give it so.
+    """
+    chosen: dict[str, list[Any]] = {}
+    for text in also:
+        name, _, values = text.partition("=")
+        name = name.strip().replace("-", "_")
+        given = list(dict.fromkeys(_value(word.strip()) for word in values.split(",") if word.strip()))
+        if len(given) < 2 or name in chosen:
+            why = "; the name stands there twice" if name in chosen else ""
+            raise InputError(
+                f"--also is {text!r}{why}; valid is NAME=VALUE,VALUE with two or more values, as "
+                "backbone=resnet18,convnext_atto. Give it so."
+            )
+        chosen[name] = given
+
+    def suggest(trial: Any, blocks: int) -> dict[str, Any]:
+        found = space.suggest(trial, blocks)
+        for name, values in chosen.items():
+            if name in found:
+                raise SpaceError(f"--also {name}: the space {space.name} gives it already. Leave it out of --also.")
+            found[name] = trial.suggest_categorical(name, values)
+        return found
+
+    return replace(space, function=suggest)
+
+
+def _value(word: str) -> Any:
+    """A number, none, or a text."""
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(word)
+    return None if word in ("none", "None") else word
 
 
 def examine(

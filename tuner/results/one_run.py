@@ -126,7 +126,10 @@ class WholeRun:
         return {row["trial"]: row for row in tables.plain_rows(self.trials)}
 
     def has(self, trial: int, parameter: str) -> bool:
-        """Whether the parameter does anything in the trial: without trained blocks their learning rate does not."""
+        """Whether the parameter does anything in the trial: without trained blocks their learning rate does not, nor without
+        views their strength."""
+        if parameter == "view_strength":
+            return self.value(trial, parameter) is not None
         return not (parameter == "backbone_lr_ratio" and self.value(trial, "trainable_blocks") == 0)
 
     def having(self, parameter: str) -> list[int]:

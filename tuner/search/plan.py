@@ -83,7 +83,7 @@ class Plan:
 def prepare(options: RunOptions, console: Console, run: str | None = None) -> Plan:
     """Read and check everything. run: the name of a run that goes on; None gives a new name. Raises InputError."""
     options = options.settled()
-    space = load_space(options.space)
+    space = load_space(options.space, options.search.also)
     root = writable(options.output.results)
     check_address(options.hardware.address)
     check_installed(options.output.log_to)

@@ -34,12 +34,13 @@ def introduction(plan: Plan, cluster: Cluster, resources: TrialResources, precis
     folds = f" ({plan.data.fold_count} folds: trained on all, validated out of fold)" if plan.data.fold_count else ""
     size, blocks = plan.backbone_spec.image_size_px, plan.bound.blocks
     fit = "" if options.data.fit == "squash" else f", {options.data.fit}"
+    others = f"; the space chooses among {len(plan.starts)} starts" if len(plan.starts) > 1 else ""
     return {
         "run": plan.run,
         "question": plan.space.question,
         "searched": ", ".join(plan.bound.searched),
         "data": f"{options.data.data}: {counts} pairs to train / validate / test{folds}, {plan.data.images:,} images{views}",
-        "model": f"{options.model.backbone}, {blocks} blocks, weights {options.model.weights}, {size} px{fit}",
+        "model": f"{options.model.backbone}, {blocks} blocks, weights {options.model.weights}, {size} px{fit}{others}",
         "search": f"{plural(search.trials, 'trial')} of up to {plural(options.configuration.epochs, 'epoch')}, "
         f"{search.sampler} suggests, "
         f"{search.scheduler} stops early, {_ranking(plan)}{_weighing(plan)}{_repeating(search.repeats)}",

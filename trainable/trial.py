@@ -16,7 +16,7 @@ import torch
 from ray import tune
 from ray.util.metrics import Gauge
 
-from trainable.config import MEASURED, Losses, Settings, TrialConfig
+from trainable.config import MEASURED, Choice, Losses, Settings, TrialConfig
 from trainable.data.pairs import PairData
 from trainable.model.backbones import Backbone
 from trainable.process import prepare_process
@@ -69,13 +69,14 @@ class PairTrial(tune.Trainable):
         run: str = "",
         rungs: Collection[int] = (),
         report_s: float = REPORT_S,
-        starts: Starts | None = None,
+        own: Choice = OWN,
+        others: Starts | None = None,
     ) -> None:
         """rungs: the epochs after which the scheduler may stop a trial, which are always reported; report_s: epochs are
-        reported together until so many seconds have passed; starts: by what configurations say of it, other data and backbones
-        than these, for those that choose."""
+        reported together until so many seconds have passed; own: what a configuration says that starts from this data and this
+        backbone; others: what else configurations can start from."""
         settings = settings or Settings()
-        self._starts, self._settings, self._run = starts or {OWN: Start(backbone, data)}, settings, run
+        self._starts, self._settings, self._run = {own: Start(backbone, data), **(others or {})}, settings, run
         self._rungs, self._report_s = rungs, report_s
         prepare_process(settings.threads)
         self._inputs: tuple[Start, Inputs] | None = None

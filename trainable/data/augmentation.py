@@ -98,7 +98,7 @@ def augmented(image: np.ndarray, random: np.random.Generator, strength: float = 
 
 
 def _resampled(
-    image: np.ndarray, width: float, height: float, centre: list[float], turn: float, most_deg: float
+    image: np.ndarray, width: float, height: float, centre: list[float], turn: float, most_deg: float = TURN_DEG
 ) -> Image.Image:
     """The part of these sides around `centre`, all in shares of the image, turned by `turn` radians, `most_deg` at most."""
     size = len(image)

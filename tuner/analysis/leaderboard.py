@@ -229,12 +229,13 @@ def _effects(runs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
 def _prices(runs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     metric, better = runs.metric.iloc[0], sign(runs.metric.iloc[0])
     about = runs.set_index("run")[[*GROUP, "backbone", "hostname", "device", "searched"]]
+    about = about.rename(columns={"backbone": "backbone_of_run"})
     found = []
     for _, same_machine in runs.groupby(["hostname", "device"], dropna=False):
         theirs = trials[trials.run.isin(same_machine.run)]
         for cost in _costs(same_machine):
             rows = front(theirs, metric=metric, costs=[cost])
-            rows = _with_interval(rows[rows.pareto], metric).join(about, on="run", rsuffix="_of_run")
+            rows = _with_interval(rows[rows.pareto], metric).join(about, on="run")
             rows["backbone"] = rows.backbone.fillna(rows.backbone_of_run)  # its own where the trial did not choose
             rows = rows.assign(cost=cost, price=rows[cost], seconds=rows.get("seconds"))
             rows["gain"], rows["gain_certain"] = _gains(rows, better)

@@ -70,7 +70,8 @@ class BoundSpace:
     def started(self, config: TrialConfig) -> TrialConfig:
         """The configuration, with what is searched of STARTS_FROM written out, and no strength of views that it has not."""
         left_out = [name for name in STARTS_FROM if name in self.searched and getattr(config, name) is None]
-        config = dataclasses.replace(config, **{name: self.own.get(name) for name in left_out})
+        written: dict[str, Any] = {name: self.own.get(name) for name in left_out}
+        config = dataclasses.replace(config, **written)
         views = self.own.get("views") if config.views is None else config.views
         return config if (views or 1) > 1 else dataclasses.replace(config, view_strength=None)
 

@@ -95,16 +95,17 @@ def starts_with_features(plan: Plan, cluster: Cluster, resources: TrialResources
 
 def pair_trial(plan: Plan, starts: Starts, settings: Settings, scheduler: str) -> Any:
     """What Tune runs: one trial, with all that trials share."""
-    own = starts[plan.bound.choices[0]]
+    own = plan.bound.choices[0]
     return tune.with_parameters(
         PairTrial,
-        data=own.data,
-        backbone=own.backbone,
+        data=starts[own].data,
+        backbone=starts[own].backbone,
         settings=settings,
         run=plan.run,
         rungs=rungs(scheduler, plan.options.configuration.epochs),
         report_s=min(REPORT_S, plan.options.output.checkpoint_s),
-        starts=starts,
+        own=own,
+        others={choice: start for choice, start in starts.items() if choice != own},
     )
 
 

@@ -60,7 +60,7 @@ class Column:
     @property
     def valid(self) -> str:
         """The valid values in words, as `a number above 0 and up to 1`."""
-        noun = self.text or "a whole number" if self.whole else "a cosine" if self.unit == "cosine" else "a number"
+        noun = "a whole number" if self.whole else "a cosine" if self.unit == "cosine" else self.text or "a number"
         below = "" if self.high is None else f" to {self.high:g}"
         if self.above is not None:
             noun += f" above {self.above:g}"

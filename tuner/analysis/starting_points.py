@@ -80,7 +80,7 @@ def _check_offers(rows: Sequence[dict[str, Any]], ranked: Sequence[list[Starting
 
 
 def _best_first(table: pd.DataFrame, run: dict[str, Any], begun_with: Sequence[str]) -> list[StartingPoint]:
-    """Of one run, completed trials before those that were stopped early; begun_with: what of STARTS_FROM must be written out."""
+    """Of one run, completed trials before those that were stopped early; begun_with: what to write out of STARTS_FROM."""
     able = [r for r in plain_rows(table) if r["state"] in (COMPLETED, PRUNED) and r["objective"] is not None]
     better = sign(run["metric"])
     able.sort(key=lambda r: (r["state"] == COMPLETED, better * r["objective"], -r["trial"]), reverse=True)

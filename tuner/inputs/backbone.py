@@ -69,6 +69,8 @@ def resolved_weights(model: ModelOptions) -> str:
 
 def _by_name(weights: str) -> dict[str, str] | None:
     """Of NAME=WEIGHTS,NAME=WEIGHTS; None of anything else, such as a file whose path has an equals sign."""
+    if Path(weights).expanduser().exists():
+        return None
     parts = [part.partition("=") for part in weights.split(",")]
     if not all(sign and given and re.fullmatch(r"[\w.]+", name) for name, sign, given in parts):
         return None

@@ -36,7 +36,7 @@ backbone=resnet18,convnext_atto. Give it so.
         name, _, values = text.partition("=")
         name = name.strip().replace("-", "_")
         given = list(dict.fromkeys(_value(word.strip()) for word in values.split(",") if word.strip()))
-        if len(given) < 2 or name in chosen:
+        if not name or len(given) < 2 or name in chosen:
             why = "; the name stands there twice" if name in chosen else ""
             raise InputError(
                 f"--also is {text!r}{why}; valid is NAME=VALUE,VALUE with two or more values, as "

@@ -73,12 +73,13 @@ def starts_with_features(plan: Plan, cluster: Cluster, resources: TrialResources
     memory_gb = options.hardware.feature_memory_gb
     left_gb = cluster.object_store_gb / 2 if memory_gb is None else memory_gb
     cache = FeatureCache(cache_folder(options.data.cache) / "features", options.data.cache_gb)
+    seen = {id(start.data): as_all_nodes_see_it(start.data, here) for start in plan.starts.values()}
     found: dict[Choice, Start] = {}
     for choice, start in plan.starts.items():
         if len(plan.starts) > 1:
             console.print(f"[bold]start[/bold]      {escape(words(plan.bound.origin(choice)))}", soft_wrap=True)
         data = with_features(
-            as_all_nodes_see_it(start.data, here),
+            seen[id(start.data)],  # of backbones that see the same images it goes to the nodes once
             start.backbone,
             plan.bound.cuts,
             resources,

@@ -151,7 +151,8 @@ def configurations_of(searched: Searched, setting: Setting, epochs: int) -> list
     """The configuration of each trial, from the tables; what they do not hold is the default."""
     names = set(TrialConfig.names()) & set(searched.trials.columns) - {"threshold", "trainable_blocks"}
     rows = searched.trials[sorted(names)].to_dict("records")
-    return [{**row, "epochs": epochs, "trainable_blocks": setting.trainable_blocks} for row in rows]
+    given = ({name: value for name, value in row.items() if pd.notna(value)} for row in rows)
+    return [{**row, "epochs": epochs, "trainable_blocks": setting.trainable_blocks} for row in given]
 
 
 def has_syne_tune(python: str) -> bool:

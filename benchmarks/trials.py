@@ -99,7 +99,8 @@ class Driver:
         self.tables = RunTables(folder / "results", space.name, "run-a")
         display = Display(Console(file=io.StringIO()), trials, EPOCHS, "val_auc", self._bound.searched)
         self._data, self._random = tiny_data(), np.random.default_rng(0)
-        self.recorder = Recorder(self.tables, self._data, 4, Settings(), changed=display.changed, checkpoint_s=1e9)
+        given = self.tables, self._data, self._bound.count, Settings()
+        self.recorder = Recorder(*given, changed=display.changed, checkpoint_s=1e9)
         display.show(self.recorder.records)
         storage = mend_study(self.study_file, "run-a", self.tables, lambda number: None)
         self.searcher = StudySearch(

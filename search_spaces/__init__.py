@@ -10,8 +10,9 @@ import difflib
 import inspect
 import os
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,10 +76,11 @@ class SearchSpace:
             )
         return dict(configuration)
 
-    def probe(self, blocks: int, count: int = 20, seed: int = 0) -> Probe:
+    def probe(self, blocks: int, count: int = 20, seed: int = 0, every: Collection[str] = ()) -> Probe:
         """Configurations at random and at the ends of every range; the same for the same seed.
 
-        Raises SpaceError if `suggest` raises, for instance on a logarithmic range from 0.
+        every: parameters of which all combinations are tried, as far as the space suggests them. Raises SpaceError if
+        `suggest` raises, for instance on a logarithmic range from 0.
         """
         ask = _Asker(self, blocks, seed)
         samples = [ask({}) for _ in range(count)]
@@ -93,6 +95,8 @@ class SearchSpace:
             for (name, _), (distribution, before) in ranges.items()
             for bound in _bounds(distribution)
         ]
+        values = {name: _all_values(name, ranges, self.path) for name in dict.fromkeys(n for n, _ in ranges) if name in every}
+        samples += [ask(dict(zip(values, each, strict=True))) for each in product(*values.values()) if values]
         return Probe([configuration for _, configuration in samples], corners, _first_of_each(ranges))
 
 
@@ -207,6 +211,24 @@ def _first_of_each(ranges: dict[tuple[str, str], tuple[Any, dict[str, Any]]]) ->
 def _bounds(distribution: Any) -> list[Any]:
     choices = getattr(distribution, "choices", None)
     return list(choices) if choices is not None else [distribution.low, distribution.high]
+
+
+def _all_values(name: str, ranges: dict[tuple[str, str], tuple[Any, Any]], path: str) -> list[Any]:
+    """All that the parameter can be; SpaceError where that is a range of real numbers."""
+    found: list[Any] = []
+    for (ranged, _), (distribution, _) in ranges.items():
+        if ranged != name:
+            continue
+        if hasattr(distribution, "choices"):
+            found += distribution.choices
+        elif isinstance(distribution.low, int) and not distribution.log:
+            found += range(distribution.low, distribution.high + 1, distribution.step)
+        else:
+            raise SpaceError(
+                f"the space {path!r} suggests {name} from a range of numbers, each of which is made before the search; valid "
+                f"are a few. Write trial.suggest_categorical({name!r}, [...])."
+            )
+    return list(dict.fromkeys(found))
 
 
 def _what(error: BaseException, path: str) -> str:

@@ -33,6 +33,10 @@ class Column:
     """What a valid value is larger than, in place of `low`."""
     high: float | None = None
     """The largest valid value."""
+    text: str = ""
+    """Of a text: what a valid one is, in words."""
+    option: bool = True
+    """Whether the command line has an option for it."""
     whole: bool = False
     """Only whole numbers are valid; so it is where the default is one."""
     none: str | None = None
@@ -56,7 +60,7 @@ class Column:
     @property
     def valid(self) -> str:
         """The valid values in words, as `a number above 0 and up to 1`."""
-        noun = "a whole number" if self.whole else "a cosine" if self.unit == "cosine" else "a number"
+        noun = "a whole number" if self.whole else "a cosine" if self.unit == "cosine" else self.text or "a number"
         below = "" if self.high is None else f" to {self.high:g}"
         if self.above is not None:
             noun += f" above {self.above:g}"
@@ -90,12 +94,19 @@ class Column:
         return int(value) if self.whole else value  # a space may suggest 64.0, which is no layer's width
 
     def _holds(self, value: Any) -> bool:
+        if self.text:
+            return isinstance(value, str) and bool(value)
         if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
             return False
         if self.whole and value != int(value):
             return False
         enough = (self.low is None or value >= self.low) and (self.above is None or value > self.above)
         return enough and (self.high is None or value <= self.high)
+
+
+def hidden(cls: type[Any]) -> set[str]:
+    """The fields of a dataclass that are no options of the command line."""
+    return {item.name for item in dataclasses.fields(cls) if not item.metadata.get("column", Column("")).option}
 
 
 def about(meaning: str, unit: str = "", **more: Any) -> dict[str, Any]:

@@ -18,6 +18,10 @@ from trainable.measures import METRICS, Validation, sign
 __all__ = ["MEASURED", "METRICS", "RANK_BY", "Losses", "Purpose", "Settings", "TrialConfig", "sign"]
 
 
+Choice = tuple[Any, ...]
+"""Values of STARTS_FROM: what a trial starts from."""
+
+
 @dataclass(frozen=True)
 class TrialConfig:
     """One configuration, as the default run uses it; a space replaces some of the fields.
@@ -88,6 +92,29 @@ class TrialConfig:
     )
     embedding_size: int = column("width of the embeddings that the cosine compares", default=128, low=2)
     hidden_size: int = column("width of the projection head's hidden layer; 0: the head is linear", default=256, low=0)
+    # What a trial starts from: for all trials the run says it, in options of these names; a space may choose.
+    backbone: str | None = column(
+        "timm's name of the backbone", default=None, text="a model name of timm", none="the run's", option=False
+    )
+    image_size_px: int | None = column(
+        "edge of the square images", "px", default=None, low=8, high=4096, whole=True, none="the run's", option=False
+    )
+    views: int | None = column(
+        "views of each image that training draws from, the plain one included",
+        default=None,
+        low=1,
+        high=1000,
+        whole=True,
+        none="the run's",
+        option=False,
+    )
+    view_strength: float | None = column(
+        "how far augmented views are from the plain image, over the usual distance",
+        default=None,
+        above=0,
+        high=3,
+        none="1",
+    )
     seed: int = column(
         "seed of the run's splits, sampler and trials; a trial's own one is that of its first weights and batches",
         default=0,
@@ -114,6 +141,11 @@ class TrialConfig:
         """The names of all parameters, in their order."""
         return [field.name for field in dataclasses.fields(cls)]
 
+    @property
+    def start(self) -> Choice:
+        """What it starts from: the values of STARTS_FROM."""
+        return tuple(getattr(self, name) for name in STARTS_FROM)
+
     def training_key(self) -> str:
         """Hash of all that training depends on: everything except the threshold. Equal keys train identical models.
 
@@ -133,6 +165,8 @@ _FIRST = frozenset(
     )
 )
 """The parameters of the first release; no later one is to be added here."""
+STARTS_FROM = ("backbone", "image_size_px", "views", "view_strength")
+"""The parameters that say what a trial starts from, which is made before any trial, once for each choice."""
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(TrialConfig)}
 
 

@@ -16,7 +16,7 @@ import torch
 from ray import tune
 from ray.util.metrics import Gauge
 
-from trainable.config import MEASURED, Losses, Settings, TrialConfig
+from trainable.config import MEASURED, Choice, Losses, Settings, TrialConfig
 from trainable.data.pairs import PairData
 from trainable.model.backbones import Backbone
 from trainable.process import prepare_process
@@ -26,6 +26,7 @@ from trainable.training.folds import FoldedTraining, training_of
 from trainable.training.inputs import Inputs
 from trainable.training.loop import test_scores
 from trainable.training.ranked_epoch import weights_at
+from trainable.training.start import OWN, Start, Starts, start_of
 
 REPORT_S = 1.0
 """A report costs about as much as a short epoch: epochs are reported together until so many seconds have passed."""
@@ -68,14 +69,17 @@ class PairTrial(tune.Trainable):
         run: str = "",
         rungs: Collection[int] = (),
         report_s: float = REPORT_S,
+        own: Choice = OWN,
+        others: Starts | None = None,
     ) -> None:
         """rungs: the epochs after which the scheduler may stop a trial, which are always reported; report_s: epochs are
-        reported together until so many seconds have passed."""
+        reported together until so many seconds have passed; own: what a configuration says that starts from this data and this
+        backbone; others: what else configurations can start from."""
         settings = settings or Settings()
-        self._data, self._backbone, self._settings, self._run = data, backbone, settings, run
+        self._starts, self._settings, self._run = {own: Start(backbone, data), **(others or {})}, settings, run
         self._rungs, self._report_s = rungs, report_s
         prepare_process(settings.threads)
-        self._inputs = Inputs(torch.device(settings.device), data)
+        self._inputs: tuple[Start, Inputs] | None = None
         self._gauges = {
             name: Gauge(f"tuner_{name}", description=_ascii(MEASURED[name].meaning), tag_keys=("run", "trial"))
             for name in _GAUGES
@@ -88,7 +92,12 @@ class PairTrial(tune.Trainable):
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._title = config.get("title", "trial")
-        self._training = training_of(_configuration(config), self._backbone, self._data, self._settings, self._inputs)
+        configuration = _configuration(config)
+        start = start_of(configuration, self._starts)
+        if self._inputs is None or self._inputs[0].data is not start.data:
+            self._inputs = start, Inputs(torch.device(self._settings.device), start.data)
+        given = start.backbone, start.data, self._settings, self._inputs[1]
+        self._training = training_of(configuration, *given)
         self._costs = self._measured()
         self._restored_now = False
         if config.get("resume_from"):

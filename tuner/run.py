@@ -67,7 +67,7 @@ def _check_at_once(options: RunOptions) -> None:
     if not options.output.resume:  # its space is the one that it began with
         from tuner.inputs.space import load_space
 
-        load_space(options.space)
+        load_space(options.space, options.search.also)
     check_address(options.hardware.address)
     if not Path(options.data.data).expanduser().exists() and options.data.data != "turntable":
         from tuner.inputs.dataset import given_path

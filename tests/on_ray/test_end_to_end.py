@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from tests.tools.real_ray import SMALL, Command, alone, dashboard, table
-from trainable.config import Settings
+from trainable.config import STARTS_FROM, Settings
 from trainable.data.read_pairs import read_pairs
 from trainable.metrics import verification
 from tuner.export import main as export
@@ -32,6 +32,7 @@ NULL_IN_HEALTHY_TRIALS = {
     "val_tar_at_far_1e1",
     "val_tar_at_far_1e2",
     "val_tar_at_far_1e3",
+    *STARTS_FROM,
 }
 
 

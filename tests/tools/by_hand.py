@@ -114,7 +114,7 @@ class Search:
         self.recorder = Recorder(
             self._tables,
             DATA,
-            BLOCKS,
+            self.bound.count,
             Settings(metric=metric, rank_by="best", threshold_is_searched="threshold" in self.bound.searched),
             changed=lambda record: self.changes.append((record.number, record.state)),
             objectives=objectives,

@@ -57,7 +57,7 @@ def make(folder: Path) -> FinishedRun:
     run = FinishedRun(folder / "results", pairs, data, create_backbone(SPEC), settings)
     tables = RunTables(run.root, SPACE, RUN)
     tables.write_run(_run_row(run, made.fingerprint))
-    recorder = Recorder(tables, data, 4, settings)
+    recorder = Recorder(tables, data, lambda config: 4, settings)
     threads = torch.get_num_threads()
     torch.set_num_threads(settings.threads)
     try:

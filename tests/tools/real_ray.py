@@ -179,7 +179,7 @@ def alone(pairs: Path, row: pd.Series, settings: Settings, views: int = 1) -> li
     plain, fingerprint = decode(table, BACKBONE.image_size_px)
     data = PairData.of(table, with_views(plain, views, fingerprint), fingerprint, views)
     names = {field.name for field in dataclasses.fields(TrialConfig)} - {"epochs"}
-    values = {name: row[name] for name in names}
+    values = {name: row[name] for name in names if pd.notna(row[name])}
     whole = ("seed", "batch_size", "embedding_size", "hidden_size", "trainable_blocks")
     values |= {name: int(values[name]) for name in whole}
     if row["threshold_source"] == "solved":

@@ -197,6 +197,20 @@ def test_a_space_of_ones_own(refused, tmp_path, text, parts):
     says(message, "mine", *parts)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["backbone=test_byobnet,resnet_18"], ["tries backbone resnet_18", "any model name of timm"]),
+        (["backbone=test_byobnet,test_vit", "--weights", "test_byobnet=none"], ["none to the backbone", "NAME="]),
+        (["views=0,1"], ["views is 0", "a whole number from 1"]),
+        (["views"], ["--also is 'views'", "NAME=VALUE,VALUE"]),
+    ],
+)
+def test_a_choice_of_what_trials_start_from(refused, arguments, parts):
+    """A backbone that there is not, weights for one of them only, views that are none, a name without values."""
+    says(refused("--space", "temperature", "--also", *arguments), *parts)
+
+
 # The backbone and its weights
 
 

@@ -25,7 +25,13 @@ TURN_DEG = 8.0
 LIGHT = (0.8, 1.2)
 """Factors of brightness, contrast and saturation."""
 HOW = f"crop {CROP_AREA} {CROP_ASPECT}, turn {TURN_DEG}, light {LIGHT}, bicubic, reflected border"
-"""What the numbers of a view depend on besides its image: part of every key they are stored by."""
+
+
+def how(strength: float = 1.0) -> str:
+    """What the numbers of a view depend on besides its image: part of every key they are stored by."""
+    return HOW if strength == 1 else f"{HOW}, all {strength:g} times as strong"
+
+
 
 _CHUNK = 16  # images a task
 _LIGHTS = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
@@ -38,12 +44,14 @@ def with_views(
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     into: np.ndarray | None = None,
+    strength: float = 1.0,
 ) -> np.ndarray:
     """(views · m, S, S, 3) uint8: view v of image i in row v · m + i; view 0 is the plain image.
 
     pixels: (m, S, S, 3) uint8; fingerprint: theirs, from which the views are drawn, so that they are the same in every
     run on the same images; view v is the same however many views there are. `workers` threads, None: one a core. into: an array
-    to draw into, which may begin with `pixels` themselves; None: a new one.
+    to draw into, which may begin with `pixels` themselves; None: a new one. strength: up to 3 times as far from the plain image
+    as the constants here say, or less far.
     """
     images = len(pixels)
     if views == 1:
@@ -56,7 +64,7 @@ def with_views(
     def work(rows: range) -> int:
         for row in rows:
             view, image = divmod(row, images)
-            found[row] = augmented(pixels[image], np.random.default_rng([seed, image, view]))
+            found[row] = augmented(pixels[image], np.random.default_rng([seed, image, view]), strength)
         return len(rows)
 
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
@@ -69,23 +77,33 @@ def with_views(
     return found
 
 
-def augmented(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def augmented(image: np.ndarray, random: np.random.Generator, strength: float = 1.0) -> np.ndarray:
     """(S, S, 3) uint8: one view of an image (S, S, 3), as `random` draws it; resampled once."""
-    area, aspect = random.uniform(*CROP_AREA), math.exp(random.uniform(*np.log(CROP_ASPECT)))
+
+    def between(low: float, high: float) -> float:
+        """As far from 1, which changes nothing, as the strength says; exactly what is drawn at strength 1."""
+        drawn = random.uniform(low, high)
+        return drawn if strength == 1 else 1 + strength * (drawn - 1)
+
+    area = between(*CROP_AREA)
+    aspect = math.exp(strength * random.uniform(*np.log(CROP_ASPECT)))
     width, height = (min(1.0, math.sqrt(area * ratio)) for ratio in (aspect, 1 / aspect))
     centre = [0.5 + random.uniform(-0.5, 0.5) * (1 - side) for side in (width, height)]
-    turn = math.radians(random.uniform(-TURN_DEG, TURN_DEG))
-    view = _resampled(image, width, height, centre, turn)
+    most_deg = strength * TURN_DEG
+    turn = math.radians(random.uniform(-most_deg, most_deg))
+    view = _resampled(image, width, height, centre, turn, most_deg)
     for at in random.permutation(len(_LIGHTS)):
-        view = _LIGHTS[at](view).enhance(random.uniform(*LIGHT))
+        view = _LIGHTS[at](view).enhance(between(*LIGHT))
     return np.asarray(view)
 
 
-def _resampled(image: np.ndarray, width: float, height: float, centre: list[float], turn: float) -> Image.Image:
-    """The part of these sides around `centre`, all in shares of the image, turned by `turn` radians."""
+def _resampled(
+    image: np.ndarray, width: float, height: float, centre: list[float], turn: float, most_deg: float = TURN_DEG
+) -> Image.Image:
+    """The part of these sides around `centre`, all in shares of the image, turned by `turn` radians, `most_deg` at most."""
     size = len(image)
     border = (
-        math.ceil(size * math.sin(math.radians(TURN_DEG))) + 2
+        math.ceil(size * math.sin(math.radians(most_deg))) + 2
     )  # what turning and bicubic can reach beyond the edge
     reflected = Image.fromarray(np.pad(image, ((border, border), (border, border), (0, 0)), mode="symmetric"))
     (x, y), cos, sin = centre, math.cos(turn), math.sin(turn)

@@ -83,6 +83,8 @@ class PairData:
     """By `trainable_blocks`: (views · m, ...) activations at that cut, row for row, where they were computed."""
     views: int = 1
     """How many views there are of each image; the first is the plain one."""
+    view_strength: float = 1.0
+    """How strong they are: as `augmentation.with_views` was told."""
     folds: np.ndarray | None = None
     """(n, 2) int8 folds of the front and of the angle identity of each pair, -1 for test pairs; None where trials train
     on the train split and are validated on the val split. See `folds.with_folds`."""

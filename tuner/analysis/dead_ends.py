@@ -41,7 +41,8 @@ def dead_ends(run: WholeRun) -> list[DeadEnd]:
     """
     if run.leader is None or not run.searched:
         return []
-    found = [_end(run, name, is_low) for name in run.searched for is_low in (True, False)]
+    ranged = [name for name in run.searched if not run.names_of(name)]  # of names none is beyond another
+    found = [_end(run, name, is_low) for name in ranged for is_low in (True, False)]
     return [end for end in found if end is not None]
 
 

@@ -39,11 +39,11 @@ class Effect:
     importance_high: float
     """Upper end of the same interval."""
     direction: str
-    """HIGHER, LOWER, BETWEEN, or NONE where `certain` is false."""
+    """HIGHER, LOWER, BETWEEN, or NONE where `certain` is false; of a parameter whose values are names the best of them."""
     best_low: float
     """The best fifth of the trials, at least three, lies from here …"""
     best_high: float
-    """… to here; of ten or more without the outermost tenths. NaN where there is no trial."""
+    """… to here; of ten or more without the outermost tenths. NaN where there is no trial, or values are names."""
     best_share: float
     """How sure that range is, 0 to 1: the share of the trials in it that are of the best fifth."""
     trials: int
@@ -86,18 +86,29 @@ def effects(
     if metric not in METRICS:
         raise InputError(f"metric is {metric!r}; valid are: {', '.join(METRICS)}. Choose one of them.")
     names = searched_in(trials) if searched is None else list(searched)
-    ranked = _ranked(trials, metric, names)
+    labels = {name: _labels(trials[name]) for name in names}
+    ranked = _ranked(trials, metric, names, labels)
     random = np.random.default_rng(seed)
-    found = [_measured(_read_from(ranked, name), name, names, resamples, random) for name in names]
+    found = [_measured(_read_from(ranked, n), n, names, resamples, random, labels[n]) for n in names]
     found.sort(key=lambda one: (not one.effect.certain, -one.effect.importance))
     return [_placed(one, found[place + 1] if place + 1 < len(found) else None) for place, one in enumerate(found)]
 
 
-def _ranked(trials: pd.DataFrame, metric: str, names: list[str]) -> pd.DataFrame:
-    """The trials that count: these parameters, `value` (higher is better), `at_best_threshold`, and which `training`."""
+def _labels(cells: pd.Series) -> list[str]:
+    """The names that a parameter has for values, sorted; empty for numbers."""
+    given = cells.dropna()
+    return sorted(set(given)) if len(given) and all(isinstance(value, str) for value in given) else []
+
+
+def _ranked(trials: pd.DataFrame, metric: str, names: list[str], labels: dict[str, list[str]]) -> pd.DataFrame:
+    """The trials that count: these parameters, `value` (higher is better), `at_best_threshold`, and which `training`.
+
+    labels: of parameters that are names, each of which goes by its place among them.
+    """
 
     def numbers(name: str) -> np.ndarray:
-        return trials[name].to_numpy(dtype=float, na_value=np.nan)
+        cells = trials[name].map(labels[name].index, na_action="ignore") if labels.get(name) else trials[name]
+        return cells.to_numpy(dtype=float, na_value=np.nan)
 
     value = numbers("objective") * sign(metric)
     at_best = value
@@ -127,11 +138,8 @@ def _read_from(ranked: pd.DataFrame, name: str) -> pd.DataFrame:
     """The rows that tell of the parameter, with the `value` that it is judged by."""
     rows = ranked
     if name != "threshold" and rows.training.duplicated().any():
-        rows = (
-            rows.sort_values("at_best_threshold", ascending=False, kind="stable")
-            .drop_duplicates("training")
-            .sort_index()
-        )
+        rows = rows.sort_values("at_best_threshold", ascending=False, kind="stable")
+        rows = rows.drop_duplicates("training").sort_index()
     if name != "threshold":
         rows = rows.assign(value=rows.at_best_threshold)
     if name == "backbone_lr_ratio":
@@ -140,14 +148,16 @@ def _read_from(ranked: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def _measured(
-    rows: pd.DataFrame, name: str, names: list[str], resamples: int, random: np.random.Generator
+    rows: pd.DataFrame, name: str, names: list[str], resamples: int, random: np.random.Generator, labels: Sequence[str]
 ) -> _Measured:
     rows = rows.sort_values(name, kind="stable")  # so that the trials of a bin lie together
     x, value = rows[name].to_numpy(), rows["value"].to_numpy()
-    y, bins = rows["value"].rank().to_numpy(), _bins(x)
+    y = rows["value"].rank().to_numpy()
+    bins = np.unique(x, return_inverse=True)[1] if labels else _bins(x)
     if len(rows) < MIN_TRIALS or bins.max() == 0:
         why = f"{_trials(len(rows))} too few to tell" if len(rows) < MIN_TRIALS else "it has one value only"
-        effect = Effect(name, 0.0, 0.0, 1.0, NONE, *_best_range(x, value, NONE), len(rows), False, why)
+        best = (np.nan, np.nan, np.nan) if labels else _best_range(x, value, NONE)
+        effect = Effect(name, 0.0, 0.0, 1.0, NONE, *best, len(rows), False, why)
         return _Measured(effect, np.zeros(resamples))
     configurations = rows["configuration" if name == "threshold" else "trained_configuration"].to_numpy()
     several = len(rows) >= 2 * len(np.unique(configurations))  # most configurations were trained with several seeds
@@ -157,17 +167,18 @@ def _measured(
     importance = float(_explained(y, np.ones((1, len(rows))), bins)[0])
     p = _chance(y, bins, seeds if len(names) > 1 else None, resamples, random)
     certain = importance > 0 and p * len(names) <= _ERROR
-    direction, note = _direction(x, y, halves, bins) if certain else (NONE, "not told apart from noise")
+    direction, note = NONE, "not told apart from noise"
+    if certain and labels:
+        direction, note = _best_names([labels[int(place)] for place in np.unique(x)], y, halves, bins), ""
+    elif certain:
+        direction, note = _direction(x, y, halves, bins)
     low, high = np.quantile(of_halves, [_ERROR / 2, 1 - _ERROR / 2])
     interval = float(min(low, importance)), float(max(high, importance))
-    best = _best_range(x, value, direction)
+    best = (np.nan, np.nan, np.nan) if labels else _best_range(x, value, direction)
     beyond = {LOWER: np.sum(x < best[0]), HIGHER: np.sum(x > best[1])}.get(direction, 0)
     if beyond > 1:
         note = f"not at its {'lowest' if direction == LOWER else 'highest'}"
-    return _Measured(
-        Effect(name, importance, *interval, direction, *best, len(rows), certain, note),
-        of_halves,
-    )
+    return _Measured(Effect(name, importance, *interval, direction, *best, len(rows), certain, note), of_halves)
 
 
 def _bins(x: np.ndarray) -> np.ndarray:
@@ -217,9 +228,7 @@ def _chance(
     y: np.ndarray, bins: np.ndarray, blocks: np.ndarray | None, resamples: int, random: np.random.Generator
 ) -> float:
     """How often shuffled ranks explain as much. blocks: trials of one configuration, which are shuffled as one."""
-    if (
-        blocks is not None
-    ):  # seeds of one configuration agree for all of its parameters: they are one observation of each
+    if blocks is not None:  # seeds of one configuration agree for all of its parameters: one observation of each
         _, first, blocks = np.unique(blocks, return_index=True, return_inverse=True)
         order = np.argsort(first)
         y, bins = (np.bincount(blocks, y) / np.bincount(blocks))[order], bins[first[order]]
@@ -230,9 +239,7 @@ def _chance(
 
 def _direction(x: np.ndarray, y: np.ndarray, halves: np.ndarray, bins: np.ndarray) -> tuple[str, str]:
     """Which bin is best, in the halves; where they disagree, whether ranks rise or fall over all."""
-    counts = _by_bin(halves, bins)
-    means = np.divide(_by_bin(halves * y, bins), counts, out=np.full_like(counts, -np.inf), where=counts > 0)
-    best = means.argmax(1)
+    best = _best_bins(y, halves, bins)
     shares = {LOWER: np.mean(best == 0), HIGHER: np.mean(best == bins.max())}
     shares[BETWEEN] = 1 - sum(shares.values())
     word = max(shares, key=lambda name: shares[name])
@@ -245,6 +252,22 @@ def _direction(x: np.ndarray, y: np.ndarray, halves: np.ndarray, bins: np.ndarra
     if rises.mean() <= _ERROR / 2:
         return LOWER, "where it is best is not sure" if word != LOWER else ""
     return word, "its direction is not sure"
+
+
+def _best_names(names: Sequence[str], y: np.ndarray, halves: np.ndarray, bins: np.ndarray) -> str:
+    """The name whose trials rank best, in the halves; several, where none is best in 95 % of them."""
+    shares = np.bincount(_best_bins(y, halves, bins), minlength=len(names)) / len(halves)
+    order = np.argsort(-shares, kind="stable")
+    count = 1 + int(np.argmax(np.cumsum(shares[order]) >= 1 - _ERROR))
+    return f"best with {' or '.join(names[place] for place in order[:count])}"
+
+
+def _best_bins(y: np.ndarray, halves: np.ndarray, bins: np.ndarray) -> np.ndarray:
+    """(resamples,) the bin with the best mean rank in each half."""
+    counts = _by_bin(halves, bins)
+    means = np.divide(_by_bin(halves * y, bins), counts, out=np.full_like(counts, -np.inf), where=counts > 0)
+    found: np.ndarray = means.argmax(1)
+    return found
 
 
 def _best_range(x: np.ndarray, value: np.ndarray, direction: str) -> tuple[float, float, float]:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from trainable.config import METRICS, TrialConfig, sign
+from tuner.analysis import text
 from tuner.analysis.advice import RUN_COLUMNS as ADVICE_COLUMNS
 from tuner.analysis.advice import advise
 from tuner.analysis.expectation import COLUMNS as EXPECTATION_COLUMNS
@@ -228,12 +229,14 @@ def _effects(runs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
 def _prices(runs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     metric, better = runs.metric.iloc[0], sign(runs.metric.iloc[0])
     about = runs.set_index("run")[[*GROUP, "backbone", "hostname", "device", "searched"]]
+    about = about.rename(columns={"backbone": "backbone_of_run"})
     found = []
     for _, same_machine in runs.groupby(["hostname", "device"], dropna=False):
         theirs = trials[trials.run.isin(same_machine.run)]
         for cost in _costs(same_machine):
             rows = front(theirs, metric=metric, costs=[cost])
             rows = _with_interval(rows[rows.pareto], metric).join(about, on="run")
+            rows["backbone"] = rows.backbone.fillna(rows.backbone_of_run)  # its own where the trial did not choose
             rows = rows.assign(cost=cost, price=rows[cost], seconds=rows.get("seconds"))
             rows["gain"], rows["gain_certain"] = _gains(rows, better)
             rows["configuration"] = [_configuration(row, row["searched"]) for row in rows.to_dict("records")]
@@ -279,7 +282,7 @@ def _configuration(row: dict[Any, Any], searched: list[str]) -> str:
     names = [name for name in searched if name != "threshold" and pd.notna(row[name])]
     if row["trainable_blocks"] == 0:
         names = [name for name in names if name != "backbone_lr_ratio"]
-    texts = [f"{name} {row[name]:.3g}" for name in names]
+    texts = [f"{name} {text.parameter(name, row[name])}" for name in names]
     fixed = row["threshold_source"] == "fixed"
     value, source = (None, "solved") if fixed else (row["threshold"], row["threshold_source"])
     return ", ".join([*texts, f"threshold {source}" if pd.isna(value) else f"threshold {value:.3f} {source}"])

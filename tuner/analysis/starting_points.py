@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from trainable.config import TrialConfig, sign
+from trainable.config import STARTS_FROM, TrialConfig, sign
 from trainable.errors import InputError
 from tuner.results import configuration
 from tuner.results.tables import known_runs, plain_rows, runs, trials
@@ -55,7 +55,8 @@ def starting_points(root: str, asked: Sequence[str], search: Search) -> list[Sta
     rows = plain_rows(runs(root, None if list(asked) == [AUTO] else list(asked)))
     chosen = _comparable(rows, search) if list(asked) == [AUTO] else rows
     table = trials(root, [row["run"] for row in chosen]) if chosen else pd.DataFrame()
-    ranked = [_best_first(table[table.run == row["run"]], row) for row in chosen]
+    begun_with = [name for name in STARTS_FROM if name in search.searched]
+    ranked = [_best_first(table[table.run == row["run"]], row, begun_with) for row in chosen]
     if list(asked) != [AUTO]:
         _check_offers(chosen, ranked)
     return [point for points in zip_longest(*ranked) for point in points if point is not None]
@@ -78,12 +79,20 @@ def _check_offers(rows: Sequence[dict[str, Any]], ranked: Sequence[list[Starting
             )
 
 
-def _best_first(table: pd.DataFrame, run: dict[str, Any]) -> list[StartingPoint]:
-    """Of one run, completed trials before those that were stopped early."""
+def _best_first(table: pd.DataFrame, run: dict[str, Any], begun_with: Sequence[str]) -> list[StartingPoint]:
+    """Of one run, completed trials before those that were stopped early; begun_with: what to write out of STARTS_FROM."""
     able = [r for r in plain_rows(table) if r["state"] in (COMPLETED, PRUNED) and r["objective"] is not None]
     better = sign(run["metric"])
     able.sort(key=lambda r: (r["state"] == COMPLETED, better * r["objective"], -r["trial"]), reverse=True)
     return [
-        StartingPoint(configuration.of_row({**row, "max_epochs": None, "seed": None}), f"{run['run']}/{row['trial']}")
+        StartingPoint(
+            configuration.of_row({**row, **_written(row, run, begun_with), "max_epochs": None, "seed": None}),
+            f"{run['run']}/{row['trial']}",
+        )
         for row in able
     ]
+
+
+def _written(row: dict[str, Any], run: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """These cells, with what the trial left to its run: another run may have other ones."""
+    return {name: run[name] if row[name] is None else row[name] for name in names}

@@ -12,13 +12,15 @@ BETTER, WORSE, NOT_TOLD_APART = "better beyond noise", "worse beyond noise", "no
 
 
 def number(value: Any, digits: int = 3) -> str:
-    """A number for people: three significant digits, whole ones as they are, a missing one as a dash.
+    """A number for people: three significant digits, whole ones as they are, a missing one as a dash; a name is itself.
 
     >>> number(0.0712345), number(16.0), number(None)
     ('0.0712', '16', '–')
     """
     if value is None or value != value:
         return "–"
+    if isinstance(value, str):
+        return value
     return str(int(value)) if float(value).is_integer() and abs(value) < 1e6 else f"{float(value):.{digits}g}"
 
 

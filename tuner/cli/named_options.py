@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from trainable import columns
 from trainable.errors import InputError, nearest
 from tuner.cli.run_options import RunOptions
 
@@ -38,8 +39,10 @@ def named_options() -> dict[str, NamedOption]:
 
 
 def _options(holder: Any, group: str | None) -> Iterator[NamedOption]:
-    hints = typing.get_type_hints(type(holder))
+    hints, hidden = typing.get_type_hints(type(holder)), columns.hidden(type(holder))
     for field in dataclasses.fields(holder):
+        if field.name in hidden:
+            continue
         value = getattr(holder, field.name)
         if dataclasses.is_dataclass(value):
             yield from _options(value, field.name)

@@ -6,10 +6,20 @@ import math
 import types
 import typing
 from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
 
 import tyro
-from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+from tyro.constructors import (
+    ConstructorRegistry,
+    PrimitiveConstructorSpec,
+    PrimitiveTypeInfo,
+    StructConstructorSpec,
+    StructFieldSpec,
+    StructTypeInfo,
+)
+
+from trainable import columns
 
 Options = TypeVar("Options")
 
@@ -34,7 +44,22 @@ def parse(cls: type[Options], arguments: Sequence[str] | None, prog: str, defaul
 def _registry() -> ConstructorRegistry:
     registry = ConstructorRegistry()
     registry.primitive_rule(_value_or_none)
+    registry.struct_rule(_without_hidden)
     return registry
+
+
+def _without_hidden(info: StructTypeInfo) -> StructConstructorSpec | None:
+    """Columns that are no options keep the value that they have."""
+    if not is_dataclass(info.type) or not (hidden := columns.hidden(info.type)):
+        return None
+    base = info.default if isinstance(info.default, info.type) else info.type()
+    hints = typing.get_type_hints(info.type)
+    shown = [
+        StructFieldSpec(item.name, hints[item.name], getattr(base, item.name), item.metadata.get("help"))
+        for item in fields(info.type)
+        if item.name not in hidden
+    ]
+    return StructConstructorSpec(lambda **given: replace(base, **given), tuple(shown))
 
 
 def _value_or_none(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:

@@ -48,7 +48,8 @@ class ModelOptions:
     backbone: str = "test_byobnet"
     """Any model name of timm, for example resnet18 or vit_small_patch14_dinov2."""
     weights: str = "none"
-    """none (random weights), pretrained (timm's; needs a network or its cache), or a .safetensors or .pth file."""
+    """none (random weights), pretrained (timm's; needs a network or its cache), or a .safetensors or .pth file; where the space
+    tries several backbones, NAME=WEIGHTS for each, with commas."""
     input_mean: tuple[float, float, float] | None = None
     """Mean of red, green and blue to normalise with, on the scale of 0 to 1; none: what timm has for the backbone."""
     input_std: tuple[float, float, float] | None = None
@@ -63,6 +64,9 @@ class SearchOptions:
     """Number of configurations to try. The first is always the default one."""
     time_budget_s: float | None = None
     """The search ends after so many seconds, with what was reached by then; none: no limit."""
+    also: tuple[str, ...] = ()
+    """More to search beside what the space does, each as NAME=VALUE,VALUE: backbone=resnet18,convnext_atto, or
+    image_size_px=96,128, views=1,4, or anything else that a configuration has."""
     sampler: str = "tpe"
     """What proposes configurations: tpe or gp (both learn from earlier trials), random, qmc (evenly spread), any other class
     of optuna.samplers by its name, or a sampler of your own as module:Class."""
@@ -271,14 +275,15 @@ _GROUPS = {
 
 def _held(options: RunOptions) -> dict[str, Any]:
     """What must be the same for all trials of a run; data and space are compared by what is in them."""
-    held = dataclasses.asdict(options.model) | dataclasses.asdict(options.configuration)
+    # What trials start from is said by options of the run, which count more than what a space may put in their place.
+    held = dataclasses.asdict(options.configuration) | dataclasses.asdict(options.model)
     data = {
         "image_size_px": options.data.image_size_px,
         "fit": options.data.fit,
         "folds": options.data.folds,
         "views": options.data.views,
     }
-    search = {name: getattr(options.search, name) for name in ("metric", "rank_by", "objectives", "limits")}
+    search = {name: getattr(options.search, name) for name in ("metric", "rank_by", "objectives", "limits", "also")}
     return held | search | data
 
 

@@ -17,7 +17,7 @@ import ray
 import torch
 from rich.console import Console
 
-from trainable.data.augmentation import HOW
+from trainable.data.augmentation import how
 from trainable.data.pairs import PairData
 from trainable.mapped import ByName, Draft
 from trainable.model import features
@@ -217,7 +217,7 @@ def _keys(data: PairData, backbone: Backbone, stored: dict[int, str], resources:
     keys = {}
     for cut, precision in stored.items():
         parts = [_VERSION, data.fingerprint, of_backbone, cut, IMAGES_AT_ONCE, resources.cpus, resources.device]
-        parts += [data.views, HOW] if data.views > 1 else []
+        parts += [data.views, how(data.view_strength)] if data.views > 1 else []
         parts += [precision] if precision != "fp32" else []
         parts += [torch.__version__, torch.backends.cpu.get_cpu_capability()]
         keys[cut] = hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:40]

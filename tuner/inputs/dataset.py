@@ -16,6 +16,7 @@ from rich.console import Console
 from trainable.checks.data_checks import examine_images
 from trainable.data import turntable
 from trainable.data.folds import with_folds
+from trainable.data.images import Images
 from trainable.data.levels import Scale
 from trainable.data.missing import why_missing
 from trainable.data.pairs import PairData, PairTable
@@ -106,11 +107,17 @@ TableCheck = Callable[[PairTable, list[DataError]], None]
 
 
 def load(
-    options: DataOptions, image_size_px: int, seed: int, console: Console, check_table: TableCheck | None = None
+    options: DataOptions,
+    image_size_px: int,
+    seed: int,
+    console: Console,
+    check_table: TableCheck | None = None,
+    view_strength: float = 1.0,
 ) -> Dataset:
     """The pairs and images that the options name: the one way to them, of the search as of all that comes after it.
 
-    image_size_px: side of the decoded squares; seed: deals identities to splits where the table does not.
+    image_size_px: side of the decoded squares; seed: deals identities to splits where the table does not; view_strength: of
+    the augmented views.
 
     A mistake that a training could run with (labels that contradict each other or the identities, an identity in two
     splits) is tolerated: only `check_table` may refuse it, which is called before any image is decoded. What a forced run
@@ -124,12 +131,32 @@ def load(
         raise
     if check_table is not None:
         check_table(table, tolerated)
-    fits = partial(check_memory, len(table.images), image_size_px, options.views)
-    images = pixel_files(options, console).images(table, image_size_px, options.fit, options.views, fits)
+    images = _images(table, options, image_size_px, view_strength, console)
     data = PairData.of(table, images.pixels, images.fingerprint, options.views)
+    data = replace(data, view_strength=view_strength)
     if options.folds:
         data = with_folds(data, options.folds, seed)
     return Dataset(table, data, images.scales, images.note)
+
+
+def _images(
+    table: PairTable, options: DataOptions, image_size_px: int, view_strength: float, console: Console
+) -> Images:
+    fits = partial(check_memory, len(table.images), image_size_px, options.views)
+    return pixel_files(options, console).images(
+        table, image_size_px, options.fit, options.views, fits, view_strength
+    )
+
+
+def seen_otherwise(
+    dataset: Dataset, options: DataOptions, image_size_px: int, view_strength: float, console: Console
+) -> Dataset:
+    """The same pairs, with images of another size, or in as many views, of such a strength, as these options say."""
+    images = _images(dataset.table, options, image_size_px, view_strength, console)
+    of_images: dict[str, Any] = {"pixels": images.pixels, "fingerprint": images.fingerprint}
+    return replace(
+        dataset, data=replace(dataset.data, **of_images, views=options.views, view_strength=view_strength, features={})
+    )
 
 
 def load_again(run: Mapping[str, Any], options: DataOptions, console: Console) -> Dataset:
@@ -140,7 +167,8 @@ def load_again(run: Mapping[str, Any], options: DataOptions, console: Console) -
     """
     try:
         as_then = replace(options, fit=run.get("fit") or "squash", folds=run.get("folds") or 0)
-        found = load(as_then, run["image_size_px"], run["seed"], console)
+        strength = run.get("view_strength") or 1.0
+        found = load(as_then, run["image_size_px"], run["seed"], console, view_strength=strength)
     except InputError as error:
         raise InputError(
             f"the data of the run {run['run']} cannot be read: {error}\n--data says where it is now."

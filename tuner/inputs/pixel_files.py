@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ import numpy as np
 from PIL import __version__ as pillow_version
 from rich.console import Console
 
-from trainable.data.augmentation import HOW, with_views
+from trainable.data.augmentation import how as how_views
+from trainable.data.augmentation import with_views
 from trainable.data.images import Images, how, read_images
 from trainable.data.pairs import PairTable
 from trainable.findings import Finding
@@ -38,19 +40,29 @@ class PixelFiles:
     def __init__(self, folder: Path, limit_gb: float, console: Console) -> None:
         self.folder, self._limit_gb, self._console = folder, limit_gb, console
 
-    def images(self, table: PairTable, image_size_px: int, fit: str, views: int, check_memory: CheckMemory) -> Images:
+    def images(
+        self,
+        table: PairTable,
+        image_size_px: int,
+        fit: str,
+        views: int,
+        check_memory: CheckMemory,
+        view_strength: float = 1.0,
+    ) -> Images:
         """The table's images, (views · m, S, S, 3), from their file, or decoded and, where there is room, kept in one."""
-        key = _key(table, image_size_px, fit, views)
+        how_drawn = how_views(view_strength) if views > 1 else ""
+        key = _key(table, image_size_px, fit, views, how_drawn)
         found = self._stored(key)
         if found is not None:
             return found
         rows = views * len(table.images), image_size_px, image_size_px, 3
+        decoded = partial(self._decoded, table, image_size_px, fit, views, view_strength)
         draft = self._draft(key, rows)
         if draft is None:
             check_memory()
-            return self._decoded(table, image_size_px, fit, views, np.empty(rows, dtype=np.uint8))
+            return decoded(np.empty(rows, dtype=np.uint8))
         try:
-            made = self._decoded(table, image_size_px, fit, views, draft.array)
+            made = decoded(draft.array)
             kept = replace(made, pixels=draft.keep())
             self._tell(key, kept)
         except BaseException:
@@ -86,12 +98,16 @@ class PixelFiles:
         scales = {kind: tuple(scale) for kind, scale in known["scales"].items()}
         return Images(pixels, known["fingerprint"], scales, known["note"])
 
-    def _decoded(self, table: PairTable, size_px: int, fit: str, views: int, into: np.ndarray) -> Images:
+    def _decoded(
+        self, table: PairTable, size_px: int, fit: str, views: int, strength: float, into: np.ndarray
+    ) -> Images:
         with file_progress(self._console, "reading images") as progress:
             plain = read_images(table, size_px, fit, progress=progress, into=into[: len(table.images)])
         if views > 1:
             with file_progress(self._console, "drawing views") as progress:
-                with_views(plain.pixels, views, plain.fingerprint, progress=progress, into=into)
+                with_views(
+                    plain.pixels, views, plain.fingerprint, progress=progress, into=into, strength=strength
+                )
         return replace(plain, pixels=into)
 
     def _draft(self, key: str, shape: tuple[int, ...]) -> Draft | None:
@@ -144,9 +160,9 @@ class PixelFiles:
                 total -= size
 
 
-def _key(table: PairTable, image_size_px: int, fit: str, views: int) -> str:
+def _key(table: PairTable, image_size_px: int, fit: str, views: int, how_drawn: str) -> str:
     """Of all that pixels depend on: which images, by name, size and time of change, or by content where a table holds them."""
-    return _hashed((_VERSION, image_size_px, how(fit), views, HOW if views > 1 else "", pillow_version, *_seen(table)))
+    return _hashed((_VERSION, image_size_px, how(fit), views, how_drawn, pillow_version, *_seen(table)))
 
 
 def _seen(table: PairTable) -> Iterator[Any]:

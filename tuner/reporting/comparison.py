@@ -203,7 +203,8 @@ def _print_effects(console: Console, effects: pd.DataFrame) -> None:
         seen = Text(row.direction, style="green" if row.certain else "dim")
         if row.note:
             seen.append(f"\n{row.note}", style="not bold dim")
-        best = f"{row.best_low:.3g} to {row.best_high:.3g}\n{row.best_share:.0%} of those there" if row.certain else "-"
+        ranged = row.certain and not pd.isna(row.best_low)
+        best = f"{row.best_low:.3g} to {row.best_high:.3g}\n{row.best_share:.0%} of those there" if ranged else "-"
         importance = Text(f"{row.importance:.2f}").append(
             f"\n{row.importance_low:.2f} to {row.importance_high:.2f}", "dim"
         )

@@ -72,7 +72,8 @@ def ranges(run: WholeRun) -> list[list[str]]:
         tried = [run.value(n, name) for n in run.having(name)]
         if tried:
             default = None if run.default is None else run.value(run.default, name)
-            numbers = [number(value) for value in (min(tried), max(tried), default)]
+            ends = (", ".join(run.names_of(name)), "") if run.names_of(name) else (min(tried), max(tried))
+            numbers = [number(value) for value in (*ends, default)]
             rows.append([name, given.get(name, "unknown"), *numbers, meaning(name)])
     return rows
 
@@ -156,14 +157,8 @@ def effect_rows(effects: list[Effect]) -> list[list[str]]:
     rows = []
     for effect in effects:
         low, high = number(effect.best_low), number(effect.best_high)
-        rows.append(
-            [
-                effect.parameter,
-                effect.direction,
-                low if low == high else f"{low} to {high}",
-                effect.note * effect.certain,
-            ]
-        )
+        best = low if low == high else f"{low} to {high}"
+        rows.append([effect.parameter, effect.direction, best, effect.note * effect.certain])
     return rows
 
 

@@ -13,6 +13,7 @@ from tuner.analysis import text
 from tuner.analysis.advice import SURE, UNSURE, own_model_won, run_advice
 from tuner.analysis.expectation import expectation
 from tuner.analysis.health import health
+from tuner.analysis.importance import MIN_TRIALS, effects
 from tuner.analysis.symptoms import Symptom, symptoms_of
 from tuner.reporting.costs import print_costs
 from tuner.results.one_run import WholeRun
@@ -38,6 +39,7 @@ def print_verdict(console: Console, run: WholeRun) -> None:
             f"validation pairs; 95 % intervals count shared identities once{_seeds(run)}[/dim]"
         )
     _print_expectation(console, run)
+    _print_effects(console, run)
     advice = run_advice(run)
     console.print()
     console.print(f"[bold]What to do[/bold]  [{_STYLES.get(advice.sureness, 'bold red')}]{escape(advice.headline)}[/]")
@@ -68,6 +70,19 @@ def _print_expectation(console: Console, run: WholeRun) -> None:
         console.print()
     for line in said:
         console.print(line)
+
+
+def _print_effects(console: Console, run: WholeRun) -> None:
+    """Which of the searched parameters mattered, where so many trials can tell."""
+    found = effects(run.trials, metric=run.metric, searched=run.searched)
+    if all(effect.trials < MIN_TRIALS for effect in found):
+        return
+    told = [f"{e.parameter} ({e.importance:.2f}, {e.direction})" for e in found if e.certain]
+    others = [e.parameter for e in found if not e.certain]
+    console.print()
+    said = ", ".join(told) or "nothing that can be told apart from noise"
+    rest = f"; not told apart from noise: {', '.join(others)}" if told and others else ""
+    console.print(f"[bold]What mattered[/bold]  {escape(said + rest)}", soft_wrap=True)
 
 
 def _configuration(run: WholeRun, trial: int) -> str:

@@ -126,7 +126,10 @@ class WholeRun:
         return {row["trial"]: row for row in tables.plain_rows(self.trials)}
 
     def has(self, trial: int, parameter: str) -> bool:
-        """Whether the parameter does anything in the trial: without trained blocks their learning rate does not."""
+        """Whether the parameter does anything in the trial: without trained blocks their learning rate does not, nor without
+        views their strength."""
+        if parameter == "view_strength":
+            return self.value(trial, parameter) is not None
         return not (parameter == "backbone_lr_ratio" and self.value(trial, "trainable_blocks") == 0)
 
     def having(self, parameter: str) -> list[int]:
@@ -137,6 +140,20 @@ class WholeRun:
         """What the trial had of the searched parameters."""
         given = {name: self.value(trial, name) for name in self.searched if self.has(trial, name)}
         return {name: value for name, value in given.items() if value is not None}
+
+    def names_of(self, parameter: str) -> tuple[str, ...]:
+        """The values of a searched parameter that are names, sorted; empty where they are numbers."""
+        return self._names.get(parameter, ())
+
+    @cached_property
+    def _names(self) -> dict[str, tuple[str, ...]]:
+        given = {name: {self.value(n, name) for n in self.having(name)} for name in self.searched}
+        return {name: tuple(sorted(v)) for name, v in given.items() if v and all(isinstance(one, str) for one in v)}
+
+    def place(self, trial: int, column: str) -> float | None:
+        """A cell of `trials` as a figure places it: a name by its place among the names that were tried."""
+        value = self.value(trial, column)
+        return self.names_of(column).index(value) if isinstance(value, str) else value
 
     def look(self, trial: int) -> str:
         """How figures show the trial: winner, default, or its state."""

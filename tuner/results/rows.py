@@ -53,6 +53,13 @@ class RunRow:
     )
     folds: int | None = column("identity-disjoint folds that each trial was trained on; 0: the val split", "folds")
     views: int | None = column("views of each image that training draws from, the plain one included")
+    view_strength: float | None = column(
+        "how far those views are from the plain image, over the usual distance; null: the usual, or there are none"
+    )
+    chosen_starts: str | None = column(
+        "where the space chooses backbone, image size or views: what else than this row says trials could start from, as JSON, "
+        "by this table's columns; null: all trials start from what this row says"
+    )
     metric: str | None = column("what the trials are ranked by")
     rank_by: str | None = column(
         "the epoch that a trial is ranked by: `last`, or `best`, as runs before it was written down"

@@ -13,9 +13,10 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 from rich.console import Console
+from rich.markup import escape
 
-from trainable.config import Settings
-from trainable.data.pairs import PairData
+from trainable.config import Choice, Settings
+from trainable.training.start import Start, Starts, words
 from trainable.trial import REPORT_S, PairTrial, gpu_precision
 from tuner.cli.run_options import HardwareOptions, SearchOptions
 from tuner.cluster.common_files import as_all_nodes_see_it
@@ -63,34 +64,49 @@ def precision(options: HardwareOptions, resources: TrialResources) -> str:
     return str(ray.get(gpu_precision.options(num_gpus=resources.gpus).remote()))
 
 
-def data_with_features(plan: Plan, cluster: Cluster, resources: TrialResources, console: Console) -> PairData:
-    """The plan's data with what frozen blocks make of the images, computed once or read from the cache."""
-    options = plan.options
-    memory_gb, here = options.hardware.feature_memory_gb, cluster.address is None
-    found = with_features(
-        as_all_nodes_see_it(plan.data, here),
-        plan.backbone,
-        plan.bound.cuts,
-        resources,
-        memory_gb=cluster.object_store_gb / 2 if memory_gb is None else memory_gb,
-        precision=options.hardware.feature_precision,
-        cache=FeatureCache(cache_folder(options.data.cache) / "features", options.data.cache_gb),
-        console=console,
-        here=here,
-    )
-    return as_all_nodes_see_it(found, here)
+def starts_with_features(plan: Plan, cluster: Cluster, resources: TrialResources, console: Console) -> Starts:
+    """What trials start from, with what frozen blocks make of the images, computed once or read from the cache.
+
+    The memory for features is shared out evenly; what one choice leaves goes to those after it.
+    """
+    options, here = plan.options, cluster.address is None
+    memory_gb = options.hardware.feature_memory_gb
+    left_gb = cluster.object_store_gb / 2 if memory_gb is None else memory_gb
+    cache = FeatureCache(cache_folder(options.data.cache) / "features", options.data.cache_gb)
+    seen = {id(start.data): as_all_nodes_see_it(start.data, here) for start in plan.starts.values()}
+    found: dict[Choice, Start] = {}
+    for choice, start in plan.starts.items():
+        if len(plan.starts) > 1:
+            console.print(f"[bold]start[/bold]      {escape(words(plan.bound.origin(choice)))}", soft_wrap=True)
+        data = with_features(
+            seen[id(start.data)],  # of backbones that see the same images it goes to the nodes once
+            start.backbone,
+            plan.bound.cuts,
+            resources,
+            memory_gb=left_gb / (len(plan.starts) - len(found)),
+            precision=options.hardware.feature_precision,
+            cache=cache,
+            console=console,
+            here=here,
+        )
+        left_gb -= sum(array.nbytes for array in data.features.values()) / 1e9
+        found[choice] = Start(start.backbone, as_all_nodes_see_it(data, here))
+    return found
 
 
-def pair_trial(plan: Plan, data: PairData, settings: Settings, scheduler: str) -> Any:
+def pair_trial(plan: Plan, starts: Starts, settings: Settings, scheduler: str) -> Any:
     """What Tune runs: one trial, with all that trials share."""
+    own = plan.bound.choices[0]
     return tune.with_parameters(
         PairTrial,
-        data=data,
-        backbone=plan.backbone,
+        data=starts[own].data,
+        backbone=starts[own].backbone,
         settings=settings,
         run=plan.run,
         rungs=rungs(scheduler, plan.options.configuration.epochs),
         report_s=min(REPORT_S, plan.options.output.checkpoint_s),
+        own=own,
+        others={choice: start for choice, start in starts.items() if choice != own},
     )
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from trainable.config import Purpose, Settings
 from trainable.data.pairs import PairData
-from trainable.model.backbones import Backbone
+from trainable.training.start import Starts, start_of
 from trainable.trial import score_test_pairs
 from tuner.analysis import winner as winner_numbers
 from tuner.analysis.choice import ValidationPairs, chosen, evidence
@@ -29,13 +29,17 @@ class FinalScores:
     saved: reads a trial's newest saved state.
     """
 
-    data: PairData
-    backbone: Backbone
+    starts: Starts
     settings: Settings
     resources: TrialResources
     saved: Callable[[int], Saved | None]
     purpose: Purpose = field(default_factory=Purpose)
     """What thresholds are solved for."""
+
+    @property
+    def data(self) -> PairData:
+        """The pairs, which are the same for all trials."""
+        return next(iter(self.starts.values())).data
 
     def judge(
         self, records: list[TrialRecord], winner: TrialRecord, repeats: Repeats | None, console: Console
@@ -98,18 +102,21 @@ class FinalScores:
     def _scores(self, records: list[TrialRecord]) -> dict[int, np.ndarray]:
         """(n_test,) cosines by trial. A trial that trained nothing has the weights of the one that answered for it."""
         trained = {r.number: r.number if r.replay_of is None else r.replay_of for r in records}
+        of = {r.number: start_of(r.config, self.starts) for r in records}
         work = {r.number: (r.config, self._state_of(trained[r.number]), r.ranked_epoch) for r in records}
         if self.settings.device == "cpu":  # here, as a new worker would take seconds to start
             return {
-                number: score_test_pairs(config, self.backbone, self.data, self.settings, state, epoch)
+                number: score_test_pairs(
+                    config, of[number].backbone, of[number].data, self.settings, state, epoch
+                )
                 for number, (config, state, epoch) in work.items()
             }
-        data, backbone = ray.put(self.data), ray.put(self.backbone)
+        shared = {id(start): (ray.put(start.backbone), ray.put(start.data)) for start in of.values()}
         task = ray.remote(score_test_pairs)
         futures = {
             number: task.options(
                 num_cpus=self.resources.cpus, num_gpus=self.resources.gpus, name=f"test pairs, trial {number:03d}"
-            ).remote(config, backbone, data, self.settings, state, epoch)
+            ).remote(config, *shared[id(of[number])], self.settings, state, epoch)
             for number, (config, state, epoch) in work.items()
         }
         return {number: ray.get(future) for number, future in futures.items()}

@@ -15,13 +15,15 @@ from trainable.data.pairs import PairData, PairTable, check_batch
 from trainable.findings import DataError
 from trainable.model.backbones import Backbone, BackboneSpec, block_count, create_backbone
 from trainable.objectives import Objectives
+from trainable.training.start import Starts
 from tuner.analysis.starting_points import Search, StartingPoint, starting_points
 from tuner.cli.run_options import RunOptions
 from tuner.cluster.address import check_address
 from tuner.inputs.backbone import backbone_spec, check_blocks
 from tuner.inputs.bound_space import BoundSpace
 from tuner.inputs.dataset import Dataset, accept, check_validation, examined, load
-from tuner.inputs.space import examine, load_space
+from tuner.inputs.space import load_space
+from tuner.inputs.starts import bind, starts
 from tuner.results.writer import writable
 from tuner.search.samplers import check_sampler
 from tuner.search.watching.trackers import check_installed
@@ -35,11 +37,17 @@ class Plan:
     options: RunOptions
     bound: BoundSpace
     backbone_spec: BackboneSpec
-    backbone: Backbone
+    starts: Starts
+    """By what configurations say of it, what trials start from: the run's own, and what else its space chooses."""
     dataset: Dataset
     results_root: str
     start_from: list[StartingPoint]
     """What earlier runs offer to a new one, the best first."""
+
+    @property
+    def backbone(self) -> Backbone:
+        """The run's own: that of the default configuration."""
+        return self.starts[self.bound.choices[0]].backbone
 
     @property
     def table(self) -> PairTable:
@@ -75,7 +83,7 @@ class Plan:
 def prepare(options: RunOptions, console: Console, run: str | None = None) -> Plan:
     """Read and check everything. run: the name of a run that goes on; None gives a new name. Raises InputError."""
     options = options.settled()
-    space = load_space(options.space)
+    space = load_space(options.space, options.search.also)
     root = writable(options.output.results)
     check_address(options.hardware.address)
     check_installed(options.output.log_to)
@@ -84,7 +92,7 @@ def prepare(options: RunOptions, console: Console, run: str | None = None) -> Pl
     if backbone.note:
         console.print(f"note: {backbone.note}", soft_wrap=True, markup=False)
     check_blocks(options.configuration.trainable_blocks, block_count(backbone), spec.name)
-    bound = examine(space, options.configuration, block_count(backbone))
+    bound, backbones = bind(space, options, backbone)
     check_sampler(options.search.sampler, options.search.sampler_args, bound, options.objectives.directions())
     batch_size = options.configuration.batch_size
 
@@ -96,14 +104,16 @@ def prepare(options: RunOptions, console: Console, run: str | None = None) -> Pl
         for note in table.notes:
             console.print(f"note: {note}", soft_wrap=True, markup=False)
 
-    read = load(options.data, spec.image_size_px, options.configuration.seed, console, check_table)
+    strength = options.configuration.view_strength or 1.0
+    read = load(options.data, spec.image_size_px, options.configuration.seed, console, check_table, strength)
     labels = read.data.pair_label[read.data.rows("val")]
     Purpose.of(options.search.threshold_for).check(int((labels == 0).sum()))
     if read.note:
         console.print(f"note: {read.note}", soft_wrap=True, markup=False)
     accept(examined(read, batch_size, options.data, console), options.force, console)
     name = _new_name(space.name) if run is None else run
-    plan = Plan(name, options, bound, spec, backbone, read, root, [])
+    made = starts(bound, backbones, read, options, console)
+    plan = Plan(name, options, bound, spec, made, read, root, [])
     return plan if run is not None else replace(plan, start_from=_start_from(plan, console))
 
 

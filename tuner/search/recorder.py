@@ -17,7 +17,7 @@ from ray.exceptions import RayActorError
 from ray.tune import Callback
 from ray.tune.result import SHOULD_CHECKPOINT
 
-from trainable.config import MEASURED, Settings, sign
+from trainable.config import MEASURED, Settings, TrialConfig, sign
 from trainable.data.pairs import PairData
 from trainable.metrics import intervals, thresholds
 from trainable.objectives import Objectives
@@ -62,7 +62,7 @@ class Recorder(Callback):
         self,
         tables: RunTables,
         data: PairData,
-        blocks: int,
+        blocks: Callable[[TrialConfig], int],
         settings: Settings,
         changed: Callable[[TrialRecord], None] = lambda record: None,
         checkpoint_s: float = 0.0,
@@ -266,7 +266,7 @@ class Recorder(Callback):
             ends = interval_of(record.best_arrays["correct"], self._linked)
             record.val_accuracy_low, record.val_accuracy_high = ends
         record.completion_order, self._ended = self._ended, self._ended + 1
-        row = configuration.to_row(record.config, self._blocks)
+        row = configuration.to_row(record.config, self._blocks(record.config))
         measured = _only(record.best, MEASURED)
         if measured.get("threshold", 0) is None:  # no epoch used any: the cell is the configuration's own
             del measured["threshold"]

@@ -16,6 +16,7 @@ import search_spaces
 from trainable.errors import InputError
 from tuner import results
 from tuner.cli.run_options import RunOptions
+from tuner.inputs.backbone import resolved_weights
 from tuner.inputs.dataset import cache_folder, resolved
 from tuner.results.alive import Sign, last_sign, signs_of_life
 from tuner.results.checkpoints import Saved
@@ -122,7 +123,7 @@ def _from_any_folder(plan: Plan) -> dict[str, Any]:
     if options["space"] not in search_spaces.names():
         options["space"] = plan.space.path
     options["data"]["data"] = resolved(options["data"]["data"])
-    options["model"]["weights"] = plan.backbone_spec.weights
+    options["model"]["weights"] = resolved_weights(plan.options.model)
     return options
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trainable.config import Choice
 from trainable.data.splits import SPLITS
 from trainable.measures import AT_A_THRESHOLD
 from trainable.model.features import fingerprint, stored_as
+from trainable.training.start import Start, Starts
 from tuner.analysis.text import plural
 from tuner.cli.run_options import HardwareOptions
-from tuner.inputs.dataset import levels_text, resolved
+from tuner.inputs.backbone import backbone_spec
+from tuner.inputs.dataset import fingerprint_of, levels_text, resolved
 from tuner.results.provenance import code, versions
 
 if TYPE_CHECKING:
@@ -30,12 +34,13 @@ def introduction(plan: Plan, cluster: Cluster, resources: TrialResources, precis
     folds = f" ({plan.data.fold_count} folds: trained on all, validated out of fold)" if plan.data.fold_count else ""
     size, blocks = plan.backbone_spec.image_size_px, plan.bound.blocks
     fit = "" if options.data.fit == "squash" else f", {options.data.fit}"
+    others = f"; the space chooses among {len(plan.starts)} starts" if len(plan.starts) > 1 else ""
     return {
         "run": plan.run,
         "question": plan.space.question,
         "searched": ", ".join(plan.bound.searched),
         "data": f"{options.data.data}: {counts} pairs to train / validate / test{folds}, {plan.data.images:,} images{views}",
-        "model": f"{options.model.backbone}, {blocks} blocks, weights {options.model.weights}, {size} px{fit}",
+        "model": f"{options.model.backbone}, {blocks} blocks, weights {options.model.weights}, {size} px{fit}{others}",
         "search": f"{plural(search.trials, 'trial')} of up to {plural(options.configuration.epochs, 'epoch')}, "
         f"{search.sampler} suggests, "
         f"{search.scheduler} stops early, {_ranking(plan)}{_weighing(plan)}{_repeating(search.repeats)}",
@@ -108,6 +113,7 @@ def of_plan(plan: Plan) -> dict[str, Any]:
         "levels": levels_text(plan.dataset.scales),
         "folds": plan.data.fold_count,
         "views": plan.data.views,
+        "view_strength": plan.bound.origin(plan.bound.choices[0]).view_strength,
         "metric": plan.metric,
         "rank_by": options.search.rank_by,
         "threshold_for": options.search.threshold_for,
@@ -122,10 +128,33 @@ def of_plan(plan: Plan) -> dict[str, Any]:
     }
 
 
+def of_starts(plan: Plan, starts: Starts) -> dict[str, Any]:
+    """The columns of the `runs` table that say what trials started from: the run's own, and what they chose in its place."""
+    own, *others = starts
+    chosen = [_of_start(plan, choice, starts[choice]) for choice in others]
+    return of_features(starts[own].data.features) | {"chosen_starts": json.dumps(chosen) if chosen else None}
+
+
 def of_features(stored: Mapping[int, np.ndarray]) -> dict[str, Any]:
     """The columns of the `runs` table that say which features trials started from."""
     halves = [cut for cut in sorted(stored) if stored[cut].dtype == np.float16]
     return {"feature_precision": stored_as(stored), "feature_cuts": sorted(stored), "half_cuts": halves}
+
+
+def _of_start(plan: Plan, choice: Choice, start: Start) -> dict[str, Any]:
+    """What is other than the run's row says for trials of this choice: by its columns, and under `choice` the choice."""
+    origin, options = plan.bound.origin(choice), plan.options
+    spec = backbone_spec(options.data, options.model, origin.backbone, origin.image_size_px)
+    return {
+        "choice": choice,
+        **origin._asdict(),
+        **of_features(start.data.features),
+        "weights": spec.weights,
+        "backbone_fingerprint": fingerprint(start.backbone),
+        "data_fingerprint": fingerprint_of(plan.table, start.data.fingerprint),
+        "input_mean": list(start.backbone.mean),
+        "input_std": list(start.backbone.std),
+    }
 
 
 def of_machine(cluster: Cluster, resources: TrialResources) -> dict[str, Any]:

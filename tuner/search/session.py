@@ -139,7 +139,7 @@ class Session:
     def _search_and_compare(self) -> int:
         trials, epochs = self.plan.options.search.trials, self.plan.options.configuration.epochs
         display = Display(self.console, trials, epochs, self.settings.metric, self.plan.bound.searched)
-        given = self.tables, self.plan.data, self.plan.bound.blocks, self.settings
+        given = self.tables, self.plan.data, self.plan.bound.count, self.settings
         recorder = Recorder(
             *given,
             changed=display.changed,
@@ -150,8 +150,8 @@ class Session:
         searcher, to_go = self._searcher(recorder)
         display.show(recorder.records)
         stop = experiment.Stop(self.plan.options.search.time_budget_s)
-        self.data = experiment.data_with_features(self.plan, self.cluster, self.resources, self.console)
-        self.tables.write_run(run_row.of_features(self.data.features))
+        self.starts = experiment.starts_with_features(self.plan, self.cluster, self.resources, self.console)
+        self.tables.write_run(run_row.of_starts(self.plan, self.starts))
         with answered_signals(stop, self._interrupted), display:
             if to_go > 0:
                 self._search(searcher, recorder, to_go, stop)
@@ -192,7 +192,7 @@ class Session:
         """part: of the attempt; other: search options in place of the run's."""
         plan, search = self.plan, replace(self.plan.options.search, **other)
         experiment.run_experiment(
-            experiment.pair_trial(plan, self.data, self.settings, search.scheduler),
+            experiment.pair_trial(plan, self.starts, self.settings, search.scheduler),
             searcher,
             options=search,
             epochs=plan.options.configuration.epochs,
@@ -210,7 +210,7 @@ class Session:
         count, settings = self.plan.options.search.repeats, self.settings
         if not count or stop.reason is not None:
             return None
-        pairs, seed = ValidationPairs.of(self.data), self.plan.options.configuration.seed
+        pairs, seed = ValidationPairs.of(self.plan.data), self.plan.options.configuration.seed
         repeats = Repeats(recorder.records, pairs, settings.metric, count, seed)
         most = len(repeats.candidates) * count
         if most:
@@ -237,7 +237,7 @@ class Session:
             columns["error"] = summary.print_why_none_can_win(self.console, records)
         else:
             columns["state"] = "finished"
-            given = (self.data, self.plan.backbone, self.settings, self.resources, self._saved)
+            given = (self.starts, self.settings, self.resources, self._saved)
             scores = FinalScores(*given, Purpose.of(self.plan.options.search.threshold_for))
             found, shares = scores.judge(records, winner, repeats if by_repeats else None, self.console)
             columns |= found

@@ -265,7 +265,9 @@ def _running(suggestion: Suggestion) -> Trial:
 
 def _idle(name: str, config: TrialConfig) -> bool:
     """The parameter is in the configuration but does nothing there."""
-    return name == "backbone_lr_ratio" and config.trainable_blocks == 0
+    return (name == "backbone_lr_ratio" and config.trainable_blocks == 0) or (
+        name == "view_strength" and config.view_strength is None
+    )
 
 
 def _short(name: str, value: Any) -> str:

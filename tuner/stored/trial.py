@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,7 @@ class StoredTrial:
     name: str
     """Of its run."""
     run: dict[str, Any]
-    """Its run's row; what is missing is None."""
+    """Its run's row, with what the trial started from where it chose that itself; what is missing is None."""
     row: dict[str, Any]
     config: TrialConfig
     settings: Settings
@@ -109,7 +110,15 @@ def find(source: TrialSource, name: str, number: int | None) -> StoredTrial:
         # Runs that did not write it down: a trial that is not sick was either healthy, or trained on.
         keep_sick=row["state"] != SICK if run["keep_sick"] is None else run["keep_sick"],
     )
-    return StoredTrial(root, name, run, row, configuration.of_row(row), settings, _spec(run, source))
+    config = configuration.of_row(row)
+    run = run | _chosen(run, config)
+    return StoredTrial(root, name, run, row, config, settings, _spec(run, source))
+
+
+def _chosen(run: dict[str, Any], config: TrialConfig) -> dict[str, Any]:
+    """What the trial started from, by the columns of `runs`, where that is not what its run's row says."""
+    others: list[dict[str, Any]] = json.loads(run["chosen_starts"] or "[]")
+    return next((other for other in others if tuple(other["choice"]) == config.start), {})
 
 
 def _threshold_is_searched(run: dict[str, Any], rows: pd.DataFrame) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from tests.tools.synthetic import pair_data
 from trainable.config import TrialConfig
 from trainable.data import augmentation
-from trainable.data.augmentation import augmented, with_views
+from trainable.data.augmentation import augmented, how, with_views
 from trainable.model.backbones import BackboneSpec, create_backbone
 from trainable.training.loop import Training, train
 
@@ -60,6 +60,15 @@ def test_every_view_is_another_but_shows_the_same_thing(images: np.ndarray) -> N
         assert (distance.argmin(axis=1) // 2 == np.arange(len(images)) // 2).all()
         assert distance[same_thing].mean() < 0.6 * distance[~same_thing].mean()
     assert (np.abs(others[0] - others[1]).mean(axis=-1) > 3).all()
+
+
+def test_a_view_is_as_far_from_the_plain_image_as_its_strength_says(images: np.ndarray) -> None:
+    """The usual strength changes no view of before; each strength draws the same changes, weaker or stronger."""
+    usual = with_views(images, 2, "abc")
+    assert np.array_equal(with_views(images, 2, "abc", strength=1.0), usual)
+    far = [np.abs(with_views(images, 2, "abc", strength=s)[72:].astype(float) - images).mean() for s in (0.25, 0.5, 1, 2, 3)]
+    assert far == sorted(far) and far[0] < 0.5 * far[2] and far[2] < 0.8 * far[4]
+    assert len({how(strength) for strength in (0.5, 1, 2)}) == 3 and how(1.0) == how() == augmentation.HOW
 
 
 def test_a_view_is_never_mirrored_nor_has_an_empty_corner() -> None:

@@ -68,6 +68,25 @@ def test_where_nothing_matters_hardly_ever_anything_is_called_certain():
     assert seen <= 7  # more than 7 of 60 at 5 % has a probability below 1 %
 
 
+def test_of_names_the_best_is_told():
+    """A parameter whose values are names has no order and no range: what is told is which does best, if that is sure."""
+    random, rate, _ = drawn(3, size=45)
+    names = np.tile(["vit", "convnext", "resnet"], 15)
+    gain = np.tile([0.0, 2.0, 0.1], 15)
+    trials = frame(gain + random.normal(0, 0.3, 45), backbone=names, learning_rate=rate)
+    found = by_name(effects(trials, metric="val_auc", searched=["learning_rate", "backbone"]))
+    backbone = found["backbone"]
+    assert (backbone.direction, backbone.certain, backbone.trials) == ("best with convnext", True, 45)
+    assert backbone.importance > 0.5 and np.isnan(backbone.best_low)
+    two = frame(np.where(names == "vit", 0.0, 2.0) + random.normal(0, 0.3, 45), backbone=names)
+    assert by_name(effects(two, metric="val_auc"))["backbone"].direction in (
+        "best with convnext or resnet",
+        "best with resnet or convnext",
+    )
+    noise = frame(random.normal(0, 1, 45), backbone=names)
+    assert by_name(effects(noise, metric="val_auc"))["backbone"].direction == NONE
+
+
 def test_a_lower_objective_is_better_where_the_metric_says_so():
     """The equal error rate falls with the learning rate, so a higher one is better."""
     random, rate, _ = drawn(1)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import search_spaces
+from trainable import columns
 from trainable.config import METRICS, TrialConfig
 from trainable.errors import InputError
 from tuner.cli.parsing import parse
@@ -33,7 +34,9 @@ def option_names() -> list[str]:
     options = RunOptions()
     names = [field.name for field in dataclasses.fields(options) if field.name not in GROUPS]
     for group in GROUPS:
-        names += [field.name for field in dataclasses.fields(getattr(options, group))]
+        shown = getattr(options, group)
+        hidden = columns.hidden(type(shown))
+        names += [field.name for field in dataclasses.fields(shown) if field.name not in hidden]
     return [f"--{name.replace('_', '-')}" for name in names]
 
 

@@ -40,6 +40,8 @@ class Axis:
     high: float
     log: bool = False
     whole: bool = False
+    names: tuple[str, ...] = ()
+    """Of an axis of names: each stands at its place among them."""
 
     @classmethod
     def over(cls, label: str, values: Iterable[float], log: bool | None = None, margin: float = 0.04) -> Axis:
@@ -55,6 +57,13 @@ class Axis:
         wider = (high - low) * margin if high > low else max(abs(low) * 0.1, 0.5 if whole else 0.01)
         return cls(label, low - wider, high + wider, whole=whole)
 
+    @classmethod
+    def of_names(cls, label: str, names: Sequence[str], letters: int = 42) -> Axis:
+        """An axis of names; letters: for so many there is room on it."""
+        most = max(4, letters // len(names))
+        short = (name if len(name) <= most else f"{name[: most - 1]}…" for name in names)
+        return cls(label, -0.5, len(names) - 0.5, names=tuple(short))
+
     def place(self, value: float) -> float:
         """0 at the low end, 1 at the high one; values outside are put on the nearer end."""
         low, high = (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
@@ -63,6 +72,8 @@ class Axis:
 
     def ticks(self) -> list[tuple[float, str]]:
         """Round values on the axis, each with its text."""
+        if self.names:
+            return [(float(place), name) for place, name in enumerate(self.names)]
         found = _log_ticks(self.low, self.high) if self.log else _even_ticks(self.low, self.high, self.whole)
         return [(value, _tick_text(value)) for value in found]
 

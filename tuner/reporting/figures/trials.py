@@ -71,10 +71,12 @@ def _parameter(run: WholeRun, name: str, objective: pd.Series) -> Markup:
     having = set(run.having(name))
     given = [n for n in run.in_front_last() if n in having]
     y = Axis.over(run.metric, objective[given], log=False)
-    panel = Panel(f"{run.metric} by {name}", Axis.over(name, [run.value(n, name) for n in given]), y)
+    names = run.names_of(name)
+    x = Axis.of_names(name, names) if names else Axis.over(name, [run.value(n, name) for n in given])
+    panel = Panel(f"{run.metric} by {name}", x, y)
     for trial in given:
         reached = run.value(trial, "objective")
-        panel.mark(run.value(trial, name), y.low if reached is None else reached, run.look(trial), trial)
+        panel.mark(run.place(trial, name) or 0.0, y.low if reached is None else reached, run.look(trial), trial)
     return panel.svg()
 
 
@@ -104,17 +106,12 @@ def parallel_coordinates(run: WholeRun) -> Markup | None:
         return None
     names = [*run.searched, "objective"]
     height, top, floor, slot = 330, 40, 290, 312
-    axes = {
-        name: Axis.over(
-            name, [run.value(n, name) for n in run.having(name)], False if name == "objective" else None, 0.0001
-        )
-        for name in names
-    }
+    axes = {name: _upright(run, name) for name in names}
     across = {name: 60 + place * (_WIDE - 120) / (len(names) - 1) for place, name in enumerate(names)}
     ranks = (run.sign * run.trials.objective.astype(float)).rank(pct=True)
 
     def down(trial: int, name: str) -> float:
-        value = run.value(trial, name) if run.has(trial, name) else None
+        value = run.place(trial, name) if run.has(trial, name) else None
         return slot if value is None else floor - axes[name].place(value) * (floor - top)
 
     lines = []
@@ -123,6 +120,13 @@ def parallel_coordinates(run: WholeRun) -> Markup | None:
         shade = "" if math.isnan(ranks[trial]) else f" shade-{min(_SHADES - 1, int(ranks[trial] * _SHADES))}"
         lines.append(element("path", d=path, class_=f"line {run.look(trial)}{shade}", data_t=trial))
     return frame("parallel coordinates", _WIDE, height, [*lines, *_uprights(run, axes, across, top, floor, slot)])
+
+
+def _upright(run: WholeRun, name: str) -> Axis:
+    if run.names_of(name):
+        return Axis.of_names(name, run.names_of(name), letters=16 * len(run.names_of(name)))
+    log = False if name == "objective" else None
+    return Axis.over(name, [run.value(n, name) for n in run.having(name)], log, 0.0001)
 
 
 def _uprights(

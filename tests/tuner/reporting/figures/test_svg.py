@@ -30,6 +30,13 @@ def test_every_axis_has_its_values_on_it_and_ticks_between_its_ends(values: list
     assert len(ticks) <= 12
 
 
+def test_names_stand_side_by_side() -> None:
+    """Each at its place, with room on both sides; long ones are cut so that they do not meet."""
+    axis = Axis.of_names("backbone", ["resnet18", "vit_small_patch14_dinov2"], letters=20)
+    assert axis.ticks() == [(0.0, "resnet18"), (1.0, "vit_small…")]
+    assert (axis.place(0), axis.place(1)) == (0.25, 0.75)
+
+
 def test_a_wide_range_of_positive_values_is_logarithmic() -> None:
     """Learning rates are; thresholds, which can be negative, and accuracies are not."""
     assert Axis.over("learning_rate", [1e-5, 1e-1]).log

@@ -260,11 +260,11 @@ class Recorder(Callback):
         }
 
     def _row(self, record: TrialRecord) -> dict[str, Any]:
-        if record.best_arrays is not None:
+        if (arrays := record.best_arrays) is not None:
             solved = record.threshold_source in ("solved", FAVOURED)
             interval_of = intervals.cross_fitted_interval if solved else intervals.interval
-            ends = interval_of(record.best_arrays["correct"], self._linked)
-            record.val_accuracy_low, record.val_accuracy_high = ends
+            record.val_accuracy_low, record.val_accuracy_high = interval_of(arrays["correct"], self._linked)
+            record.val_auc_low, record.val_auc_high = intervals.auc_interval(arrays["scores"], self._labels, self._linked)
         record.completion_order, self._ended = self._ended, self._ended + 1
         row = configuration.to_row(record.config, self._blocks)
         measured = _only(record.best, MEASURED)

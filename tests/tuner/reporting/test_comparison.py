@@ -27,7 +27,7 @@ INTERVAL = 0.02
 
 
 def write(root: Path, run: str, objectives: list[float], space: str = "temperature", **row) -> None:
-    """A run whose trials have these objectives, each ± INTERVAL, at temperatures of 0.1, 0.2, …"""
+    """A run whose trials have these objectives, each ± INTERVAL whether accuracy or AUC, at temperatures of 0.1, 0.2, …"""
     tables = RunTables(root, space, run)
     known = {
         "data": "pairs.csv",
@@ -41,6 +41,7 @@ def write(root: Path, run: str, objectives: list[float], space: str = "temperatu
     for number, objective in enumerate(objectives):
         accuracy = {"val_accuracy": objective, "objective": objective}
         accuracy |= {"val_accuracy_low": objective - INTERVAL, "val_accuracy_high": objective + INTERVAL}
+        accuracy |= {"val_auc": objective, "val_auc_low": objective - INTERVAL, "val_auc_high": objective + INTERVAL}
         fixed = {
             "learning_rate": 1e-3,
             "threshold": 0.5,
@@ -65,10 +66,11 @@ def places(comparison: Comparison) -> dict[str, tuple[int, int]]:
 # Who leads
 
 
-def test_a_run_is_ranked_as_surely_as_its_interval_allows(tmp_path: Path) -> None:
+@pytest.mark.parametrize("metric", ["val_accuracy", "val_auc"])
+def test_a_run_is_ranked_as_surely_as_its_interval_allows(tmp_path: Path, metric: str) -> None:
     """Two that are 0.02 ± 0.02 apart may change places; a third, 0.1 behind, may not."""
     for run, best in (("r1", 0.90), ("r2", 0.80), ("r3", 0.88)):
-        write(tmp_path, run, [0.5, best])
+        write(tmp_path, run, [0.5, best], metric=metric)
     comparison = read(tmp_path)
     assert places(comparison) == {"r1": (1, 2), "r3": (1, 2), "r2": (3, 3)}
     assert list(comparison.leaderboard.run) == ["r1", "r3", "r2"]

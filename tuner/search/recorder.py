@@ -158,7 +158,7 @@ class Recorder(Callback):
         record.state, record.retries = WAITING, record.retries + 1
         where, epoch = f" on {record.node}" if record.node else "", record.last.get("epoch", 0)
         goes_on = "it goes on from its last saved state"
-        self._say(f"trial {record.number:03d} broke off{where} after epoch {epoch}: {_message(trial)}; {goes_on}")
+        self._say(f"trial {record.number:03d} broke off{where} after epoch {epoch}: {error_of(trial)}; {goes_on}")
         self._changed(record)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -168,7 +168,7 @@ class Recorder(Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         record = self._record(trial)
-        record.error = _message(trial)
+        record.error = error_of(trial)
         if words := no_room(RuntimeError(record.error)):  # no failure of the trial's: it is trained when there is room
             record.state = WAITING
             raise ResultsUnwritableError(f"the results cannot be written: {words}")
@@ -285,7 +285,7 @@ def _only(numbers: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
     return {k: None if isinstance(v, float) and v != v else v for k, v in numbers.items() if k in names}
 
 
-def _message(trial: Any) -> str:
+def error_of(trial: Any) -> str:
     """The innermost line of what the worker raised, or that it died; read where the driver has just put it.
 
     Tune's own get_pickled_error looks in the storage, where the file is not yet when a trial's end is told.

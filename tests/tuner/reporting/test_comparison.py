@@ -6,6 +6,7 @@ import io
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -247,6 +248,20 @@ def test_the_text_fits_the_terminal_and_says_everything(made: Path, width: int) 
     )
     assert not [word for word in words if word not in text]
     assert "…" not in "".join(line for line in lines if "temperature-made" in line), "no name is cut short"
+
+
+def test_what_too_few_trials_vary_is_one_sentence(made: Path) -> None:
+    """Not a row each that says nothing; and a parameter's name is whole at any width."""
+    joint = ["joint-made-0004"]
+    comparison = compared(*(read(made, runs=joint) for read in (results.runs, results.trials)))
+    few = comparison.effects.parameter.isin(["temperature", "threshold"])
+    known = replace(comparison, effects=comparison.effects.assign(trials=np.where(few, 3, 16)))
+    console = Console(width=60, file=io.StringIO(), highlight=False)
+    print_comparison(console, known, "results", top=3)
+    lines = console.file.getvalue().splitlines()
+    assert not [line for line in lines if line.startswith(("temperature ", "threshold "))]
+    assert [line for line in lines if line.startswith("backbone_lr_ratio ")]
+    assert re.search(r"Fewer than 8 trials, too few to tell what (temperature, threshold|threshold, temperature) do\.", " ".join(lines))
 
 
 def test_json_has_everything(made: Path, capsys: pytest.CaptureFixture[str]) -> None:

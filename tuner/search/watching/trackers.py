@@ -80,8 +80,8 @@ def _wandb(run: str, folder: Path) -> Callback:
 
     class WandB(WandbLoggerCallback):
         def log_trial_end(self, trial: Any, failed: bool = False) -> None:
-            last = trial.epochs_trained  # told of the same step, it is in the same row, and in W&B's summary
-            self.log_trial_result(last, trial, {"training_iteration": last, "verdict": trial.verdict})
+            said = {"training_iteration": trial.epochs_trained, "config": {"verdict": trial.verdict}}
+            self.log_trial_result(trial.epochs_trained, trial, said)  # Ray takes text for W&B's configuration only
             super().log_trial_end(trial, failed)
 
     return WandB(project=project, group=run, dir=str(folder), mode=mode)

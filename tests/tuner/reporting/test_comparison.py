@@ -260,7 +260,8 @@ def test_what_too_few_trials_vary_is_one_sentence(made: Path) -> None:
     print_comparison(console, known, "results", top=3)
     lines = console.file.getvalue().splitlines()
     assert [line for line in lines if line.startswith("backbone_lr_ratio ")]
-    assert re.search(r"too few to tell what (temperature, threshold|threshold, temperature) do\.", " ".join(" ".join(lines).split()))
+    said = " ".join(console.file.getvalue().split())
+    assert re.search(r"too few to tell what (temperature, threshold|threshold, temperature) do\.", said)
     assert not [line for line in lines if line.startswith("temperature ")]
 
 

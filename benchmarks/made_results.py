@@ -74,6 +74,8 @@ def _trials(space: str, size: int, epochs: int, random: np.random.Generator) -> 
         "val_accuracy_low": objective - 0.03,
         "val_accuracy_high": np.minimum(objective + 0.03, 1),
         "val_auc": np.minimum(objective + 0.04, 1),
+        "val_auc_low": objective + 0.01,
+        "val_auc_high": np.minimum(objective + 0.06, 1),
         "threshold_source": np.full(size, "searched" if by_hand else "solved"),
         "max_epochs": np.full(size, epochs),
         "batch_size": np.full(size, 32),

@@ -74,7 +74,8 @@ def trials(command: Command, results: Path) -> pd.DataFrame:
 
 
 def test_the_printed_login_opens_the_dashboard(command: Command, logins: dict[str, object]) -> None:
-    """Its API refuses who has no token and lets in who has the one that the output points to."""
+    """Its API refuses who has no token and lets in who has the one that the output points to, and Ray's command prints."""
+    assert "`ray get-auth-token`" in command.printed("dashboard")
     assert logins == {"without": 401, "with": True}
 
 

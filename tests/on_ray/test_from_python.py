@@ -63,6 +63,9 @@ def test_a_search_that_ends_by_an_exception_or_ctrl_c_goes_on(pairs: Path, clust
     assert ended.epochs.groupby("trial").size().tolist() == [EPOCHS] * TRIALS, "no epoch is lost or done twice"
 
 
+WEIGHED = {
+    "objectives": "val_recall_at_1,seconds", "limits": ["parameters<=1e9"], "threshold_for": "eer", "live": True,
+}  # fmt: skip
 CELLS = (
     "import ray; address = ray.init(address={address!r}, log_to_driver=False).address_info['address']",
     "import pandas as pd\nfrom tuner import run_search\npairs = pd.read_csv('pairs.csv')",
@@ -75,19 +78,25 @@ CELLS = (
 
 
 def test_a_notebook_searches_and_shows_the_page(pairs: Path, cluster: Any, tmp_path: Path, monkeypatch: Any):
-    """A frame of pairs beside the notebook, a function of a cell, a Ray that the notebook joined; progress is printed."""
+    """A frame of pairs beside the notebook, a function of a cell, a Ray that the notebook joined; progress is printed. What
+    the options asked for is in the run's row and on its page, which was live meanwhile."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     results = tmp_path / "results"
-    given = {"address": cluster.address, "results": str(results), "small": SMALL}
+    given = {"address": cluster.address, "results": str(results), "small": SMALL | WEIGHED}
     cells = [nbformat.v4.new_code_cell(cell.format(**given)) for cell in CELLS]
     notebook = nbformat.v4.new_notebook(cells=cells)
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(pairs.parent)}}).execute()
     *_, searched, shown, said = (cell.outputs for cell in notebook.cells)
     printed = "".join(part.get("text", "") or part.get("data", {}).get("text/plain", "") for part in searched)
     assert "trial 001" in printed and "Is a gentle temperature better?" in printed
-    assert shown[0]["data"]["text/html"].startswith("<iframe srcdoc=")
-    row = pd.read_parquet(results / "runs").iloc[0]
+    page = shown[0]["data"]["text/html"]
+    assert page.startswith("<iframe srcdoc=") and "What it costs" in page and "It was solved for eer" in page
+    assert "live page" in printed and "seconds" in printed
+    row, trials = (pd.read_parquet(results / name) for name in ("runs", "trials"))
+    row = row.iloc[0]
+    assert (row.metric, list(row.objectives), row.threshold_for) == ("val_recall_at_1", ["val_recall_at_1", "seconds"], "eer")
+    assert list(row.limits) == ["parameters<=1e+09"] and (trials.objective == trials.val_recall_at_1).all()
     words = said[0]["text"].split()
     assert words[:4] == ["True", "finished", str(TRIALS), str(row.winner_trial)]
     assert row.space == "gentle" and "suggest = gentle" in row.space_source

@@ -54,3 +54,6 @@ def test_wandb_keeps_every_trial_with_its_configuration_and_epochs(pairs: Path, 
         rows = [{item.key or item.nested_key[0]: json.loads(item.value_json) for item in h.item} for h in histories]
         assert [row["val_auc"] for row in rows] == pytest.approx(list(epochs[number]))
         assert all("diagnoses_count" in row for row in rows)
+        later = [item for record in found if record.HasField("config") for item in record.config.update]
+        (said,) = [json.loads(item.value_json) for item in later if item.key == "verdict"]
+        assert said.startswith("completed; ")

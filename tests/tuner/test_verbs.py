@@ -58,6 +58,12 @@ def test_bash_completes_verbs_and_options(monkeypatch: Any, capsys: Any, line: s
     assert capsys.readouterr().out.split() == offered
 
 
+def test_the_readme_has_the_line_that_bash_needs():
+    """It calls the installed command with the option that answers."""
+    text = (Path(verbs.__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    assert "`complete -o default -C 'twoview --complete' twoview`" in text
+
+
 def test_the_command_is_installed_under_its_name():
     """pyproject.toml names a function that is there."""
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]

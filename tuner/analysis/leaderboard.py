@@ -32,7 +32,6 @@ _TEST = [
 ]
 _PARAMETERS = [name for name in TrialConfig.names() if name not in ("seed", "epochs")]
 _FIXED = ["max_epochs", *(name for name in _PARAMETERS if name != "threshold")]
-_ACCURACY = ["val_auc", "val_accuracy", "val_accuracy_low", "val_accuracy_high", "val_accuracy_solved"]
 _TOLD = [
     "space", "run", "trial", "state", "is_default", "replay_of", "repeat_of", "objective", "train_s", "parameters",
     "image_ms", "over_limits", "max_epochs", "threshold_source",
@@ -41,6 +40,8 @@ _NOTED = ["threshold_for", "threshold_winner", "state", "searched", "objectives"
 _NOTED += [*_SETTING, *_TEST]
 _SAID = list(dict.fromkeys([*ADVICE_COLUMNS, *EXPECTATION_COLUMNS]))
 _NOTED += [name for name in _SAID if name not in (*_NOTED, *GROUP)]
+_WITH_INTERVAL = ["val_auc", "val_accuracy"]
+_ACCURACY = [f"{name}{end}" for name in _WITH_INTERVAL for end in ("", "_low", "_high")] + ["val_accuracy_solved"]
 RUN_COLUMNS, TRIAL_COLUMNS = [*GROUP, *_NOTED], [*_TOLD, *_ACCURACY, *_PARAMETERS]
 """What a comparison reads of the tables."""
 RATES = ["true_accept_rate", "false_accept_rate", "tar_at_far_1e1", "tar_at_far_1e2", "tar_at_far_1e3"]
@@ -184,10 +185,11 @@ def _best_of_each_run(trials: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def _with_interval(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """`objective_low` and `objective_high`: the interval of the accuracy at the trial's own threshold, moved to the
-    objective, which may be at the solved one; missing for other metrics, of which no interval is kept."""
-    moved = rows.objective - rows.val_accuracy if metric == "val_accuracy" else np.nan
-    low, high = rows.val_accuracy_low + moved, rows.val_accuracy_high + moved
+    """`objective_low` and `objective_high`: the interval of the AUC, or of the accuracy at the trial's own threshold, moved to
+    the objective, which may be at the solved one; missing for other metrics, of which no interval is kept."""
+    of = metric if metric in _WITH_INTERVAL else _WITH_INTERVAL[0]
+    moved = rows.objective - rows[of] if metric == of else np.nan
+    low, high = rows[f"{of}_low"] + moved, rows[f"{of}_high"] + moved
     return rows.assign(objective_low=low.clip(lower=0), objective_high=high.clip(upper=1))
 
 

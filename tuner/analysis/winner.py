@@ -167,13 +167,22 @@ def rates_in_words(purpose: str | None, threshold: float, found: Mapping[str, fl
     >>> rates_in_words(None, 0.5, {"true_accept_rate": 0.9, "false_accept_rate": 0.05, "tar_at_far_1e1": 0.95})
     'threshold 0.500 for accuracy: TAR 0.900 at FAR 0.050; TAR 0.950 at FAR 0.1'
     """
-    names = {"tar_at_far_1e1": "0.1", "tar_at_far_1e2": "0.01", "tar_at_far_1e3": "0.001"}
-    best = [f"{found[name]:.3f} at FAR {far}" for name, far in names.items() if _known(found.get(name))]
-    others = f"; TAR {', '.join(best)}" if best else ""
+    others = best_rates(found)
     return (
         f"threshold {threshold:.3f} for {purpose or 'accuracy'}: TAR {found['true_accept_rate']:.3f} at "
-        f"FAR {found['false_accept_rate']:.3f}{others}"
+        f"FAR {found['false_accept_rate']:.3f}{others and f'; {others}'}"
     )
+
+
+def best_rates(found: Mapping[str, float | None]) -> str:
+    """TAR at the round FARs of `rates`; empty where there are too few negatives for any.
+
+    >>> best_rates({"tar_at_far_1e1": 0.95, "tar_at_far_1e2": 0.5, "tar_at_far_1e3": None})
+    'TAR 0.950 at FAR 0.1, 0.500 at FAR 0.01'
+    """
+    names = {"tar_at_far_1e1": "0.1", "tar_at_far_1e2": "0.01", "tar_at_far_1e3": "0.001"}
+    best = [f"{found[name]:.3f} at FAR {far}" for name, far in names.items() if _known(found.get(name))]
+    return f"TAR {', '.join(best)}" if best else ""
 
 
 def _known(value: float | None) -> bool:

@@ -9,7 +9,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from trainable.errors import InputError
-from tuner.cli.values import check_choice, check_range
+from tuner.cli.values import NONE_TOLD, check_choice, check_range
 
 TABLES = ("leaderboard", "effects", "prices")
 
@@ -35,10 +35,10 @@ class CompareOptions:
     """Write one table as CSV."""
     parquet: bool = False
     """Write one table as Parquet."""
-    table: str | None = None
+    table: Annotated[str | None, NONE_TOLD] = None
     """Which table --csv and --parquet write: leaderboard (a row a run; none: this one), effects (a row a parameter), prices
     (a row a trial)."""
-    to: str | None = None
+    to: Annotated[str | None, NONE_TOLD] = None
     """File for JSON, CSV or Parquet; none: the standard output."""
 
     def check(self) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 from tyro.conf import Positional, UseAppendAction, arg
 
 from trainable.errors import InputError
-from tuner.cli.values import check_range
+from tuner.cli.values import NONE_TOLD, check_range
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class ExplainOptions:
     files, a folder of MLflow's metrics, an export of Weights & Biases, or what a script printed; compressed or not."""
     column: UseAppendAction[tuple[str, ...]] = ()
     """Which column is what, as contrastive_loss=loss/con; once for each. What is not given is guessed by its name."""
-    temperature: float | None = None
+    temperature: Annotated[float | None, NONE_TOLD] = None
     """Temperature of the contrastive loss, if known; none: the log's own column, if it has one."""
-    base_temperature: float | None = None
+    base_temperature: Annotated[float | None, NONE_TOLD] = None
     """Base temperature of SupContrast's loss, if known; none: 0.07 and 0.1 are tried."""
-    batch_size: int | None = None
+    batch_size: Annotated[int | None, NONE_TOLD] = None
     """Pairs in a batch, if known; none: the log's own column, if it has one."""
     json: bool = False
     """Print the findings as JSON."""

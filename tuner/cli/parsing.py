@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import types
 import typing
@@ -21,6 +22,8 @@ from tyro.constructors import (
 
 from trainable import columns
 
+from tuner.cli.values import NONE_TOLD
+
 Options = TypeVar("Options")
 
 
@@ -30,6 +33,7 @@ def parse(cls: type[Options], arguments: Sequence[str] | None, prog: str, defaul
     Exits with 0 after --help, and with 2 after a message for what it cannot read; an InputError that the options raise
     goes through as it is.
     """
+    _say_none_once(cls)
     read: Options = tyro.cli(
         cls,
         args=arguments,
@@ -39,6 +43,16 @@ def parse(cls: type[Options], arguments: Sequence[str] | None, prog: str, defaul
         registry=_registry(),
     )
     return read
+
+
+def _say_none_once(cls: type[Any]) -> None:
+    """Leave "(default: none)" away where the help itself tells what none does; a default that is another is said."""
+    for name, hint in typing.get_type_hints(cls, include_extras=True).items():
+        if dataclasses.is_dataclass(hint):
+            _say_none_once(typing.cast(type[Any], hint))
+        elif NONE_TOLD in getattr(hint, "__metadata__", ()):
+            said = tyro.conf.arg(help_behavior_hint=lambda text: "" if text == "none" else f"(default: {text})")
+            cls.__annotations__[name] = typing.Annotated[typing.get_args(hint)[0], said]
 
 
 def _registry() -> ConstructorRegistry:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from tuner.cli.values import NONE_TOLD
+
 
 @dataclass(frozen=True)
 class ReportOptions:
@@ -20,9 +22,9 @@ class ReportOptions:
     """The run: its name or the start of it, a space (its latest run), or latest."""
     results: str = "results"
     """Folder or URI of the result tables."""
-    to: str | None = None
+    to: Annotated[str | None, NONE_TOLD] = None
     """The file to write; none: reports/RUN.html below the results."""
-    data: str | None = None
+    data: Annotated[str | None, NONE_TOLD] = None
     """Where the run's pairs are now, for the pictures; none: where the run found them."""
-    cache: str | None = None
+    cache: Annotated[str | None, NONE_TOLD] = None
     """Folder for rendered images; none: the user's cache folder."""

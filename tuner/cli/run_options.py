@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 from trainable.config import METRICS, RANK_BY, Purpose, TrialConfig
 from trainable.errors import InputError
 from trainable.objectives import Objectives
 from tuner.cli.sampler_names import SAMPLERS, may_be_sampler
-from tuner.cli.values import check_choice, check_range, overridden, tupled
+from tuner.cli.values import NONE_TOLD, check_choice, check_range, overridden, tupled
 
 SCHEDULERS = ("asha", "hyperband", "median", "none")
 DEVICES = ("auto", "cpu", "cuda")
@@ -26,7 +26,7 @@ class DataOptions:
 
     data: str = "turntable"
     """turntable (the embedded set), or a pair table (.csv, .parquet, .jsonl), or a folder identity/front*.jpg, angle*.jpg."""
-    image_size_px: int | None = None
+    image_size_px: Annotated[int | None, NONE_TOLD] = None
     """Side of the square that images are resized to; none: 64 for turntable, 128 for other data."""
     fit: str = "squash"
     """How an image that is no square becomes one: squash, crop (its centre), or pad (with grey)."""
@@ -37,7 +37,7 @@ class DataOptions:
     """Augmented views of each training image, the plain one included, drawn once; an epoch shows one of them."""
     cache_gb: float = 20.0
     """Size of the features kept on disk, in 10⁹ bytes; beyond it those unused for longest are removed. 0 keeps none."""
-    cache: str | None = None
+    cache: Annotated[str | None, NONE_TOLD] = None
     """Folder for rendered images and features; none: the user's cache folder."""
 
 
@@ -50,9 +50,9 @@ class ModelOptions:
     weights: str = "none"
     """none (random weights), pretrained (timm's; needs a network or its cache), or a .safetensors or .pth file; where the space
     tries several backbones, NAME=WEIGHTS for each, with commas."""
-    input_mean: tuple[float, float, float] | None = None
+    input_mean: Annotated[tuple[float, float, float] | None, NONE_TOLD] = None
     """Mean of red, green and blue to normalise with, on the scale of 0 to 1; none: what timm has for the backbone."""
-    input_std: tuple[float, float, float] | None = None
+    input_std: Annotated[tuple[float, float, float] | None, NONE_TOLD] = None
     """Their standard deviation, on the same scale; none: what timm has for the backbone."""
 
 
@@ -62,7 +62,7 @@ class SearchOptions:
 
     trials: int = 16
     """Number of configurations to try. The first is always the default one."""
-    time_budget_s: float | None = None
+    time_budget_s: Annotated[float | None, NONE_TOLD] = None
     """The search ends after so many seconds, with what was reached by then; none: no limit."""
     also: tuple[str, ...] = ()
     """More to search beside what the space does, each as NAME=VALUE,VALUE: backbone=resnet18,convnext_atto, or
@@ -102,13 +102,13 @@ class SearchOptions:
 class HardwareOptions:
     """What the trials run on."""
 
-    address: str | None = None
+    address: Annotated[str | None, NONE_TOLD] = None
     """Ray cluster to join: host:port, ray://host:port, or auto (the one found here); none: Ray is started here."""
     cpus_per_trial: int = 1
     """CPU cores that each trial gets, and as many threads."""
-    gpus_per_trial: float | None = None
+    gpus_per_trial: Annotated[float | None, NONE_TOLD] = None
     """GPUs that each trial gets; a fraction shares one between trials; none: 1 where the cluster has GPUs, else 0."""
-    feature_memory_gb: float | None = None
+    feature_memory_gb: Annotated[float | None, NONE_TOLD] = None
     """Memory of each node for stored features of frozen blocks, in 10⁹ bytes; none: half of Ray's object store."""
     feature_precision: str = "fp32"
     """Of stored features: fp32, fp16 (half the memory), or auto (fp16 only where fp32 would not fit the memory)."""
@@ -116,7 +116,7 @@ class HardwareOptions:
     """What a trial trains on: cpu, cuda, or auto (cuda where a trial has a GPU, else cpu)."""
     precision: str = "auto"
     """Of the encoder: fp32, bf16, fp16, or auto (on a CPU fp32, on a GPU bf16 or fp16). Losses are always fp32."""
-    dashboard_port: int | None = None
+    dashboard_port: Annotated[int | None, NONE_TOLD] = None
     """Port of the Ray dashboard when Ray is started here; none: 8265, or the next one that is free."""
     no_dashboard: bool = False
     """Start Ray here without its dashboard, which takes a second, and a tenth of a GB, to start."""

@@ -8,7 +8,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from tuner.cli.run_options import DEVICES
-from tuner.cli.values import check_choice
+from tuner.cli.values import NONE_TOLD, check_choice
 
 
 @dataclass(frozen=True)
@@ -17,13 +17,13 @@ class TrialSource:
 
     results: str = "results"
     """Folder or URI of the result tables."""
-    data: str | None = None
+    data: Annotated[str | None, NONE_TOLD] = None
     """Where the run's pairs are now; none: where the run found them."""
-    weights: str | None = None
+    weights: Annotated[str | None, NONE_TOLD] = None
     """Where the backbone's weights file is now; none: what the run was told."""
-    cache: str | None = None
+    cache: Annotated[str | None, NONE_TOLD] = None
     """Folder for rendered images; none: the user's cache folder."""
-    device: str | None = None
+    device: Annotated[str | None, NONE_TOLD] = None
     """cpu or cuda; none: what the trial trained on."""
 
     def check(self) -> None:
@@ -47,7 +47,7 @@ class ExportOptions:
     """Folder to write, on this machine."""
     trial: Annotated[int | None, Positional, arg(metavar="[TRIAL]")] = None
     """The trial's number in its run; none: the run's winner."""
-    threshold_for: str | None = None
+    threshold_for: Annotated[str | None, NONE_TOLD] = None
     """What the threshold is solved for, on validation pairs: accuracy, eer, far=RATE, or cost=FN:FP; none: as in the run."""
     onnx: bool = False
     """Also write model.onnx, for any number of images at a time; needs the packages onnx and onnxscript."""

@@ -11,6 +11,8 @@ from trainable.errors import InputError, nearest
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+NONE_TOLD = "none is told"
+"""Beside the type of an option whose help says itself what none does. A word: options need no tyro before they are read."""
 Group = TypeVar("Group", bound="DataclassInstance")
 
 

@@ -139,7 +139,8 @@ def _avoid(run: WholeRun, symptoms: list[Symptom]) -> Answer:
     lines += _single_trials(run, symptoms, ruled_out)
     if not lines:
         why = "No trial fell sick or failed, and no end of a range was worse than the rest beyond noise."
-        few = [f"{text.plural(len(run.trials), 'trial')} can hardly rule anything out."] * (len(run.trials) < _MANY)
+        asked = int((run.trials.threshold_source != "favoured").sum())
+        few = [f"{text.plural(asked, 'trial')} can hardly rule anything out."] * (asked < _MANY)
         return Answer(question, "Nothing was ruled out.", [" ".join([why, *few])])
     if not ruled_out:
         return Answer(question, "Nothing but single trials was ruled out.", lines, tone=UNSURE)

@@ -191,15 +191,13 @@ def _tested(row: Any) -> Text:
 
 def _print_effects(console: Console, effects: pd.DataFrame) -> None:
     first: Any = effects.iloc[0]
-    if (effects.trials < MIN_TRIALS).all():
-        names = ", ".join(effects.parameter)
-        console.print(
-            f"\nFewer than {MIN_TRIALS} trials, too few to tell what {names} {'do' if len(effects) > 1 else 'does'}."
-        )
+    few = effects.trials < MIN_TRIALS
+    if few.all():
+        console.print(f"\n{_too_few(effects)}")
         return
     title = f"What each parameter does: {', '.join(first.spaces)}, {first.backbone}, {plural(len(first.runs), 'run')}"
     table = _table(title, ("parameter", "importance", "what is seen", "best from … to", "trials"), right=(4,))
-    for row in _rows(effects):
+    for row in _rows(effects[~few]):
         seen = Text(row.direction, style="green" if row.certain else "dim")
         if row.note:
             seen.append(f"\n{row.note}", style="not bold dim")
@@ -211,6 +209,14 @@ def _print_effects(console: Console, effects: pd.DataFrame) -> None:
         table.add_row(row.parameter, importance, seen, best, str(row.trials))
     console.print()
     console.print(table)
+    if few.any():
+        console.print(_too_few(effects[few]))
+
+
+def _too_few(effects: pd.DataFrame) -> str:
+    """A sentence on parameters that trials are too few for."""
+    what = f"{', '.join(effects.parameter)} {'do' if len(effects) > 1 else 'does'}"
+    return f"Fewer than {MIN_TRIALS} trials, too few to tell what {what}."
 
 
 def _print_prices(console: Console, prices: pd.DataFrame, metric: str, top: int) -> None:
@@ -240,7 +246,8 @@ def _table(title: str, columns: tuple[str, ...], right: tuple[int, ...]) -> Tabl
         title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="bold"
     )
     for place, column in enumerate(columns):
-        table.add_column(column, justify="right" if place in right else "left", overflow="fold")
+        whole = column == "parameter"  # a name is not broken
+        table.add_column(column, justify="right" if place in right else "left", overflow="fold", no_wrap=whole)
     return table
 
 

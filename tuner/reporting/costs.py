@@ -45,7 +45,7 @@ def costs(run: WholeRun) -> dict[str, Any] | None:
     beyond = f" {text.plural(over, 'trial')} exceeded a limit ({limits}) and cannot win." if over else ""
     kept = f" Every trial kept the limits: {limits}." if limits and not over else ""
     weighed = " and ".join(COSTS[name].meaning for name in names)
-    note = f"No other trial is at least as good at no more {weighed}.{beyond}{kept}"
+    note = f"On the line, and in the table: what no other trial equals in {run.metric} at no more {weighed}.{beyond}{kept}"
     return {"figures": [_figure(run, name, best) for name in names], "head": head, "rows": rows, "text": note}
 
 

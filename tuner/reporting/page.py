@@ -14,7 +14,7 @@ from markupsafe import Markup
 from trainable.errors import InputError
 from tuner.analysis.importance import MIN_TRIALS, Effect, effects
 from tuner.analysis.symptoms import symptoms_of
-from tuner.analysis.text import number
+from tuner.analysis.text import number, plural
 from tuner.reporting import answers, sections
 from tuner.reporting.figures import scores as score_figures
 from tuner.reporting.figures import trials as trial_figures
@@ -171,9 +171,11 @@ def _absent(run: WholeRun, pairs: str | None = None) -> dict[str, str]:
 
 
 def _counts(run: WholeRun) -> str:
-    states = run.trials.state.value_counts()
-    listed = ", ".join(f"{count} {state}" for state, count in states.items())
-    return f"{len(run.trials)} trial{'s' * (len(run.trials) != 1)}" + (f" ({listed})" if listed else "")
+    extra = run.trials.threshold_source == "favoured"  # beyond those that were asked for
+    asked = run.trials[~extra]
+    listed = ", ".join(f"{count} {state}" for state, count in asked.state.value_counts().items())
+    counted = plural(len(asked), "trial") + (f" ({listed})" if listed else "")
+    return counted + (f" + {int(extra.sum())} at favoured thresholds" if extra.any() else "")
 
 
 def _effects_note(found: list[Effect]) -> str:

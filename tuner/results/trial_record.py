@@ -83,6 +83,12 @@ class TrialRecord:
         "lower end of the 95 % interval of `val_accuracy`, identities resampled", "0 to 1", default=None
     )
     val_accuracy_high: float | None = column("upper end of the same interval", "0 to 1", default=None)
+    val_auc_low: float | None = column(
+        "lower end of the 95 % interval of `val_auc`, shared identities counted once; null in older rows",
+        "0 to 1",
+        default=None,
+    )
+    val_auc_high: float | None = column("upper end of the same interval", "0 to 1", default=None)
     win_share: float | None = column(
         "share of resamples of the validation identities in which this trial would have won; null: not among the best, or of "
         "a training that a better trial stands for",

@@ -158,7 +158,7 @@ class Recorder(Callback):
         record.state, record.retries = WAITING, record.retries + 1
         where, epoch = f" on {record.node}" if record.node else "", record.last.get("epoch", 0)
         goes_on = "it goes on from its last saved state"
-        self._say(f"trial {record.number:03d} broke off{where} after epoch {epoch}: {_message(trial)}; {goes_on}")
+        self._say(f"trial {record.number:03d} broke off{where} after epoch {epoch}: {error_of(trial)}; {goes_on}")
         self._changed(record)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -168,7 +168,7 @@ class Recorder(Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         record = self._record(trial)
-        record.error = _message(trial)
+        record.error = error_of(trial)
         if words := no_room(RuntimeError(record.error)):  # no failure of the trial's: it is trained when there is room
             record.state = WAITING
             raise ResultsUnwritableError(f"the results cannot be written: {words}")
@@ -260,11 +260,11 @@ class Recorder(Callback):
         }
 
     def _row(self, record: TrialRecord) -> dict[str, Any]:
-        if record.best_arrays is not None:
+        if (arrays := record.best_arrays) is not None:
             solved = record.threshold_source in ("solved", FAVOURED)
             interval_of = intervals.cross_fitted_interval if solved else intervals.interval
-            ends = interval_of(record.best_arrays["correct"], self._linked)
-            record.val_accuracy_low, record.val_accuracy_high = ends
+            record.val_accuracy_low, record.val_accuracy_high = interval_of(arrays["correct"], self._linked)
+            record.val_auc_low, record.val_auc_high = intervals.auc_interval(arrays["scores"], self._labels, self._linked)
         record.completion_order, self._ended = self._ended, self._ended + 1
         row = configuration.to_row(record.config, self._blocks(record.config))
         measured = _only(record.best, MEASURED)
@@ -285,7 +285,7 @@ def _only(numbers: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
     return {k: None if isinstance(v, float) and v != v else v for k, v in numbers.items() if k in names}
 
 
-def _message(trial: Any) -> str:
+def error_of(trial: Any) -> str:
     """The innermost line of what the worker raised, or that it died; read where the driver has just put it.
 
     Tune's own get_pickled_error looks in the storage, where the file is not yet when a trial's end is told.

@@ -150,17 +150,13 @@ def _threshold(trial: StoredTrial, scores: pd.DataFrame, purpose: Purpose, data:
     used = winner_numbers.threshold_for(own, fixed, values, labels, purpose)
     identities = None if data is None else (data.front_identity[rows], data.angle_identity[rows])
     solved = thresholds.solve_for(purpose, values, labels, identities)
-    accepted = values.astype(np.float64) >= used
     is_solved = used == solved.value
     return {
         "threshold": used,
         "threshold_source": "searched" if searched and purpose.kind == "accuracy" else "solved on validation pairs",
         "threshold_for": str(purpose),
         "threshold_interval": [solved.low, solved.high] if is_solved else None,
-        "rates": {
-            "false_accept_rate": float(accepted[labels == 0].mean()),
-            "true_accept_rate": float(accepted[labels == 1].mean()),
-        },
+        "rates": winner_numbers.rates(used, values, labels),
     }
 
 
@@ -212,7 +208,7 @@ def _config(trial: StoredTrial, backbone: Backbone, threshold: dict[str, Any]) -
     """What config.json says."""
     run, row, config = trial.run, trial.row, trial.config
     fit = run["fit"] or "squash"
-    metrics = ("val_accuracy", "val_accuracy_low", "val_accuracy_high", "val_auc", "val_eer")
+    metrics = [f"{name}{end}" for name in ("val_accuracy", "val_auc") for end in ("", "_low", "_high")] + ["val_eer"]
     return {
         "format": export_folder.FORMAT,
         "backbone": trial.spec.name,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from trainable.errors import InputError
+from tuner.analysis.winner import best_rates
 from tuner.stored import onnx_model
 
 FORMAT = "two-view matching model 1"
@@ -226,7 +227,9 @@ def _evidence(config: dict[str, Any]) -> list[str]:
     lines = [
         f"Threshold {config['threshold']:.4f} for {config['threshold_for']}{sure}: on validation pairs it accepts "
         f"{rates['true_accept_rate']:.3f} of the positive ones and {rates['false_accept_rate']:.3f} of the negative ones.",
+        *([f"At the best threshold for each, on the same pairs: {others}."] if (others := best_rates(rates)) else []),
         f"Accuracy on validation pairs: {_with_interval(config['validation'], 'val_accuracy')}.",
+        f"AUC on validation pairs: {_with_interval(config['validation'], 'val_auc')}.",
     ]
     lines += config.get("expected", [])
     if config["test"] is not None:

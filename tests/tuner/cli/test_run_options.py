@@ -64,6 +64,13 @@ def test_help_explains_every_option(shown):
     assert "python -m tuner.run --space temperature" in shown
 
 
+def test_help_says_once_what_none_does(shown):
+    """Not that it is the default, too; a default that a file gives is told."""
+    told = re.split(r"^(?=--)", shown, flags=re.M)
+    assert not [option for option in told if "; none: " in option and "(default: none)" in " ".join(option.split())]
+    assert len([option for option in told if "; none: " in " ".join(option.split())]) >= 9
+
+
 def test_help_has_titled_groups(shown):
     """Every group has its title and says what it is about, in the words of a person who runs the command."""
     for group in GROUPS:

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ INTERVAL = 0.02
 
 
 def write(root: Path, run: str, objectives: list[float], space: str = "temperature", **row) -> None:
-    """A run whose trials have these objectives, each ± INTERVAL, at temperatures of 0.1, 0.2, …"""
+    """A run whose trials have these objectives, each ± INTERVAL whether accuracy or AUC, at temperatures of 0.1, 0.2, …"""
     tables = RunTables(root, space, run)
     known = {
         "data": "pairs.csv",
@@ -41,6 +42,7 @@ def write(root: Path, run: str, objectives: list[float], space: str = "temperatu
     for number, objective in enumerate(objectives):
         accuracy = {"val_accuracy": objective, "objective": objective}
         accuracy |= {"val_accuracy_low": objective - INTERVAL, "val_accuracy_high": objective + INTERVAL}
+        accuracy |= {"val_auc": objective, "val_auc_low": objective - INTERVAL, "val_auc_high": objective + INTERVAL}
         fixed = {
             "learning_rate": 1e-3,
             "threshold": 0.5,
@@ -65,10 +67,11 @@ def places(comparison: Comparison) -> dict[str, tuple[int, int]]:
 # Who leads
 
 
-def test_a_run_is_ranked_as_surely_as_its_interval_allows(tmp_path: Path) -> None:
+@pytest.mark.parametrize("metric", ["val_accuracy", "val_auc"])
+def test_a_run_is_ranked_as_surely_as_its_interval_allows(tmp_path: Path, metric: str) -> None:
     """Two that are 0.02 ± 0.02 apart may change places; a third, 0.1 behind, may not."""
     for run, best in (("r1", 0.90), ("r2", 0.80), ("r3", 0.88)):
-        write(tmp_path, run, [0.5, best])
+        write(tmp_path, run, [0.5, best], metric=metric)
     comparison = read(tmp_path)
     assert places(comparison) == {"r1": (1, 2), "r3": (1, 2), "r2": (3, 3)}
     assert list(comparison.leaderboard.run) == ["r1", "r3", "r2"]
@@ -245,6 +248,21 @@ def test_the_text_fits_the_terminal_and_says_everything(made: Path, width: int) 
     )
     assert not [word for word in words if word not in text]
     assert "…" not in "".join(line for line in lines if "temperature-made" in line), "no name is cut short"
+
+
+def test_what_too_few_trials_vary_is_one_sentence(made: Path) -> None:
+    """Not a row each that says nothing; and a parameter's name is whole at any width."""
+    joint = ["joint-made-0004"]
+    comparison = compared(*(read(made, runs=joint) for read in (results.runs, results.trials)))
+    few = comparison.effects.parameter.isin(["temperature", "threshold"])
+    known = replace(comparison, effects=comparison.effects.assign(trials=np.where(few, 3, 16)))
+    console = Console(width=60, file=io.StringIO(), highlight=False)
+    print_comparison(console, known, "results", top=3)
+    lines = console.file.getvalue().splitlines()
+    assert [line for line in lines if line.startswith("backbone_lr_ratio ")]
+    said = " ".join(console.file.getvalue().split())
+    assert re.search(r"too few to tell what (temperature, threshold|threshold, temperature) do\.", said)
+    assert not [line for line in lines if line.startswith("temperature ")]
 
 
 def test_json_has_everything(made: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -291,6 +291,14 @@ def test_the_space_s_range_stands_beside_what_was_tried(run: WholeRun) -> None:
     assert "the space gives tried from to default" in text and "1e-05 to 0.1, logarithmic" in text and "unknown" in text
 
 
+def test_trials_beyond_those_asked_for_are_counted_apart(run: WholeRun) -> None:
+    """At the head of the page, as in the live table."""
+    before = len(run.trials)
+    favoured = run.trials.threshold_source.astype(object).where(run.trials.trial < before - 2, "favoured")
+    text = text_of(dataclasses.replace(run, trials=run.trials.assign(threshold_source=favoured)))
+    assert f"{before - 2} trials (" in text and " + 2 at favoured thresholds, ranked by" in text
+
+
 def test_a_page_of_a_run_that_goes_on_loads_itself_again(run: WholeRun) -> None:
     """Where that is asked for; the one that a run ends with does not."""
     assert '<meta http-equiv="refresh" content="5">' in html_of(run, again, 5)

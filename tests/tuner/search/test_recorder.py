@@ -47,6 +47,8 @@ def test_a_completed_trial_s_row_has_its_parameters_and_the_numbers_of_its_best_
     rows = DATA.rows("val")
     linked = intervals.linked_pairs(DATA.front_identity[rows], DATA.angle_identity[rows])
     assert (row["val_accuracy_low"], row["val_accuracy_high"]) == intervals.interval(arrays(2)["correct"], linked)
+    of_auc = intervals.auc_interval(arrays(2)["scores"], DATA.pair_label[rows], linked)
+    assert (row["val_auc_low"], row["val_auc_high"]) == of_auc
     assert row["train_s"] == pytest.approx(0.75) and row["wait_s"] >= 0
     assert row["node"] == "host/12345678" and row["error"] is None
     assert row["started_at"] <= row["ended_at"] <= datetime.now(UTC)

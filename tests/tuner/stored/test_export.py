@@ -37,6 +37,7 @@ from trainable.data.images import FITS, read_images
 from trainable.data.pairs import PairTable
 from trainable.data.read_pairs import read_pairs
 from trainable.metrics import thresholds
+from trainable.metrics.verification import verify
 from trainable.model.backbones import BackboneSpec, create_backbone
 from trainable.training.loop import new_encoder
 from tuner.cli.run_options import DataOptions
@@ -404,9 +405,11 @@ def test_the_threshold_can_be_for_another_purpose(run: FinishedRun, export, purp
     scores = RunTables(run.root, SPACE, RUN).read_scores(COMPLETE)
     solved = thresholds.solve_for(Purpose.of(purpose), scores["score"], scores["pair_label"])
     assert config["threshold"] == solved.value != 0.5 and config["threshold_source"] == "solved on validation pairs"
-    assert config["rates"] == {"false_accept_rate": solved.far, "true_accept_rate": solved.tar}
+    assert (config["rates"]["false_accept_rate"], config["rates"]["true_accept_rate"]) == (solved.far, solved.tar)
     low, high = config["threshold_interval"]
-    assert low <= high and f"for {purpose}, 95 % interval" in (folder / "README.md").read_text()
+    card, best = (folder / "README.md").read_text(), verify(scores["score"], scores["pair_label"]).tar_at_far_1e1
+    assert low <= high and f"for {purpose}, 95 % interval" in card
+    assert config["rates"]["tar_at_far_1e1"] == best and f"on the same pairs: TAR {best:.3f} at FAR 0.1" in card
 
 
 def test_a_rate_that_needs_more_negatives_is_refused(export) -> None:

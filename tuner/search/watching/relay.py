@@ -9,20 +9,26 @@ from typing import Any
 
 from ray.tune import Callback
 
+from tuner.results.trial_record import FAILED, PRUNED, SICK
+from tuner.search.recorder import ending_state, error_of
+
 _TOLD = (
-    "on_step_begin", "on_step_end", "on_trial_restore", "on_trial_save", "on_trial_complete",
-    "on_trial_recover", "on_trial_error", "on_checkpoint", "on_experiment_end",
+    "on_step_begin", "on_step_end", "on_trial_restore", "on_trial_save", "on_trial_recover", "on_checkpoint",
+    "on_experiment_end",
 )  # fmt: skip
-"""What a callback of Tune's can be told, but for the results."""
+"""What a callback of Tune's can be told, but for results and ends."""
 _OWN = ("carried", "should_checkpoint", "config", "best_epoch", "ranked_epoch")
 """What only this program needs of a report."""
 
 
 class TrialView:
-    """Tune's trial with `config` as a dictionary of its parameters, its title as its name, and a folder that stays.
+    """Tune's trial with `config` as a dictionary of its parameters, its title as its name, a folder that stays and, when it has
+    ended, its verdict in words and the epochs that it trained.
 
     Everything else is the trial's own.
     """
+
+    verdict, epochs_trained = "", 0
 
     def __init__(self, trial: Any, folder: Path) -> None:
         self._trial, given = trial, trial.config
@@ -49,6 +55,8 @@ class Relay(Callback):
     def __init__(self, callback: Callback, folder: Path) -> None:
         self._callback, self._folder = callback, folder
         self._views: dict[str, TrialView] = {}
+        self._last: dict[str, dict[str, Any]] = {}
+        """The last report, by the trial's id, with the diagnoses of all its epochs."""
         self._epochs: dict[str, int] = {}
         """The last epoch that was told, by the trial's id."""
 
@@ -61,7 +69,9 @@ class Relay(Callback):
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any) -> None:
         view, carried = self._view(trial), result["carried"]
+        found = dict.fromkeys(self._last.get(trial.trial_id, {}).get("diagnoses", ()))
         for numbers in (*carried.history, *carried.earlier, result):
+            found |= dict.fromkeys(numbers["diagnoses"])
             if numbers["epoch"] > self._epochs.get(trial.trial_id, 0):
                 self._epochs[trial.trial_id] = numbers["epoch"]
                 told = _plain({**result, **numbers, "training_iteration": numbers["epoch"]})
@@ -74,6 +84,20 @@ class Relay(Callback):
                     **info,
                 }
                 self._callback.on_trial_result(**given)
+        self._last[trial.trial_id] = {**result, "diagnoses": list(found)}
+
+    def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._end("on_trial_complete", trial, None, {"iteration": iteration, "trials": trials, "trial": trial, **info})
+
+    def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        told = {"iteration": iteration, "trials": trials, "trial": trial, **info}
+        self._end("on_trial_error", trial, error_of(trial), told)
+
+    def _end(self, name: str, trial: Any, error: str | None, info: Mapping[str, Any]) -> None:
+        last = self._last.pop(trial.trial_id, {})
+        view = self._view(trial)
+        view.verdict, view.epochs_trained = verdict(last, trial.config["config"].epochs, error), last.get("epoch", 0)
+        self._pass_on(name, info)
 
     def _view(self, trial: Any) -> TrialView:
         known = self._views.get(trial.trial_id)
@@ -92,6 +116,20 @@ class Relay(Callback):
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its callbacks for Tuner.restore, which is not how a run is resumed here."""
         return {}
+
+
+def verdict(last: Mapping[str, Any], epochs: int, error: str | None = None) -> str:
+    """How a trial went, in a line. last: its last report, with the diagnoses of all its epochs; epochs: those it was allowed;
+    error: what failed it.
+
+    >>> verdict({"epoch": 2, "finished": False, "sick": None, "diagnoses": ["stuck-at-chance"]}, 6)
+    'pruned: stopped after 2 of 6 epochs; diagnosed: stuck-at-chance'
+    """
+    state = FAILED if error else ending_state(dict(last))
+    why = {FAILED: error, SICK: last.get("sick"), PRUNED: f"stopped after {last.get('epoch', 0)} of {epochs} epochs"}
+    said = f"{state}: {why[state]}" if state in why else state
+    found = last.get("diagnoses", ())
+    return f"{said}; diagnosed: {', '.join(found)}" if found else f"{said}; nothing diagnosed"
 
 
 def _passes_on(name: str) -> Any:

@@ -1,4 +1,7 @@
-"""Experiment trackers, through Ray Tune's own callbacks for them. A new one is a function here and a line in TRACKERS."""
+"""Experiment trackers, through Ray Tune's own callbacks for them. A new one is a function here and a line in TRACKERS.
+
+Those callbacks take numbers and hardly any text, so each of them is taught to keep a trial's verdict.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from ray.tune import Callback
 
@@ -33,18 +37,34 @@ class Tracker:
 
 def _tensorboard(run: str, folder: Path) -> Callback:
     from ray.tune.logger import TBXLoggerCallback
+    from tensorboardX import SummaryWriter
 
-    return TBXLoggerCallback()
+    class TensorBoard(TBXLoggerCallback):
+        def log_trial_end(self, trial: Any, failed: bool = False) -> None:
+            super().log_trial_end(trial, failed)
+            with SummaryWriter(trial.local_path, filename_suffix=".verdict") as writer:
+                writer.add_text("verdict", trial.verdict)
+
+    return TensorBoard()  # type: ignore[no-untyped-call]
 
 
 def _mlflow(run: str, folder: Path) -> Callback:
+    from mlflow import MlflowClient
     from ray.air.integrations.mlflow import MLflowLoggerCallback
 
-    return MLflowLoggerCallback(
-        tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder}/mlflow.db",
-        experiment_name=os.environ.get("MLFLOW_EXPERIMENT_NAME") or _PROJECT,
-        tags={"run": run},
-    )
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder}/mlflow.db"
+    experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME") or _PROJECT
+
+    class MLflow(MLflowLoggerCallback):
+        def log_trial_end(self, trial: Any, failed: bool = False) -> None:
+            super().log_trial_end(trial, failed)
+            client = MlflowClient(uri)
+            places = [found.experiment_id for found in client.search_experiments(filter_string=f"name = '{experiment}'")]
+            wanted = f"tags.run = '{run}' and params.number = '{trial.config['number']}'"
+            for latest in client.search_runs(places, wanted, order_by=["start_time DESC"], max_results=1):
+                client.set_tag(latest.info.run_id, "verdict", trial.verdict)
+
+    return MLflow(tracking_uri=uri, experiment_name=experiment, tags={"run": run})
 
 
 def _wandb(run: str, folder: Path) -> Callback:
@@ -57,7 +77,14 @@ def _wandb(run: str, folder: Path) -> Callback:
             "WANDB_MODE=offline, which keeps everything on this machine for `wandb sync`. Set one of them."
         )
     project = os.environ.get("WANDB_PROJECT", _PROJECT)
-    return WandbLoggerCallback(project=project, group=run, dir=str(folder), mode=mode)
+
+    class WandB(WandbLoggerCallback):
+        def log_trial_end(self, trial: Any, failed: bool = False) -> None:
+            said = {"training_iteration": trial.epochs_trained, "config": {"verdict": trial.verdict}}
+            self.log_trial_result(trial.epochs_trained, trial, said)  # Ray takes text for W&B's configuration only
+            super().log_trial_end(trial, failed)
+
+    return WandB(project=project, group=run, dir=str(folder), mode=mode)
 
 
 def _knows_login(host: str) -> bool:
@@ -67,9 +94,21 @@ def _knows_login(host: str) -> bool:
 
 
 def _aim(run: str, folder: Path) -> Callback:
+    from aim import Repo, Run
+    from aim.sdk.types import QueryReportMode
     from ray.tune.logger.aim import AimLoggerCallback
 
-    return AimLoggerCallback(repo=str(folder), experiment_name=run)
+    class Aim(AimLoggerCallback):
+        def log_trial_end(self, trial: Any, failed: bool = False) -> None:
+            super().log_trial_end(trial, failed)
+            own = f"run.trial_id == '{trial.trial_id}'"
+            quiet = QueryReportMode.DISABLED
+            for found in Repo.from_path(str(folder)).query_runs(own, report_mode=quiet).iter_runs():
+                again = Run(found.run.hash, repo=str(folder), system_tracking_interval=None)
+                again["verdict"] = trial.verdict
+                again.close()
+
+    return Aim(repo=str(folder), experiment_name=run)
 
 
 TRACKERS = {

@@ -6,11 +6,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from ray.tune import Callback
 
 from trainable.config import TrialConfig
 from trainable.trial import Carried
-from tuner.search.watching.relay import Relay
+from tuner.search.watching.relay import Relay, verdict
 
 
 class Notes(Callback):
@@ -32,7 +33,8 @@ class Notes(Callback):
 def a_trial(number: int = 3) -> SimpleNamespace:
     """Tune's, with what a search gives it."""
     given = {"config": TrialConfig(temperature=0.2), "number": number, "title": f"trial {number:03d} temperature=0.2"}
-    return SimpleNamespace(trial_id=f"id{number}", config=given, status="RUNNING")
+    of_tune = {"pickled_error_file": None, "local_experiment_path": "", "path": "", "get_ray_actor_ip": lambda: None}
+    return SimpleNamespace(trial_id=f"id{number}", config=given, status="RUNNING", **of_tune)
 
 
 def report(epoch: int, earlier: tuple = (), history: tuple = ()) -> dict[str, Any]:
@@ -93,3 +95,32 @@ def test_a_trial_is_told_with_its_configuration_its_title_and_a_folder(tmp_path:
     assert view.config["temperature"] == 0.2 and view.config["number"] == 3 == view.evaluated_params["number"]
     assert (str(view), view.trial_id, view.status) == ("trial 003 temperature=0.2", "id3", "RUNNING")
     assert Path(view.local_path) == tmp_path / "trial_0003" and Path(view.local_path).is_dir()
+
+
+@pytest.mark.parametrize(
+    ("last", "error", "said"),
+    [
+        ({"epoch": 6, "finished": True, "diagnoses": []}, None, "completed; nothing diagnosed"),
+        ({"epoch": 2, "finished": False, "diagnoses": []}, None, "pruned: stopped after 2 of 6 epochs; nothing diagnosed"),
+        ({"epoch": 2, "sick": "collapse: std", "diagnoses": ["collapse"]}, None, "sick: collapse: std; diagnosed: collapse"),
+        ({}, "OSError: gone", "failed: OSError: gone; nothing diagnosed"),
+    ],
+)
+def test_a_verdict_is_how_it_ended_and_what_was_found(last: dict[str, Any], error: str | None, said: str):
+    """In a line that any tracker can keep."""
+    assert verdict(last, 6, error) == said
+
+
+def test_a_trial_that_has_ended_has_its_verdict_before_a_callback_hears_of_it():
+    """With the diagnoses of all its epochs, each named once."""
+    heard: list[str] = []
+
+    class Hears(Callback):
+        def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+            heard.append(trial.verdict)
+
+    relay, trial = Relay(Hears(), Path("nowhere")), a_trial()
+    for result in (report(1), report(2), {**report(3), "finished": True}):
+        relay.on_trial_result(iteration=0, trials=[trial], trial=trial, result=result)
+    relay.on_trial_complete(iteration=0, trials=[trial], trial=trial)
+    assert heard == ["completed; diagnosed: collapse, stuck"]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +23,12 @@ from tuner.cli.run_options import RunOptions
 from tuner.run import main
 from tuner.search.plan import prepare
 from tuner.search.watching.trackers import TRACKERS, check_installed, tracked, where
+
+VERDICTS = (
+    "pruned: stopped after 2 of 6 epochs; diagnosed: collapse, stuck",
+    "failed: unknown; diagnosed: collapse, stuck",
+)
+"""Of the trials of `kept`."""
 
 
 def kept(name: str, folder: Path) -> list[SimpleNamespace]:
@@ -63,8 +72,11 @@ def test_tensorboard_has_every_epoch_and_the_configuration(tmp_path: Path):
         ]
         configured = [v for e in read for v in e.summary.value if v.tag == "_hparams_/session_start_info"]
         assert b"temperature" in configured[0].metadata.plugin_data.content
+        (said,) = [v.tensor.string_val for e in read for v in e.summary.value if v.tag == "verdict/text_summary"]
+        assert said == [VERDICTS[number].encode()]
 
 
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own, with SQLAlchemy 2.1
 def test_mlflow_has_every_epoch_the_configuration_and_how_a_trial_ended(tmp_path: Path, monkeypatch: Any):
     """In a database below the results, read by its own client."""
     mlflow = pytest.importorskip("mlflow")
@@ -79,6 +91,23 @@ def test_mlflow_has_every_epoch_the_configuration_and_how_a_trial_ended(tmp_path
         assert run.data.tags["run"] == "run-a" and float(run.data.params["temperature"]) == 0.2
         history = client.get_metric_history(run.info.run_id, "val_auc")
         assert [(entry.step, entry.value) for entry in history] == [(1, 0.1), (2, 0.2)]
+        assert run.data.tags["verdict"] == VERDICTS[int(run.data.params["number"])]
+
+
+def test_aim_has_every_epoch_the_configuration_and_the_verdict(tmp_path: Path):
+    """In a repository below the results. Its own reader runs in a process of its own: one that wrote reads its memory."""
+    pytest.importorskip("aim")
+    kept("aim", tmp_path)
+    script = (
+        "import aim, json, sys\n"
+        "repo = aim.Repo.from_path(sys.argv[1])\n"
+        "for found in map(lambda h: aim.Run(h, repo=repo, read_only=True), repo.list_all_runs()):\n"
+        "    tracked = [m.values.values_list() for m in found.metrics() if m.name == 'ray/tune/val_auc']\n"
+        "    print(json.dumps([found['hparams']['number'], found['hparams']['temperature'], tracked, found['verdict']]))\n"
+    )
+    out = subprocess.run([sys.executable, "-c", script, str(tmp_path / "aim")], capture_output=True, text=True, check=True)
+    read = sorted(json.loads(line) for line in out.stdout.splitlines())
+    assert read == [[number, 0.2, [[0.1, 0.2]], VERDICTS[number]] for number in (0, 1)]
 
 
 def test_a_tracker_that_is_not_installed_is_told_before_anything_is_done(tmp_path: Path, monkeypatch: Any):

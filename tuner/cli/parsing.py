@@ -21,7 +21,6 @@ from tyro.constructors import (
 )
 
 from trainable import columns
-
 from tuner.cli.values import NONE_TOLD
 
 Options = TypeVar("Options")

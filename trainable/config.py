@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -167,7 +168,17 @@ _FIRST = frozenset(
 """The parameters of the first release; no later one is to be added here."""
 STARTS_FROM = ("backbone", "image_size_px", "views", "view_strength")
 """The parameters that say what a trial starts from, which is made before any trial, once for each choice."""
+OWN: Choice = (None,) * len(STARTS_FROM)
+"""The choice of a configuration that leaves all of it to the run."""
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(TrialConfig)}
+
+
+def idle(name: str, values: Mapping[str, Any]) -> bool:
+    """Whether the parameter does nothing beside these values, of a configuration or a row of `trials`: the backbone's
+    learning rate where none of its blocks is trained, the strength of views where there are none."""
+    if name == "backbone_lr_ratio":
+        return bool(values["trainable_blocks"] == 0)
+    return name == "view_strength" and values[name] is None
 
 
 @dataclass(frozen=True, kw_only=True)

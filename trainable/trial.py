@@ -16,7 +16,7 @@ import torch
 from ray import tune
 from ray.util.metrics import Gauge
 
-from trainable.config import MEASURED, Choice, Losses, Settings, TrialConfig
+from trainable.config import MEASURED, OWN, Choice, Losses, Settings, TrialConfig
 from trainable.data.pairs import PairData
 from trainable.model.backbones import Backbone
 from trainable.process import prepare_process
@@ -26,7 +26,7 @@ from trainable.training.folds import FoldedTraining, training_of
 from trainable.training.inputs import Inputs
 from trainable.training.loop import test_scores
 from trainable.training.ranked_epoch import weights_at
-from trainable.training.start import OWN, Start, Starts, start_of
+from trainable.training.start import Start, Starts, start_of
 
 REPORT_S = 1.0
 """A report costs about as much as a short epoch: epochs are reported together until so many seconds have passed."""
@@ -79,7 +79,7 @@ class PairTrial(tune.Trainable):
         self._starts, self._settings, self._run = {own: Start(backbone, data), **(others or {})}, settings, run
         self._rungs, self._report_s = rungs, report_s
         prepare_process(settings.threads)
-        self._inputs: tuple[Start, Inputs] | None = None
+        self._inputs: Inputs | None = None
         self._gauges = {
             name: Gauge(f"tuner_{name}", description=_ascii(MEASURED[name].meaning), tag_keys=("run", "trial"))
             for name in _GAUGES
@@ -94,10 +94,9 @@ class PairTrial(tune.Trainable):
         self._title = config.get("title", "trial")
         configuration = _configuration(config)
         start = start_of(configuration, self._starts)
-        if self._inputs is None or self._inputs[0].data is not start.data:
-            self._inputs = start, Inputs(torch.device(self._settings.device), start.data)
-        given = start.backbone, start.data, self._settings, self._inputs[1]
-        self._training = training_of(configuration, *given)
+        if self._inputs is None or self._inputs.data is not start.data:
+            self._inputs = Inputs(torch.device(self._settings.device), start.data)
+        self._training = training_of(configuration, start.backbone, start.data, self._settings, self._inputs)
         self._costs = self._measured()
         self._restored_now = False
         if config.get("resume_from"):

@@ -19,7 +19,7 @@ from tuner.cli.console import make_console
 from tuner.cli.named_options import read_config, write_config
 from tuner.cli.parsing import parse
 from tuner.cli.process import exit_code, leave, quick_imports
-from tuner.cli.run_options import RunOptions
+from tuner.cli.run_options import EMBEDDED, RunOptions
 from tuner.cluster.address import check_address
 from tuner.cluster.connection import Cluster, connect
 
@@ -69,7 +69,7 @@ def _check_at_once(options: RunOptions) -> None:
 
         load_space(options.space, options.search.also)
     check_address(options.hardware.address)
-    if not Path(options.data.data).expanduser().exists() and options.data.data != "turntable":
+    if options.data.data != EMBEDDED and not Path(options.data.data).expanduser().exists():
         from tuner.inputs.dataset import given_path
 
         given_path(options.data.data)

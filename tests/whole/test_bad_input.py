@@ -410,6 +410,17 @@ def test_a_malformed_address(refused, address):
     says(refused("--address", address, data="nowhere"), repr(address), "valid are host:port, ray://host:port and auto")
 
 
+def test_a_path_of_data_is_looked_for_before_anything_heavy_is_imported():
+    """What takes seconds to import is not waited for; an address that cannot be is told before it."""
+    code = (
+        "import sys; from tuner.run import main; code = main(['--data', 'nowhere.csv']); "
+        "print(code, [name for name in ('torch', 'ray', 'timm') if name in sys.modules])"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "2 []\n"
+    says(told.stderr, "nowhere.csv", "valid is a pair table", "Correct the path.")
+
+
 def test_auto_without_a_cluster(capsys, monkeypatch, tmp_path, sound):
     """Ray is asked, and what it says is passed on in one line."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)

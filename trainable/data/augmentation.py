@@ -32,7 +32,6 @@ def how(strength: float = 1.0) -> str:
     return HOW if strength == 1 else f"{HOW}, all {strength:g} times as strong"
 
 
-
 _CHUNK = 16  # images a task
 _LIGHTS = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
 

@@ -29,7 +29,7 @@ class Inputs:
     """
 
     def __init__(self, device: torch.device, data: PairData) -> None:
-        self._device, self._data = device, data
+        self._device, self.data = device, data
         self._kept: dict[int | None, Rows] = {}
 
     def at(self, cut: int | None) -> Rows:
@@ -38,7 +38,7 @@ class Inputs:
         while rows is None and len(self._kept) >= _KEPT:
             del self._kept[next(iter(self._kept))]  # before the copy, which needs the room
         if rows is None:
-            array = self._data.pixels if cut is None else self._data.features[cut]
+            array = self.data.pixels if cut is None else self.data.features[cut]
             kind = GatheredRows if too_large(array, self._device) else Rows
             rows = kind(array, self._device)
         self._kept[cut] = rows
@@ -66,7 +66,7 @@ class Rows:
 
     def ahead(self, batches: Iterable[_Batch], rows_of: Callable[[_Batch], Tensor]) -> Iterator[_Batch]:
         """The batches, of each of which `gather` is going to be asked for its rows."""
-        yield from batches
+        return iter(batches)
 
 
 class GatheredRows(Rows):

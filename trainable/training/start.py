@@ -11,9 +11,6 @@ from trainable.data.pairs import PairData
 from trainable.errors import InputError
 from trainable.model.backbones import Backbone
 
-OWN: Choice = (None,) * len(STARTS_FROM)
-"""The choice of a configuration that leaves all of it to the run."""
-
 
 @dataclass(frozen=True, eq=False)
 class Start:

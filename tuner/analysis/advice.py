@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from trainable.config import idle
 from tuner.analysis.text import number
 from tuner.results.one_run import WholeRun
 
@@ -136,9 +137,7 @@ def _no_worse_threshold(row: Mapping[str, Any]) -> float | None:
 
 def same_training(one: Mapping[str, Any], other: Mapping[str, Any], searched: Sequence[str]) -> bool:
     """Whether two trials (rows of `trials`) differ in nothing that training depends on."""
-    names = [name for name in searched if name != "threshold"]
-    if one["trainable_blocks"] == 0:  # then nothing of the backbone has a learning rate
-        names = [name for name in names if name != "backbone_lr_ratio"]
+    names = [name for name in searched if name != "threshold" and not idle(name, one)]
     return all(one[name] == other[name] for name in names)
 
 

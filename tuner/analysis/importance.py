@@ -19,7 +19,7 @@ import pandas as pd
 
 from trainable.config import METRICS, sign
 from trainable.errors import InputError
-from tuner.results.one_run import searched_in
+from tuner.results.one_run import names_among, searched_in
 
 HIGHER, LOWER, BETWEEN, NONE = "higher is better", "lower is better", "best in between", "no effect seen"
 MIN_TRIALS = 8
@@ -86,7 +86,7 @@ def effects(
     if metric not in METRICS:
         raise InputError(f"metric is {metric!r}; valid are: {', '.join(METRICS)}. Choose one of them.")
     names = searched_in(trials) if searched is None else list(searched)
-    labels = {name: _labels(trials[name]) for name in names}
+    labels = {name: names_among(trials[name].dropna()) for name in names}
     ranked = _ranked(trials, metric, names, labels)
     random = np.random.default_rng(seed)
     found = [_measured(_read_from(ranked, n), n, names, resamples, random, labels[n]) for n in names]
@@ -94,13 +94,7 @@ def effects(
     return [_placed(one, found[place + 1] if place + 1 < len(found) else None) for place, one in enumerate(found)]
 
 
-def _labels(cells: pd.Series) -> list[str]:
-    """The names that a parameter has for values, sorted; empty for numbers."""
-    given = cells.dropna()
-    return sorted(set(given)) if len(given) and all(isinstance(value, str) for value in given) else []
-
-
-def _ranked(trials: pd.DataFrame, metric: str, names: list[str], labels: dict[str, list[str]]) -> pd.DataFrame:
+def _ranked(trials: pd.DataFrame, metric: str, names: list[str], labels: dict[str, tuple[str, ...]]) -> pd.DataFrame:
     """The trials that count: these parameters, `value` (higher is better), `at_best_threshold`, and which `training`.
 
     labels: of parameters that are names, each of which goes by its place among them.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trainable.config import METRICS, TrialConfig, sign
+from trainable.config import METRICS, TrialConfig, idle, sign
 from tuner.analysis import text
 from tuner.analysis.advice import RUN_COLUMNS as ADVICE_COLUMNS
 from tuner.analysis.advice import advise
@@ -281,9 +281,7 @@ def _configuration(row: dict[Any, Any], searched: list[str]) -> str:
 
     A threshold that was fixed, not searched, is not what trials rank by and a winner is tested at: that is solved.
     """
-    names = [name for name in searched if name != "threshold" and pd.notna(row[name])]
-    if row["trainable_blocks"] == 0:
-        names = [name for name in names if name != "backbone_lr_ratio"]
+    names = [name for name in searched if name != "threshold" and pd.notna(row[name]) and not idle(name, row)]
     texts = [f"{name} {text.parameter(name, row[name])}" for name in names]
     fixed = row["threshold_source"] == "fixed"
     value, source = (None, "solved") if fixed else (row["threshold"], row["threshold_source"])

@@ -7,7 +7,6 @@ import math
 import types
 import typing
 from collections.abc import Callable, Sequence
-from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
 
 import tyro
@@ -63,16 +62,16 @@ def _registry() -> ConstructorRegistry:
 
 def _without_hidden(info: StructTypeInfo) -> StructConstructorSpec | None:
     """Columns that are no options keep the value that they have."""
-    if not is_dataclass(info.type) or not (hidden := columns.hidden(info.type)):
+    if not dataclasses.is_dataclass(info.type) or not (hidden := columns.hidden(info.type)):
         return None
     base = info.default if isinstance(info.default, info.type) else info.type()
     hints = typing.get_type_hints(info.type)
     shown = [
         StructFieldSpec(item.name, hints[item.name], getattr(base, item.name), item.metadata.get("help"))
-        for item in fields(info.type)
+        for item in dataclasses.fields(info.type)
         if item.name not in hidden
     ]
-    return StructConstructorSpec(lambda **given: replace(base, **given), tuple(shown))
+    return StructConstructorSpec(lambda **given: dataclasses.replace(base, **given), tuple(shown))
 
 
 def _value_or_none(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:

@@ -12,6 +12,8 @@ from trainable.objectives import Objectives
 from tuner.cli.sampler_names import SAMPLERS, may_be_sampler
 from tuner.cli.values import NONE_TOLD, check_choice, check_range, overridden, tupled
 
+EMBEDDED = "turntable"
+"""What --data calls the set that comes with the program."""
 SCHEDULERS = ("asha", "hyperband", "median", "none")
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
@@ -24,7 +26,7 @@ FITS = ("squash", "crop", "pad")
 class DataOptions:
     """The pairs of images."""
 
-    data: str = "turntable"
+    data: str = EMBEDDED
     """turntable (the embedded set), or a pair table (.csv, .parquet, .jsonl), or a folder identity/front*.jpg, angle*.jpg."""
     image_size_px: Annotated[int | None, NONE_TOLD] = None
     """Side of the square that images are resized to; none: 64 for turntable, 128 for other data."""

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from trainable.errors import InputError
 from trainable.model.backbones import BackboneSpec
-from tuner.cli.run_options import DataOptions, ModelOptions
-from tuner.inputs.dataset import EMBEDDED
+from tuner.cli.run_options import EMBEDDED, DataOptions, ModelOptions
 
 WORDS = ("none", "pretrained")
 """What --weights can be beside a file."""

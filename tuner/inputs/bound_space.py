@@ -12,7 +12,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import Trial
 
 from search_spaces import SearchSpace
-from trainable.config import STARTS_FROM, Choice, TrialConfig
+from trainable.config import OWN, STARTS_FROM, Choice, TrialConfig
 from trainable.measures import AT_A_THRESHOLD
 
 DEFAULT_THRESHOLD = 0.5
@@ -41,7 +41,7 @@ class BoundSpace:
     """Of the space's parameters, by name."""
     own: Mapping[str, Any] = field(default_factory=dict)
     """What the run says of STARTS_FROM, for configurations that leave it to the run."""
-    choices: tuple[Choice, ...] = ((None,) * len(STARTS_FROM),)
+    choices: tuple[Choice, ...] = (OWN,)
     """All that trials can start from; what the default does comes first."""
     blocks_of: Mapping[str, int] = field(default_factory=dict)
     """The number of blocks of each backbone that trials can have; `blocks` is the smallest of them."""

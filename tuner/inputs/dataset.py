@@ -26,10 +26,9 @@ from trainable.errors import InputError
 from trainable.findings import FAIL, OK, DataError, Finding
 from trainable.memory import limit_bytes
 from trainable.metrics.thresholds import cross_fitted
-from tuner.cli.run_options import DataOptions
+from tuner.cli.run_options import EMBEDDED, DataOptions
 from tuner.inputs.pixel_files import PixelFiles
 
-EMBEDDED = "turntable"
 _APP = "twoview-tuner"
 _HALVES = ("pairs, labels or splits", "images")
 

@@ -139,7 +139,7 @@ def _avoid(run: WholeRun, symptoms: list[Symptom]) -> Answer:
     lines += _single_trials(run, symptoms, ruled_out)
     if not lines:
         why = "No trial fell sick or failed, and no end of a range was worse than the rest beyond noise."
-        asked = int((run.trials.threshold_source != "favoured").sum())
+        asked = len(run.asked)
         few = [f"{text.plural(asked, 'trial')} can hardly rule anything out."] * (asked < _MANY)
         return Answer(question, "Nothing was ruled out.", [" ".join([why, *few])])
     if not ruled_out:

@@ -171,11 +171,10 @@ def _absent(run: WholeRun, pairs: str | None = None) -> dict[str, str]:
 
 
 def _counts(run: WholeRun) -> str:
-    extra = run.trials.threshold_source == "favoured"  # beyond those that were asked for
-    asked = run.trials[~extra]
-    listed = ", ".join(f"{count} {state}" for state, count in asked.state.value_counts().items())
-    counted = plural(len(asked), "trial") + (f" ({listed})" if listed else "")
-    return counted + (f" + {int(extra.sum())} at favoured thresholds" if extra.any() else "")
+    extra = len(run.trials) - len(run.asked)
+    listed = ", ".join(f"{count} {state}" for state, count in run.asked.state.value_counts().items())
+    counted = plural(len(run.asked), "trial") + (f" ({listed})" if listed else "")
+    return counted + (f" + {extra} at favoured thresholds" if extra else "")
 
 
 def _effects_note(found: list[Effect]) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import pandas as pd
 
-from trainable.config import TrialConfig, sign
+from trainable.config import TrialConfig, idle, sign
 from trainable.errors import InputError
 from tuner.results import configuration, tables
 from tuner.results.reading import ForeignFileWarning, SkippedFileWarning
@@ -125,12 +126,14 @@ class WholeRun:
     def _rows(self) -> dict[int, dict[str, Any]]:
         return {row["trial"]: row for row in tables.plain_rows(self.trials)}
 
+    @property
+    def asked(self) -> pd.DataFrame:
+        """The rows of the trials that were asked for: those at favoured thresholds come on top of them."""
+        return self.trials[self.trials.threshold_source != FAVOURED]
+
     def has(self, trial: int, parameter: str) -> bool:
-        """Whether the parameter does anything in the trial: without trained blocks their learning rate does not, nor without
-        views their strength."""
-        if parameter == "view_strength":
-            return self.value(trial, parameter) is not None
-        return not (parameter == "backbone_lr_ratio" and self.value(trial, "trainable_blocks") == 0)
+        """Whether the parameter does anything in the trial."""
+        return not idle(parameter, self._rows[trial])
 
     def having(self, parameter: str) -> list[int]:
         """The trials that the parameter does something in, and have a value of it."""
@@ -143,12 +146,11 @@ class WholeRun:
 
     def names_of(self, parameter: str) -> tuple[str, ...]:
         """The values of a searched parameter that are names, sorted; empty where they are numbers."""
-        return self._names.get(parameter, ())
+        return self._names.get(parameter, ())  # of what is not searched, such as the objective, none
 
     @cached_property
     def _names(self) -> dict[str, tuple[str, ...]]:
-        given = {name: {self.value(n, name) for n in self.having(name)} for name in self.searched}
-        return {name: tuple(sorted(v)) for name, v in given.items() if v and all(isinstance(one, str) for one in v)}
+        return {name: names_among(self.value(n, name) for n in self.having(name)) for name in self.searched}
 
     def place(self, trial: int, column: str) -> float | None:
         """A cell of `trials` as a figure places it: a name by its place among the names that were tried."""
@@ -213,6 +215,16 @@ def _record(run: WholeRun, number: int, epochs: dict[int, dict[str, Any]]) -> Tr
 
 
 PARAMETERS = [name for name in TrialConfig.names() if name not in ("seed", "epochs")]
+
+
+def names_among(values: Iterable[Any]) -> tuple[str, ...]:
+    """The distinct values, sorted, where all of them are names; empty where they are numbers, or there are none.
+
+    >>> names_among(["b", "a", "b"]), names_among([1, 2])
+    (('a', 'b'), ())
+    """
+    distinct = set(values)
+    return tuple(sorted(distinct)) if all(isinstance(value, str) for value in distinct) else ()
 
 
 def searched_in(trials: pd.DataFrame) -> list[str]:

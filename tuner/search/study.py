@@ -15,7 +15,7 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from trainable.config import TrialConfig, sign
+from trainable.config import TrialConfig, idle, sign
 from trainable.objectives import COSTS, Objectives
 from tuner.analysis.starting_points import StartingPoint
 from tuner.inputs.bound_space import BoundSpace
@@ -189,7 +189,7 @@ class TrialStudy:
     def record(self, suggestion: Suggestion) -> TrialRecord:
         """The suggestion as the driver's record of a trial."""
         config = suggestion.config
-        searched = {name: getattr(config, name) for name in self.bound.searched if not _idle(name, config)}
+        searched = {name: getattr(config, name) for name in self.bound.searched if not idle(name, vars(config))}
         title = " ".join([f"trial {suggestion.number:03d}", *(f"{n}={_short(n, v)}" for n, v in searched.items())])
         marks = suggestion.marks
         return TrialRecord(
@@ -261,13 +261,6 @@ def _running(suggestion: Suggestion) -> Trial:
     if isinstance(suggestion.trial, FrozenTrial):
         raise ValueError(f"trial {suggestion.number} has ended; only a running one can be reported or told")
     return suggestion.trial
-
-
-def _idle(name: str, config: TrialConfig) -> bool:
-    """The parameter is in the configuration but does nothing there."""
-    return (name == "backbone_lr_ratio" and config.trainable_blocks == 0) or (
-        name == "view_strength" and config.view_strength is None
-    )
 
 
 def _short(name: str, value: Any) -> str:

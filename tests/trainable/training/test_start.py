@@ -7,10 +7,10 @@ import dataclasses
 import pytest
 
 from tests.tools.synthetic import pair_data
-from trainable.config import TrialConfig
+from trainable.config import OWN, TrialConfig
 from trainable.errors import InputError
 from trainable.model.backbones import BackboneSpec, create_backbone
-from trainable.training.start import OWN, Start, start_of
+from trainable.training.start import Start, start_of
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -72,6 +73,13 @@ class Backbone(nn.Module):
     def run(self, x: Tensor, start: int, stop: int) -> Tensor:
         """Run the net from the activation at position `start` to that at `stop`; shapes as in `blocks.run`."""
         return blocks.run(self.net, x, start, stop, self.image_size_px)
+
+
+def there(backbone: Backbone, device: torch.device | str) -> Backbone:
+    """The backbone itself where it lies on the device, else a copy there: what others start from stays where it is."""
+    if backbone.get_buffer("mean_255").device.type == torch.device(device).type:
+        return backbone
+    return copy.deepcopy(backbone).to(device)
 
 
 def block_count(backbone: Backbone) -> int:

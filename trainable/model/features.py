@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from trainable.config import TrialConfig
-from trainable.model.backbones import Backbone, block_count
+from trainable.model.backbones import Backbone, block_count, there
 from trainable.model.encoder import PairEncoder, projection_head
 from trainable.process import prepare_process
 
@@ -117,7 +117,7 @@ def extract(backbone: Backbone, pixels: np.ndarray, cuts: Iterable[int], device:
     pixels: (m, S, S, 3) uint8. cuts: as `cacheable_cuts` gives them.
     """
     cuts = list(cuts)
-    encoder = whole_prefix(backbone).to(device)
+    encoder = whole_prefix(there(backbone, device))
     found: dict[int, list[np.ndarray]] = {cut: [] for cut in cuts}
     for start in range(0, len(pixels), _CHUNK):
         chunk = torch.tensor(np.ascontiguousarray(pixels[start : start + _CHUNK]), device=device)

@@ -14,6 +14,7 @@ from torch import Tensor
 from trainable.data.pairs import PairData
 from trainable.mapped import file_of, will_need
 from trainable.memory import limit_bytes
+from trainable.model.backbones import Backbone, there
 
 _KEPT = 2  # trials of one search alternate between few cuts, and several processes may share an accelerator's memory
 _SHARE = 0.25
@@ -23,7 +24,7 @@ _Batch = TypeVar("_Batch")
 
 
 class Inputs:
-    """The pixels of a data set and its stored features, by row; those used last stay on the device.
+    """The pixels of a data set and its stored features, by row, and the backbone; those used last stay on the device.
 
     On the CPU they are the arrays' own memory, which may be shared and read-only: nothing writes to it.
     """
@@ -31,6 +32,13 @@ class Inputs:
     def __init__(self, device: torch.device, data: PairData) -> None:
         self._device, self.data = device, data
         self._kept: dict[int | None, Rows] = {}
+        self._backbone: tuple[Backbone, Backbone] | None = None
+
+    def backbone(self, backbone: Backbone) -> Backbone:
+        """The backbone on the device: itself, or a copy there that later trials are given, too."""
+        if self._backbone is None or self._backbone[0] is not backbone:
+            self._backbone = backbone, there(backbone, self._device)
+        return self._backbone[1]
 
     def at(self, cut: int | None) -> Rows:
         """(views · m, ...) activations at a stored cut; None: the (views · m, S, S, 3) pixels."""

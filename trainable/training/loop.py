@@ -51,11 +51,11 @@ class Training:
         self.settings = settings or Settings()
         self.data = data
         self.device = torch.device(self.settings.device)
-        self.encoder = new_encoder(backbone, config)
-        if self.device.type != "cpu":  # where it is: hundreds of frozen modules need not be asked
-            self.encoder.to(self.device)
+        inputs = inputs or Inputs(self.device, data)
+        self.encoder = new_encoder(inputs.backbone(backbone), config)
+        self.encoder.head.to(self.device)
         self._cut = features.start_of(self.encoder.trainable_blocks, data.features)
-        self._inputs = (inputs or Inputs(self.device, data)).at(self._cut)
+        self._inputs = inputs.at(self._cut)
         rates = config.learning_rate, config.backbone_lr_ratio, config.weight_decay, config.layer_decay
         self._temperature = LearntTemperature(config, self.device)
         groups = self.encoder.parameter_groups(*rates) + self._temperature.parameter_groups()

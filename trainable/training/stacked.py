@@ -70,7 +70,8 @@ class StackedHeads:
         rows = self._trainings[0].gather(torch.cat(images))
         front, angle = self._embed(rows.view(len(batches), -1, rows.shape[-1])).chunk(2, dim=1)
         loss = batch_loss(front, angle, stacked, self._trainings[0].config)
-        gradients = torch.autograd.grad(loss.total.sum(), self._stacked)
+        # Contiguous, as fused AdamW wants it on a GPU, where the gradient of a batched product is a transposed one.
+        gradients = [found.contiguous() for found in torch.autograd.grad(loss.total.sum(), self._stacked)]
         for number, (training, parameters) in enumerate(zip(self._trainings, self._own, strict=True)):
             for parameter, gradient in zip(parameters, gradients, strict=True):
                 parameter.grad = gradient[number]

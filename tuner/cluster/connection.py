@@ -89,7 +89,7 @@ def connect(options: HardwareOptions) -> Cluster:
         import ray
     elif options.address is None:
         _check_port(options.dashboard_port)
-        context = start(not options.no_dashboard, options.dashboard_port)
+        context = start(not options.no_dashboard, options.dashboard_port, options.cpus_per_trial)
         import ray
     else:
         check_address(options.address)

@@ -1,12 +1,14 @@
 """Names of Ray that Ray does not promise to keep, all of them: each with its reason, each lost without harm to a run.
 
 - `ray.tune.execution.class_cache.DEFAULT_ENV_VARS`: workers that are started in advance serve trials too.
+- `ray._private.utils.get_num_cpus`: the cores that Ray finds here, where a container has fewer than the machine.
 - `Trial.temporary_state.ray_actor`: the tasks of a trial are named after it in the Ray dashboard.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any
 
 _LOG = logging.getLogger(__name__)
@@ -23,6 +25,17 @@ def let_waiting_workers_train() -> None:
         DEFAULT_ENV_VARS.clear()
     except (ImportError, AttributeError) as error:
         _LOG.warning("this Ray has changed (%s): a trial's worker starts some seconds later", error)
+
+
+def machine_cores() -> int:
+    """The cores that Ray would use here: the machine's, or the container's."""
+    try:
+        from ray._private.utils import get_num_cpus
+
+        return int(get_num_cpus(override_docker_cpu_warning=True))
+    except (ImportError, TypeError) as error:
+        _LOG.warning("this Ray has changed (%s): a container's share of cores is not known", error)
+        return os.cpu_count() or 1
 
 
 def name_tasks(trial: Any, title: str) -> None:

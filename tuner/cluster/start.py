@@ -13,7 +13,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from trainable.memory import limit_bytes
 from tuner.cli.process import HaltError
+from tuner.cluster.private_ray import machine_cores
 
 _NODE_LIMITS_S = (120.0, 300.0)
 """How long each try waits for the node, which takes 3 s on a free machine; Ray's own limit, 30 s, is no option of it."""
@@ -21,6 +23,8 @@ _SAYS_SO_AFTER_S = 20.0
 _SOCKETS_BYTES = 70
 """What Ray adds to the temporary folder in the paths of its sockets, which may have 107 bytes (103 on a Mac)."""
 _SHORT_FOLDER = "/tmp"
+BESIDE_GB, WORKER_GB = 1.2, 0.8
+"""Private memory, in 10⁹ bytes, of Ray and the driver, and of each worker with a small model: 1.0 and 0.6 to 0.8 measured."""
 _LIMITS = {
     "gcs_server_request_timeout_seconds": 300,
     "raylet_start_wait_time_s": 300,
@@ -47,11 +51,12 @@ class RayDidNotStartError(HaltError):
     code = 3
 
 
-def start(dashboard: bool, dashboard_port: int | None) -> Any:
+def start(dashboard: bool, dashboard_port: int | None, cpus_per_trial: int = 1) -> Any:
     """Start Ray here; returns what ray.init does. Where the dashboard does not start, Ray does without.
 
     Raises RayDidNotStartError if it cannot be started, also when it is tried again.
     """
+    cores = fitting_cores(cpus_per_trial)
     for name, limit in (_LIMITS | _READ_AT_ONCE).items():
         os.environ.setdefault(f"RAY_{name}", str(limit))
     _shorten_folder()
@@ -62,6 +67,7 @@ def start(dashboard: bool, dashboard_port: int | None) -> Any:
             with _says_that_it_waits(), waits_for_node(limit_s):
                 context = ray.init(
                     address="local",
+                    num_cpus=cores,
                     include_dashboard=None if dashboard else False,  # None: as well without, where it does not start
                     dashboard_port=dashboard_port,
                     logging_level=logging.CRITICAL,
@@ -80,6 +86,20 @@ def start(dashboard: bool, dashboard_port: int | None) -> Any:
         f"Try again when the machine has less to do ({_load()}), or join a cluster with --address; Ray's own account is in "
         f"{_folder()}/ray/session_latest/logs."
     ) from failure
+
+
+def fitting_cores(cpus_per_trial: int) -> int | None:
+    """How many cores Ray is told of where a worker on each would not fit the memory, said so; None: all that it finds."""
+    limit, whose = limit_bytes()
+    cores, fit = machine_cores(), max(cpus_per_trial, 1, int((limit / 1e9 - BESIDE_GB) / WORKER_GB))
+    if fit >= cores:
+        return None
+    print(
+        f"note: {fit} of {cores} cores are used: {whose} memory is {limit / 1e9:.1f} GB, of which Ray and the search take "
+        f"{BESIDE_GB:g} and each worker {WORKER_GB:g} and what its model needs.",
+        file=sys.stderr,
+    )
+    return fit
 
 
 def _folder() -> str:

@@ -44,7 +44,7 @@ def introduction(plan: Plan, cluster: Cluster, resources: TrialResources, precis
         "search": f"{plural(search.trials, 'trial')} of up to {plural(options.configuration.epochs, 'epoch')}, "
         f"{search.sampler} suggests, "
         f"{search.scheduler} stops early, {_ranking(plan)}{_weighing(plan)}{_repeating(search.repeats)}",
-        "hardware": f"{plural(cluster.nodes, 'node')}, {cluster.cpus:g} CPUs, {cluster.gpus:g} GPUs: "
+        "hardware": f"{plural(cluster.nodes, 'node')}, {plural(int(cluster.cpus), 'CPU')}, {plural(int(cluster.gpus), 'GPU')}: "
         f"{plural(min(resources.concurrent, search.trials), 'trial')} at a time on {resources.device} in {precision}",
         "dashboard": " — ".join(
             filter(None, [cluster.dashboard_url or _no_dashboard(cluster, options.hardware), cluster.login])

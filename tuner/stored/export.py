@@ -118,7 +118,7 @@ def _encoder(
     _say(console, "weights", f"not kept by the run; training again, {how_far}")
     if data is None:
         raise ValueError("a model is trained again on the run's data")
-    return stored_trial.retrained(trial, backbone, data).encoder
+    return stored_trial.retrained(trial, backbone, data).encoder.to("cpu")
 
 
 def tolerance(trial: StoredTrial) -> float:

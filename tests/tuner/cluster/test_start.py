@@ -46,6 +46,19 @@ def test_a_dashboard_is_asked_for_but_not_insisted_on(tries):
     assert [options["include_dashboard"] for options in tries] == [None, None, False, False]
 
 
+@pytest.mark.parametrize(
+    ("memory_gb", "cpus_per_trial", "used"),
+    [(128, 1, None), (14.1, 1, None), (13.9, 1, 15), (4, 1, 3), (2, 1, 1), (1, 1, 1), (4, 8, 8)],
+)
+def test_no_more_workers_are_started_than_the_memory_holds(monkeypatch, capsys, memory_gb, cpus_per_trial, used):
+    """On 16 cores; one always is, and so many as a trial asks for. What is left out is told."""
+    monkeypatch.setattr(start, "limit_bytes", lambda: (int(memory_gb * 1e9), "this container's"))
+    monkeypatch.setattr(start, "machine_cores", lambda: 16)
+    assert start.fitting_cores(cpus_per_trial) == used
+    told = capsys.readouterr().err
+    assert told == "" if used is None else told.startswith(f"note: {used} of 16 cores are used: this container's memory is")
+
+
 def test_a_node_is_waited_for_longer_than_ray_does(monkeypatch):
     """Ray asks for it until it is there; so long as the limit is not over, it hears of no failure."""
     answers = iter([RuntimeError("not yet"), RuntimeError("not yet"), {"node": 1}])

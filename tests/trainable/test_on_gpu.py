@@ -86,16 +86,23 @@ def test_what_stays_on_the_host_trains_to_the_same(blocks, backbone, data, monke
         assert other["total_loss"] == pytest.approx(one["total_loss"], rel=1e-3)
 
 
-@pytest.mark.parametrize("precision", ["bf16", "fp16"])
 @pytest.mark.parametrize("blocks", [0, None])
-def test_half_precision_trains(precision, blocks, backbone, data):
-    """Losses are finite, scores are near those of fp32, and what is reported is float32's."""
+def test_bf16_comes_near_fp32(blocks, backbone, data):
+    """Losses and AUC, epoch by epoch."""
     config = TrialConfig(epochs=2, batch_size=16, trainable_blocks=blocks)
-    halves = numbers(config, backbone, data, replace(GPU, precision=precision))
-    whole = numbers(config, backbone, data, GPU)
-    for half, one in zip(halves, whole, strict=True):
+    halves = numbers(config, backbone, data, replace(GPU, precision="bf16"))
+    for half, one in zip(halves, numbers(config, backbone, data, GPU), strict=True):
         assert half["total_loss"] == pytest.approx(one["total_loss"], rel=0.1)
         assert half["val_auc"] == pytest.approx(one["val_auc"], abs=0.1)
+
+
+@pytest.mark.parametrize("blocks", [0, None])
+def test_fp16_trains(blocks, backbone, data):
+    """The first steps overflow and are skipped, as the scaler finds its scale; no loss is lost, and it falls."""
+    config = TrialConfig(epochs=8, batch_size=16, trainable_blocks=blocks)
+    losses = [epoch["total_loss"] for epoch in numbers(config, backbone, data, replace(GPU, precision="fp16"))]
+    assert len(losses) == 8 and np.isfinite(losses).all()
+    assert losses[-1] < 0.7 * losses[0]
 
 
 def test_a_state_saved_on_a_gpu_goes_on_there_and_is_read_on_a_cpu(backbone, data):

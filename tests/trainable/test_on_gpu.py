@@ -80,7 +80,7 @@ def test_what_stays_on_the_host_trains_to_the_same(blocks, backbone, data, monke
     monkeypatch.setattr(inputs_module, "_SHARE", 0.0)
     rows = Inputs(torch.device("cuda"), data).at(0 if blocks == 0 else None)
     assert isinstance(rows, GatheredRows)
-    found = rows.gather(torch.tensor([5, 2], device="cuda"))
+    found = rows.gather(torch.tensor([5, 2]))
     assert found.device.type == "cuda" and torch.equal(found.cpu(), rows.tensor[[5, 2]])
     for one, other in zip(whole, numbers(config, backbone, data, GPU), strict=True):
         assert other["total_loss"] == pytest.approx(one["total_loss"], rel=1e-3)

@@ -27,19 +27,25 @@ class Batches:
         self.per_epoch = max(1, len(self._rows) // batch_size)
         self.middle = self.per_epoch // 2
         """The step that is looked at."""
-        names = ("front", "angle", "pair_label", "front_identity", "angle_identity")
+        self._ends = [torch.tensor(np.asarray(end)) for end in (data.front, data.angle)]
+        names = ("pair_label", "front_identity", "angle_identity")
         self._columns = [torch.tensor(np.asarray(getattr(data, name))).to(device) for name in names]
         self.targets: Callable[[Tensor, Tensor, Tensor], Targets] = Targets.of
         """What makes the targets of (..., B) labels, front identities and angle identities."""
 
     def of_epoch(self, random: np.random.Generator) -> Iterator[tuple[Tensor, Tensor, Targets]]:
-        """In random order: (2B,) rows of the inputs, fronts first, (B,) labels, and the targets of the losses."""
+        """In random order: (2B,) rows of the inputs, fronts first, (B,) labels, and the targets of the losses.
+
+        The rows are the host's, which may gather a batch before the device is done with the last one.
+        """
         order = random.permutation(self._rows)
         shown = self.shown(random)
-        batches = torch.from_numpy(order[: self.per_epoch * self.size]).view(-1, self.size).to(self._device)
+        batches = torch.from_numpy(order[: self.per_epoch * self.size]).view(-1, self.size)
         for rows in batches.split(_BATCHES_AT_ONCE):
-            front, angle, labels, *identities = (column[rows] for column in self._columns)
-            images, targets = shown[torch.cat([front, angle], dim=1)], self.targets(labels, *identities)
+            images = shown[torch.cat([end[rows] for end in self._ends], dim=1)]
+            there = rows.to(self._device)
+            labels, *identities = (column[there] for column in self._columns)
+            targets = self.targets(labels, *identities)
             for number in range(len(rows)):
                 yield images[number], labels[number], targets.batch(number)
 
@@ -47,4 +53,4 @@ class Batches:
         """(m,) row of the inputs in which each image is shown this epoch: that of one of its views."""
         images = self._data.images
         view = random.integers(self._data.views, size=images)
-        return torch.from_numpy(view * images + np.arange(images)).to(self._device)
+        return torch.from_numpy(view * images + np.arange(images))

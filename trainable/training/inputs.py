@@ -69,8 +69,8 @@ class Rows:
         self.tensor = _tensor(array).to(device)
 
     def gather(self, rows: Tensor) -> Tensor:
-        """(B, ...) the rows with these numbers (B,), on the device."""
-        return self.tensor.index_select(0, rows)
+        """(B, ...) the rows with these numbers (B,), which are the host's; on the device."""
+        return self.tensor.index_select(0, rows.to(self.tensor.device, non_blocking=True))
 
     def ahead(self, batches: Iterable[_Batch], rows_of: Callable[[_Batch], Tensor]) -> Iterator[_Batch]:
         """The batches, of each of which `gather` is going to be asked for its rows."""
@@ -103,11 +103,11 @@ class GatheredRows(Rows):
         yield from before
 
     def _gathered(self, rows: Tensor) -> Tensor:
-        """The rows, on the host."""
-        numbers = rows.cpu()
-        will_need(self._array, numbers.numpy())
-        found = self.tensor.index_select(0, numbers)
-        return found.pin_memory() if self._device.type == "cuda" else found
+        """The rows, on the host; for a GPU in memory that it can copy from by itself."""
+        will_need(self._array, rows.numpy())
+        shape = len(rows), *self.tensor.shape[1:]
+        found = torch.empty(shape, dtype=self.tensor.dtype, pin_memory=self._device.type == "cuda")
+        return torch.index_select(self.tensor, 0, rows, out=found)
 
 
 def _tensor(array: np.ndarray) -> Tensor:

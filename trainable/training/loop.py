@@ -204,7 +204,7 @@ class Training:
         self.encoder.eval()
         ends = np.concatenate([self.data.front[rows], self.data.angle[rows]])
         images, place = np.unique(ends, return_inverse=True)
-        chunks = self._inputs.ahead(torch.from_numpy(images).to(self.device).split(_EMBED_BATCH), lambda chunk: chunk)
+        chunks = self._inputs.ahead(torch.from_numpy(images).split(_EMBED_BATCH), lambda chunk: chunk)
         embeddings = torch.cat([self._embed(chunk) for chunk in chunks])
         front, angle = torch.from_numpy(place).to(self.device).chunk(2)
         scores = (embeddings[front] * embeddings[angle]).sum(dim=1)

@@ -117,7 +117,7 @@ class HardwareOptions:
     device: str = "auto"
     """What a trial trains on: cpu, cuda, or auto (cuda where a trial has a GPU, else cpu)."""
     precision: str = "auto"
-    """Of the encoder: fp32, bf16, fp16, or auto (on a CPU fp32, on a GPU bf16 or fp16). Losses are always fp32."""
+    """Of the encoder: fp32, bf16, fp16, or auto (on a GPU halves where blocks train, else fp32). Losses are always fp32."""
     dashboard_port: Annotated[int | None, NONE_TOLD] = None
     """Port of the Ray dashboard when Ray is started here; none: 8265, or the next one that is free."""
     no_dashboard: bool = False

@@ -6,7 +6,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import ray
@@ -55,11 +55,14 @@ class _Silent(tune.ProgressReporter):
         pass
 
 
-def precision(options: HardwareOptions, resources: TrialResources) -> str:
-    """What the encoder computes in: as asked for, or what suits the device."""
+def precision(options: HardwareOptions, resources: TrialResources, cuts: Collection[int | None]) -> str:
+    """What the encoder computes in: as asked for, or what suits the device and what trains.
+
+    A head alone gains nothing by halves, as its step is launches and little else; in fp32 those of folds train as one batch.
+    """
     if options.precision != "auto":
         return options.precision
-    if resources.device == "cpu":
+    if resources.device == "cpu" or set(cuts) == {0}:
         return "fp32"
     return str(ray.get(gpu_precision.options(num_gpus=resources.gpus).remote()))
 

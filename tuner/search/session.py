@@ -111,7 +111,7 @@ class Session:
             rank_by=options.search.rank_by,
             threshold_is_searched="threshold" in plan.bound.searched,
             device=self.resources.device,
-            precision=experiment.precision(options.hardware, self.resources),
+            precision=experiment.precision(options.hardware, self.resources, plan.bound.cuts),
             threads=options.hardware.cpus_per_trial,
             keep_sick=options.search.keep_sick,
             measure_image=plan.objectives.need_image_ms,

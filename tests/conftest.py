@@ -1,9 +1,10 @@
-"""How the tests are run: by three processes, a file at a time; half of what they do with Ray is wait."""
+"""How the tests are run: by three processes, a file at a time, all that share a Ray cluster in one; half of that is wait."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -19,13 +20,39 @@ os.environ["OMP_NUM_THREADS"] = "1"  # the processes share the cores
 settings.register_profile("slow, not red", deadline=None)  # no test is timed: a busy machine is no failure
 settings.load_profile("slow, not red")
 
-_SLOWEST = ("test_kills.py", "test_resume.py", "test_start.py", "test_readme_cluster.py", "test_end_to_end.py")
+_RAYS_OF_THEIR_OWN = (
+    "test_end_to_end.py",
+    "test_readme_cluster.py",
+    "test_start.py",
+    "test_slurm.py",
+    "test_trackers_offline.py",
+)
+"""Files of tests/on_ray that do without the cluster that the others there share."""
+
+
+def _process(nodeid: str) -> str:
+    """What names the tests that run in one process: their file, or the cluster."""
+    file = nodeid.partition("::")[0]
+    return "cluster" if "/on_ray/" in file and not file.endswith(_RAYS_OF_THEIR_OWN) else file
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest begins first."""
-    places = {name: place for place, name in enumerate(_SLOWEST)}
-    items.sort(key=lambda item: ("on_ray/" not in item.nodeid, places.get(item.path.name, len(places))))
+    """What takes longest begins first: the cluster, other Rays, all else."""
+    names = ("cluster", *(f"tests/on_ray/{name}" for name in _RAYS_OF_THEIR_OWN))
+    places = {name: place for place, name in enumerate(names)}
+    items.sort(key=lambda item: places.get(_process(item.nodeid), len(places)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """The files of a process go to it together; else each would start a cluster of its own."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByProcess(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _process(nodeid)
+
+    return ByProcess(config, log)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""What tests of the real command share: a small pair table and a running Ray cluster of two nodes."""
+"""What tests of the real command share: a small pair table and a running Ray cluster."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[object]:
-    """A running cluster of two nodes with one CPU each and a dashboard, whose metrics appear within seconds."""
+    """A running cluster of one node with one CPU and a dashboard, whose metrics appear within seconds.
+
+    So a run has one worker: that each imports PyTorch is most of what these tests take. Tests that need more add a node.
+    """
     from ray.cluster_utils import Cluster  # here: most tests need no Ray
 
     from tuner.cluster.start import waits_for_node
@@ -41,6 +44,5 @@ def cluster() -> Iterator[object]:
     settings = {"num_cpus": 1, "_system_config": {"metrics_report_interval_ms": 2000}, "include_log_monitor": False}
     head = {**settings, "include_dashboard": True, "dashboard_port": None}  # None: a free port
     started = Patient(initialize_head=True, head_node_args=head)
-    started.add_node(num_cpus=1)
     yield started
     started.shutdown()

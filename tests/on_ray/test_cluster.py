@@ -43,7 +43,8 @@ class Rough:
 
     def __init__(self, cluster: Any, pairs: Path, results: Path) -> None:
         self.cluster, self.results = cluster, results
-        self.mortal = next(node for node in cluster.list_all_nodes() if not node.head)
+        self.mortal = cluster.add_node(num_cpus=1)
+        cluster.wait_for_nodes()
         self.held: dict[bool, int] = {}  # process of a worker that was stopped, by: is it on the mortal node
         self.began: dict[bool, int] = {}  # the first trial of each node
         self.moved: int | None = None
@@ -104,11 +105,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def rough(cluster: Any, pairs: Path, results: Path) -> Rough:
-    """The rough run, done once; then the cluster gets another node for the one that it lost."""
-    rough = Rough(cluster, pairs, results)
-    cluster.add_node(num_cpus=1)
-    cluster.wait_for_nodes()
-    return rough
+    """The rough run, done once."""
+    return Rough(cluster, pairs, results)
 
 
 def test_trials_run_on_several_nodes(rough: Rough) -> None:

@@ -54,6 +54,7 @@ def command(pairs: Path, results: Path, logins: dict[str, object]) -> Command:
     command = Command(
         results.parent, "--data", pairs, "--space", "temperature", "--results", "results",
         "--epochs", EPOCHS, "--trials", TRIALS, "--views", VIEWS, *SMALL,
+        all_cpus=True,
     )  # fmt: skip
     command.until(lambda: command.begun, "it said where the dashboard is")
     url, _, login = command.printed("dashboard").partition(" — ")

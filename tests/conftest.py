@@ -1,4 +1,4 @@
-"""How the tests are run: by three processes, a file at a time, all that share a Ray cluster in one; half of that is wait."""
+"""How the tests are run: by three processes, a file at a time; half of what they do with Ray is wait."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ os.environ["OMP_NUM_THREADS"] = "1"  # the processes share the cores
 settings.register_profile("slow, not red", deadline=None)  # no test is timed: a busy machine is no failure
 settings.load_profile("slow, not red")
 
-_RAYS_OF_THEIR_OWN = (
-    "test_end_to_end.py",
-    "test_readme_cluster.py",
-    "test_start.py",
-    "test_slurm.py",
-    "test_trackers_offline.py",
+_CLUSTERS = (
+    ("test_kills", "test_older_runs", "test_resume"),
+    ("test_chosen_starts", "test_coming_from", "test_from_python", "test_s3", "test_sharing"),
 )
-"""Files of tests/on_ray that do without the cluster that the others there share."""
+"""Files of tests/on_ray that share a cluster: those of a line run in one process, which starts one."""
+_SLOW = ("test_end_to_end", "test_readme_cluster", "test_cluster", "test_start", "test_slurm")
+"""Files of tests/on_ray that have Rays of their own."""
 
 
 def _process(nodeid: str) -> str:
-    """What names the tests that run in one process: their file, or the cluster."""
-    file = nodeid.partition("::")[0]
-    return "cluster" if "/on_ray/" in file and not file.endswith(_RAYS_OF_THEIR_OWN) else file
+    """What names the tests that run in one process: their file, or the first one of those on the same cluster."""
+    file, name = nodeid.partition("::")[0], nodeid.partition(".py")[0].rpartition("/")[2]
+    shared = [names for names in _CLUSTERS if name in names and "/on_ray/" in file]
+    return file.replace(name, shared[0][0]) if shared else file
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest begins first: the cluster, other Rays, all else."""
-    names = ("cluster", *(f"tests/on_ray/{name}" for name in _RAYS_OF_THEIR_OWN))
+    """What takes longest begins first."""
+    names = [f"tests/on_ray/{name}.py" for name in (*(names[0] for names in _CLUSTERS), *_SLOW)]
     places = {name: place for place, name in enumerate(names)}
     items.sort(key=lambda item: places.get(_process(item.nodeid), len(places)))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """The files of a process go to it together; else each would start a cluster of its own."""
+    """The files of a process go to it together; by files alone, each process would start a cluster."""
     from xdist.scheduler import LoadFileScheduling
 
     class ByProcess(LoadFileScheduling):

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 import ray
 from optuna.trial import TrialState
 
+from tests.on_ray.conftest import running_cluster
 from tests.tools.real_ray import SMALL, Here, Watch, alone, own_dashboard, table, until
 from trainable.config import Settings
 from tuner.results.trial_record import TrialRecord
@@ -95,6 +97,13 @@ class Rough:
             ) as answer:
                 lines += answer.read().decode().splitlines()
         return [line for line in lines if line.startswith("ray_tuner_") and f'trial="{record.title}"' in line]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """One of this module's own, as it has a dashboard."""
+    with running_cluster(include_dashboard=True, dashboard_port=None) as started:  # None: a free port
+        yield started
 
 
 @pytest.fixture(scope="module")

@@ -97,7 +97,8 @@ def test_a_node_that_dies_takes_no_features_along(
     cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One of two nodes is lost while it computes, with what it had computed: that is computed again, elsewhere."""
-    mortal = next(node for node in cluster.list_all_nodes() if not node.head)
+    mortal = cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
     monkeypatch.setattr(shared_features, "_IMAGES_A_TASK", 32)
     wait, calls = ray.wait, iter(range(1000))
 
@@ -108,10 +109,7 @@ def test_a_node_that_dies_takes_no_features_along(
         return answer
 
     monkeypatch.setattr(shared_features.ray, "wait", waited)
-    try:
-        found, _ = share(tmp_path)
-    finally:
-        cluster.add_node(num_cpus=1)
+    found, _ = share(tmp_path)
     data = pair_data(size_px=SIZE_PX, identities=360)
     expected = features.extract(create_backbone(BackboneSpec("test_resnet", image_size_px=SIZE_PX)), data.pixels, found)
     assert sorted(found) == [0, 1, 2, 3]

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import ray
 import torch
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from rich.console import Console
 
 from tests.tools.synthetic import pair_data
@@ -93,12 +94,18 @@ def test_cuts_beyond_the_memory_are_left_out_and_said_so(tmp_path: Path) -> None
     assert share(tmp_path, memory_gb=0.0) == ({}, "")
 
 
+def _works() -> None:
+    """What a worker does that waits for work afterwards."""
+
+
 def test_a_node_that_dies_takes_no_features_along(
     cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One of two nodes is lost while it computes, with what it had computed: that is computed again, elsewhere."""
     mortal = cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
+    there = NodeAffinitySchedulingStrategy(mortal.node_id, soft=False)
+    ray.get(ray.remote(_works).options(num_cpus=1, scheduling_strategy=there).remote())  # a worker waits for work
     monkeypatch.setattr(shared_features, "_IMAGES_A_TASK", 32)
     wait, calls = ray.wait, iter(range(1000))
 

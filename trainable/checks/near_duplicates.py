@@ -13,6 +13,8 @@ from collections.abc import Iterator
 
 import numpy as np
 from scipy.fft import dctn
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 HASH_BITS = 64
 NEAR_BITS = 8
@@ -31,6 +33,7 @@ BLANK_LEVELS = 2.0
 _THUMB, _GRID, _WAVES = 16, 32, 8
 _DETAIL, _COARSE = 64, 4
 _CHUNK = 256
+_PAIRS = 2048  # of images of which some have 8 look-alikes or more each
 _MOST = 8  # pairs for each image, from which a band of hashes is not looked through any further
 _NEIGHBOURS = 64  # hashes compared within a band's group, so that many look-alikes do not cost their square
 
@@ -100,12 +103,29 @@ def look_alikes(pixels: np.ndarray, thumbs: np.ndarray, which: np.ndarray | None
 
 def near_copies(pixels: np.ndarray, thumbs: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """(p,) whether each of the look-alikes (p, 2) among images (m, S, S, 3) is one photograph twice. thumbs: as there."""
-    found = [np.zeros(0, dtype=bool)]
-    for part in _chunks(pairs):
-        first, second = (_detail(pixels[part[:, side]]) for side in (0, 1))
+    found = np.zeros(len(pairs), dtype=bool)
+    for numbers in _together(pairs):
+        part = pairs[numbers]
+        images, place = np.unique(part, return_inverse=True)
+        detail = np.concatenate([_detail(pixels[some]) for some in _chunks(images)])
+        first, second = place.reshape(part.shape).T
         patches = _largest_difference(thumbs[part[:, 0]], thumbs[part[:, 1]])
-        found.append((_correlation(first, second) >= COPY_DETAIL) & (patches <= COPY_LEVELS))
-    return np.concatenate(found)
+        found[numbers] = (_correlation(detail[first], detail[second]) >= COPY_DETAIL) & (patches <= COPY_LEVELS)
+    return found
+
+
+def _together(pairs: np.ndarray) -> Iterator[np.ndarray]:
+    """Numbers of pairs (p, 2), some at a time, those of one cluster of look-alikes after each other: an image with many is then
+    read once or twice, wherever it lies, and not once for each."""
+    if not len(pairs):
+        return
+    images, place = np.unique(pairs, return_inverse=True)
+    first, second = place.reshape(pairs.shape).T
+    joined = coo_matrix((np.ones(len(pairs), dtype=bool), (first, second)), shape=(len(images),) * 2)
+    cluster = connected_components(joined, directed=False)[1]
+    order = np.lexsort((second, first, cluster[first]))
+    for start in range(0, len(order), _PAIRS):
+        yield order[start : start + _PAIRS]
 
 
 def _detail(pixels: np.ndarray) -> np.ndarray:

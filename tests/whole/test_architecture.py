@@ -181,7 +181,6 @@ COVERED_BY = {
     "tuner.cli.report_options": "tests/tuner/reporting/test_page.py",
     "tuner.cli.sampler_names": "tests/tuner/search/test_samplers.py",
     "tuner.cli.signals": "tests/tuner/search/test_searcher.py",
-    "tuner.cluster.common_files": "tests/on_ray/test_sharing.py",
     "tuner.cli.values": "tests/tuner/cli/test_run_options.py",
     "tuner.cli.stored_options": "tests/tuner/stored/test_export.py",
     "tuner.cluster.connection": "tests/on_ray/test_cluster.py",

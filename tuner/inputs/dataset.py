@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,9 +26,9 @@ from trainable.findings import FAIL, OK, DataError, Finding
 from trainable.memory import limit_bytes
 from trainable.metrics.thresholds import cross_fitted
 from tuner.cli.run_options import EMBEDDED, DataOptions
+from tuner.cli.values import cache_folder
 from tuner.inputs.pixel_files import PixelFiles
 
-_APP = "twoview-tuner"
 _HALVES = ("pairs, labels or splits", "images")
 
 
@@ -55,13 +54,6 @@ def given_path(data: str) -> Path:
     if why:  # as it was given: an absolute path no longer shows that it began as file://
         raise InputError(f"there is no {data!r} ({why}); valid is a pair table or a folder. Correct the path.")
     raise no_such_file(path)
-
-
-def cache_folder(chosen: str | None = None) -> Path:
-    """Where rendered data is kept: as chosen, or in the user's cache folder."""
-    if chosen:
-        return Path(chosen).expanduser().resolve()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / _APP
 
 
 _FOR_IMAGES = 0.4

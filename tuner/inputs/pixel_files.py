@@ -21,7 +21,7 @@ from trainable.data.augmentation import with_views
 from trainable.data.images import Images, how, read_images
 from trainable.data.pairs import PairTable
 from trainable.findings import Finding
-from trainable.mapped import Draft, hold, may_go, opened
+from trainable.mapped import Draft, bound, hold, opened
 from tuner.cli.console import file_progress
 
 _VERSION = 1
@@ -69,7 +69,7 @@ class PixelFiles:
             draft.drop()
             raise
         hold(draft.file)
-        self._evict(key)
+        bound(self.folder, self._limit_gb, keep=draft.file)
         return kept
 
     def findings(self, read: tuple[Any, ...], make: Callable[[], list[Finding]]) -> list[Finding]:
@@ -94,7 +94,7 @@ class PixelFiles:
             return None
         hold(file)
         with suppress(OSError):  # a cache that may only be read serves all the same
-            os.utime(told)  # used now
+            os.utime(file)  # used now
         scales = {kind: tuple(scale) for kind, scale in known["scales"].items()}
         return Images(pixels, known["fingerprint"], scales, known["note"])
 
@@ -143,21 +143,6 @@ class PixelFiles:
 
     def _told(self, key: str) -> Path:
         return self.folder / f"{key}.json"
-
-    def _evict(self, keep: str) -> None:
-        entries = []
-        for told in self.folder.glob("[0-9a-f]*.json"):
-            with suppress(FileNotFoundError):  # another process removed it
-                entries.append((told.stat().st_mtime_ns, self._file(told.stem).stat().st_size, told.stem))
-        total = sum(size for _, size, _ in entries)
-        for _, size, key in sorted(entries):
-            if total <= 1e9 * self._limit_gb:
-                return
-            if key != keep and may_go(self._file(key)):
-                for file in (self._told(key), self._file(key)):
-                    with suppress(OSError):
-                        file.unlink(missing_ok=True)
-                total -= size
 
 
 def _key(table: PairTable, image_size_px: int, fit: str, views: int, how_drawn: str) -> str:

@@ -57,12 +57,15 @@ def given_path(data: str) -> Path:
 
 
 _FOR_IMAGES = 0.4
-"""Of the memory that may be used: once for the pixels here and once more for the copy of them that Ray's workers share; the
-rest is for features and trials."""
+"""Of the memory that may be used, where pixels are no file: once for them here and once more for the copy of them that Ray's
+workers share; the rest is for features and trials."""
 
 
 def check_memory(images: int, image_size_px: int, views: int = 1) -> None:
-    """InputError if all views of the decoded images would fill more of the memory than leaves room for Ray's copy of them."""
+    """InputError if all views of the decoded images would fill more of the memory than leaves room for Ray's copy of them.
+
+    Only where they are held in memory: pages of a file are the system's to drop, and Ray's workers map the same ones.
+    """
     needed_gb = views * images * image_size_px**2 * 3 / 1e9
     limit, whose = limit_bytes()
     valid_gb = _FOR_IMAGES * limit / 1e9
@@ -72,7 +75,7 @@ def check_memory(images: int, image_size_px: int, views: int = 1) -> None:
         raise InputError(
             f"{images:,} images{each} of {image_size_px} px take {needed_gb:,.1f} GB of memory; valid is up to "
             f"{valid_gb:,.1f} GB, {_FOR_IMAGES:.0%} of {whose} {limit / 1e9:,.1f} GB, as Ray's workers share a copy. Give "
-            f"--image-size-px {largest} or less{fewer}, or fewer images."
+            f"--image-size-px {largest} or less{fewer}, fewer images, or room for a file of them (--cache, --cache-gb)."
         )
 
 

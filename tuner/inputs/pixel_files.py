@@ -18,7 +18,8 @@ from rich.console import Console
 
 from trainable.data.augmentation import how as how_views
 from trainable.data.augmentation import with_views
-from trainable.data.images import Images, how, read_images
+from trainable.data.decoder import how
+from trainable.data.images import Elsewhere, Images, read_images
 from trainable.data.pairs import PairTable
 from trainable.findings import Finding
 from trainable.mapped import Draft, bound, hold, opened
@@ -34,11 +35,13 @@ class PixelFiles:
     """Decoded images in a folder, each set by what its pixels depend on.
 
     folder: of the cache; limit_gb: the files that were not used for longest are removed beyond so many 10⁹ bytes, those in
-    use and the newest aside; 0: none is made, and pixels are held in memory.
+    use and the newest aside; 0: none is made, and pixels are held in memory. elsewhere: decodes what it can of many images.
     """
 
-    def __init__(self, folder: Path, limit_gb: float, console: Console) -> None:
-        self.folder, self._limit_gb, self._console = folder, limit_gb, console
+    def __init__(
+        self, folder: Path, limit_gb: float, console: Console, elsewhere: Elsewhere | None = None
+    ) -> None:
+        self.folder, self._limit_gb, self._console, self._elsewhere = folder, limit_gb, console, elsewhere
 
     def images(
         self,
@@ -102,7 +105,9 @@ class PixelFiles:
         self, table: PairTable, size_px: int, fit: str, views: int, strength: float, into: np.ndarray
     ) -> Images:
         with file_progress(self._console, "reading images") as progress:
-            plain = read_images(table, size_px, fit, progress=progress, into=into[: len(table.images)])
+            plain = read_images(
+                table, size_px, fit, progress=progress, into=into[: len(table.images)], elsewhere=self._elsewhere
+            )
         if views > 1:
             with file_progress(self._console, "drawing views") as progress:
                 with_views(

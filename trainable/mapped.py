@@ -20,7 +20,7 @@ import numpy as np
 
 _HELD: dict[Path, int] = {}
 """Open files by which this process says that it uses them."""
-_ABANDONED_S = 60.0
+_ABANDONED_S = 3600.0
 """A draft that nobody has locked after so long was left by a process that was killed."""
 
 

@@ -112,7 +112,7 @@ def test_bad_images_are_told_as_the_driver_tells_them(images: list[Path | bytes]
 def test_nodes_that_do_not_see_the_images_are_not_asked_for_them(
     images: list[Path | bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nor are any for a few images, or where there is no other machine: then the driver decodes."""
+    """Nor are any for a few images, or where there is no other machine, or none that has time: then the driver decodes."""
     table = table_of(images)
     with monkeypatch.context() as patch:
         patch.setattr(Seen, "of", lambda path: Seen(path, 0, 0))
@@ -120,7 +120,8 @@ def test_nodes_that_do_not_see_the_images_are_not_asked_for_them(
         assert same(read_images(table, SIZE_PX), read_images(table, SIZE_PX, elsewhere=nodes))
         assert nodes.places[0] == set()
     own = [node for node in ray.nodes() if node["NodeID"] == ray.get_runtime_context().get_node_id()]
-    for owner, name, value in ((node_decoding.ray, "nodes", lambda: own), (node_decoding, "_FEW", IMAGES + 1)):
+    ours = node_decoding
+    for owner, name, value in ((ray, "nodes", lambda: own), (ours, "_FEW", IMAGES + 1), (ours, "_PATIENCE_S", 0)):
         with monkeypatch.context() as patch:
             patch.setattr(owner, name, value)
             nodes = Watched()

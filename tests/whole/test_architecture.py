@@ -184,7 +184,6 @@ COVERED_BY = {
     "tuner.cli.values": "tests/tuner/cli/test_run_options.py",
     "tuner.cli.stored_options": "tests/tuner/stored/test_export.py",
     "tuner.cluster.connection": "tests/on_ray/test_cluster.py",
-    "tuner.cluster.node_decoding": "tests/on_ray/test_node_decoding.py",
     "tuner.cluster.private_ray": "tests/on_ray/test_end_to_end.py",
     "tuner.cluster.shared_features": "tests/on_ray/test_sharing.py",
     "tuner.cluster.worker_imports": "tests/tuner/cli/test_process.py",

@@ -122,7 +122,7 @@ def _packages() -> dict[str, Any]:
     import trainable
 
     folder = Path(trainable.__file__).parent
-    return {"py_modules": [str(folder), str(folder.with_name("tuner"))]}
+    return {"py_modules": [str(folder.with_name(name)) for name in ("search_spaces", "trainable", "tuner")]}
 
 
 def _dashboard_url(url: str | None) -> str | None:

@@ -25,6 +25,8 @@ from tuner.cluster.connection import Cluster, connect, is_connected
 _FEW = 500
 """The driver decodes so many images alone sooner than workers of other nodes have started."""
 _IMAGES_A_TASK, _TASK_BYTES = 256, 10_000_000
+_PATIENCE_S = 60.0
+"""Where no task ends for so long, others have the cores of the nodes: the driver decodes the rest."""
 _SAMPLE = 8
 """Images by which a node is asked whether it sees them all: one that does not would be done with every task at once."""
 
@@ -75,10 +77,12 @@ def _decoded(
             for _ in range(count + 1):  # so that no core waits for the driver
                 give(node)
         while waiting:
-            [ready], _ = ray.wait(list(waiting), num_returns=1)
-            node, part = waiting.pop(ready)
+            ready, _ = ray.wait(list(waiting), num_returns=1, timeout=_PATIENCE_S)
+            if not ready:
+                return
+            node, part = waiting.pop(ready[0])
             try:
-                found = ray.get(ready)
+                found = ray.get(ready[0])
             except RayError:  # its node is lost, or has no memory: it gets no more, and these are left to the driver
                 continue
             give(node)

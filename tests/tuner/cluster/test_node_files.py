@@ -151,7 +151,7 @@ def test_a_fetch_that_breaks_off_leaves_nothing(source: Path, server: Calls, mon
 
 
 def test_old_copies_and_abandoned_drafts_go(source: Path, server: Calls) -> None:
-    """Beyond the limit, those that nobody uses, with what is told of them; a draft, when its process is gone for a minute."""
+    """Beyond the limit, those that nobody uses, with what is told of them; a draft, when its process is gone for an hour."""
     old, used = (kept(source.with_name(f"{name}.npy")) for name in ("old", "used"))
     old.with_suffix(".json").write_text("{}")
     hold(used)
@@ -160,7 +160,7 @@ def test_old_copies_and_abandoned_drafts_go(source: Path, server: Calls) -> None
         source.with_name(draft).write_bytes(b"")
     for file in source.parent.iterdir():
         if "young" not in file.name:
-            os.utime(file, (time.time() - 1000,) * 2)
+            os.utime(file, (time.time() - 10_000,) * 2)
     NodeCopy(server, limit_gb=1e-9)(name_of(source))
     left = {file.name for file in source.parent.iterdir()} - {ours._path.name}
     assert left == {".lock", ".young.npy-1234", "a.npy", "used.npy"}

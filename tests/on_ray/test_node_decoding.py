@@ -120,8 +120,8 @@ def test_nodes_that_do_not_see_the_images_are_not_asked_for_them(
         assert same(read_images(table, SIZE_PX), read_images(table, SIZE_PX, elsewhere=nodes))
         assert nodes.places[0] == set()
     own = [node for node in ray.nodes() if node["NodeID"] == ray.get_runtime_context().get_node_id()]
-    ours = node_decoding
-    for owner, name, value in ((ray, "nodes", lambda: own), (ours, "_FEW", IMAGES + 1), (ours, "_PATIENCE_S", 0)):
+    unready = {"nodes": lambda: own, "wait": lambda tasks, **options: ([], tasks)}
+    for owner, name, value in ((node_decoding, "_FEW", IMAGES + 1), *((ray, *each) for each in unready.items())):
         with monkeypatch.context() as patch:
             patch.setattr(owner, name, value)
             nodes = Watched()

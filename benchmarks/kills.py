@@ -20,7 +20,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +77,8 @@ class Options:
     """Of each search."""
     seed: int = 0
     """Of the moments."""
+    address: str | None = None
+    """Ray cluster that all searches join, host:port; none: each starts a Ray of its own, and only then is that killed."""
     quick: bool = False
     """A smoke run: one kill at a random moment, two aimed ones."""
 
@@ -87,7 +89,7 @@ class Search:
 
     folder: Path
     pairs: Path
-    trials: int
+    options: Options
     kept: pd.DataFrame = field(default_factory=pd.DataFrame)
     """Rows of the trials that had ended after the last attempt."""
     wrong: list[str] = field(default_factory=list)
@@ -107,12 +109,14 @@ class Search:
         """The next attempt. aimed: kill or fail, and at which file operation."""
         run = self.run
         new = ["--data", str(self.pairs), "--image-size-px", "16", "--batch-size", "16", "--epochs", "3"]
-        new += ["--trials", str(self.trials), "--checkpoint-s", "0", "--keep-sick", "--no-dashboard"]
+        new += ["--trials", str(self.options.trials), "--checkpoint-s", "0", "--keep-sick"]
+        ray = ["--address", self.options.address] if self.options.address else ["--no-dashboard"]
         words = (["--resume", run] if run else new) + [
             "--results",
             str(self.root),
             "--cache",
             str(self.folder / "cache"),
+            *ray,
         ]
         start = ["-c", _AIMED, *aimed, str(self.root)] if aimed else ["-m", "tuner.run"]
         with (self.folder / "log.txt").open("ab") as log:
@@ -138,7 +142,7 @@ class Search:
         if code != 0 or self.run is None:
             self.wrong.append(f"it ended with code {code}: {(self.folder / 'log.txt').read_text()[-500:]}")
             return
-        if sorted(self.kept.index) != list(range(self.trials)):
+        if sorted(self.kept.index) != list(range(self.options.trials)):
             self.wrong.append(f"its trials are {sorted(self.kept.index)}")
         storage = open_study(self.root / "state" / self.run / "study.log")
         told = optuna.load_study(study_name=self.run, storage=storage).get_trials()
@@ -267,7 +271,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; 1 if anything was lost."""
     options = parse(Options, arguments, prog="python -m benchmarks.kills")
     if options.quick:
-        options = Options(random=1, aimed=2, each=3, trials=2, quick=True)
+        options = replace(options, random=1, aimed=2, each=3, trials=2)
     console = report.console()
     report.heading("Nothing is lost", console)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -282,11 +286,11 @@ def run(options: Options, folder: Path, console: Console) -> int:
     # The time of an undisturbed search places the moments; a smoke run is content with a guess of it.
     whole_s, wrong = _QUICK_S, []
     if not options.quick:
-        whole_s, wrong = searched(folder / "whole", pairs, options.trials, [], 0.0, console)
+        whole_s, wrong = searched(folder / "whole", pairs, options, [], 0.0, console)
     todo = kills(options)
     for place in range(0, len(todo), options.each):
         part = todo[place : place + options.each]
-        _, more = searched(folder / f"search-{place}", pairs, options.trials, part, whole_s, console)
+        _, more = searched(folder / f"search-{place}", pairs, options, part, whole_s, console)
         wrong += more
     lost = report.Target("things lost", len(wrong), 0, at_least=False)
     searches = f"{len(todo)} kills, {-(-len(todo) // options.each)} searches"
@@ -295,11 +299,11 @@ def run(options: Options, folder: Path, console: Console) -> int:
 
 
 def searched(
-    folder: Path, pairs: Path, trials: int, todo: list[Kill], whole_s: float, console: Console
+    folder: Path, pairs: Path, options: Options, todo: list[Kill], whole_s: float, console: Console
 ) -> tuple[float, list[str]]:
     """One search with its kills, left to end at last: seconds that it took, and what was wrong."""
     folder.mkdir()
-    search, over, began = Search(folder, pairs, trials), threading.Event(), time.monotonic()
+    search, over, began = Search(folder, pairs, options), threading.Event(), time.monotonic()
     reader = threading.Thread(target=read_beside, args=(search, over))
     reader.start()
     try:

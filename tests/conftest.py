@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -19,13 +20,39 @@ os.environ["OMP_NUM_THREADS"] = "1"  # the processes share the cores
 settings.register_profile("slow, not red", deadline=None)  # no test is timed: a busy machine is no failure
 settings.load_profile("slow, not red")
 
-_SLOWEST = ("test_kills.py", "test_resume.py", "test_start.py", "test_readme_cluster.py", "test_end_to_end.py")
+_CLUSTERS = (
+    ("test_kills", "test_older_runs", "test_resume"),
+    ("test_chosen_starts", "test_coming_from", "test_from_python", "test_s3", "test_sharing"),
+)
+"""Files of tests/on_ray that share a cluster: those of a line run in one process, which starts one."""
+_SLOW = ("test_end_to_end", "test_readme_cluster", "test_cluster", "test_start", "test_slurm")
+"""Files of tests/on_ray that have Rays of their own."""
+
+
+def _process(nodeid: str) -> str:
+    """What names the tests that run in one process: their file, or the first one of those on the same cluster."""
+    file, name = nodeid.partition("::")[0], nodeid.partition(".py")[0].rpartition("/")[2]
+    shared = [names for names in _CLUSTERS if name in names and "/on_ray/" in file]
+    return file.replace(name, shared[0][0]) if shared else file
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest begins first."""
-    places = {name: place for place, name in enumerate(_SLOWEST)}
-    items.sort(key=lambda item: ("on_ray/" not in item.nodeid, places.get(item.path.name, len(places))))
+    names = [f"tests/on_ray/{name}.py" for name in (*(names[0] for names in _CLUSTERS), *_SLOW)]
+    places = {name: place for place, name in enumerate(names)}
+    items.sort(key=lambda item: places.get(_process(item.nodeid), len(places)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """The files of a process go to it together; by files alone, each process would start a cluster."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByProcess(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _process(nodeid)
+
+    return ByProcess(config, log)
 
 
 @pytest.fixture(scope="module")

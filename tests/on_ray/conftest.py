@@ -1,8 +1,9 @@
-"""What tests of the real command share: a small pair table and a running Ray cluster of two nodes."""
+"""What tests of the real command share: a small pair table and a running Ray cluster."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,17 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[object]:
-    """A running cluster of two nodes with one CPU each and a dashboard, whose metrics appear within seconds."""
+    """A running cluster of one node with one CPU, without a dashboard.
+
+    So a run has one worker: that each imports PyTorch is most of what these tests take. Tests that need more add a node.
+    """
+    with running_cluster(include_dashboard=False) as started:
+        yield started
+
+
+@contextmanager
+def running_cluster(**head: Any) -> Iterator[Any]:
+    """A cluster of one node with one CPU, whose metrics appear within seconds; `head`: more of what that node is told."""
     from ray.cluster_utils import Cluster  # here: most tests need no Ray
 
     from tuner.cluster.start import waits_for_node
@@ -39,8 +50,6 @@ def cluster() -> Iterator[object]:
                 return super().add_node(*arguments, **options)
 
     settings = {"num_cpus": 1, "_system_config": {"metrics_report_interval_ms": 2000}, "include_log_monitor": False}
-    head = {**settings, "include_dashboard": True, "dashboard_port": None}  # None: a free port
-    started = Patient(initialize_head=True, head_node_args=head)
-    started.add_node(num_cpus=1)
+    started = Patient(initialize_head=True, head_node_args=settings | head)
     yield started
     started.shutdown()

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 import ray
 from optuna.trial import TrialState
 
+from tests.on_ray.conftest import running_cluster
 from tests.tools.real_ray import SMALL, Here, Watch, alone, own_dashboard, table, until
 from trainable.config import Settings
 from tuner.results.trial_record import TrialRecord
@@ -43,7 +45,8 @@ class Rough:
 
     def __init__(self, cluster: Any, pairs: Path, results: Path) -> None:
         self.cluster, self.results = cluster, results
-        self.mortal = next(node for node in cluster.list_all_nodes() if not node.head)
+        self.mortal = cluster.add_node(num_cpus=1)
+        cluster.wait_for_nodes()
         self.held: dict[bool, int] = {}  # process of a worker that was stopped, by: is it on the mortal node
         self.began: dict[bool, int] = {}  # the first trial of each node
         self.moved: int | None = None
@@ -97,6 +100,13 @@ class Rough:
 
 
 @pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """One of this module's own, as it has a dashboard."""
+    with running_cluster(include_dashboard=True, dashboard_port=None) as started:  # None: a free port
+        yield started
+
+
+@pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the runs of this module leave their results."""
     return tmp_path_factory.mktemp("cluster") / "results"
@@ -104,11 +114,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def rough(cluster: Any, pairs: Path, results: Path) -> Rough:
-    """The rough run, done once; then the cluster gets another node for the one that it lost."""
-    rough = Rough(cluster, pairs, results)
-    cluster.add_node(num_cpus=1)
-    cluster.wait_for_nodes()
-    return rough
+    """The rough run, done once."""
+    return Rough(cluster, pairs, results)
 
 
 def test_trials_run_on_several_nodes(rough: Rough) -> None:

@@ -54,6 +54,7 @@ def command(pairs: Path, results: Path, logins: dict[str, object]) -> Command:
     command = Command(
         results.parent, "--data", pairs, "--space", "temperature", "--results", "results",
         "--epochs", EPOCHS, "--trials", TRIALS, "--views", VIEWS, *SMALL,
+        all_cpus=True,
     )  # fmt: skip
     command.until(lambda: command.begun, "it said where the dashboard is")
     url, _, login = command.printed("dashboard").partition(" — ")
@@ -212,7 +213,8 @@ def test_the_run_has_its_verdict_and_its_provenance(command: Command, results: P
 def test_a_mistake_found_after_ray_was_started_is_told(tmp_path: Path) -> None:
     """Ray starts while PyTorch is imported; a table that is no good then ends the command as any mistake does."""
     (tmp_path / "pairs.csv").write_text("front,label\na.png,1\n")
-    output = Command(tmp_path, "--data", "pairs.csv").expect(2)
+    no_worker = '{"CPU": 0}'  # none would be done importing PyTorch
+    output = Command(tmp_path, "--data", "pairs.csv", "--no-dashboard", RAY_OVERRIDE_RESOURCES=no_worker).expect(2)
     (error,) = [line for line in output.splitlines() if line.startswith("error: ")]  # a busy machine is told of before
     assert "angle" in error
     assert not (tmp_path / "results").exists()

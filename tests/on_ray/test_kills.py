@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,15 +13,15 @@ from benchmarks import kills
 from tuner.results.writer import RunTables
 
 
-def test_searches_that_are_killed_lose_nothing(capsys: pytest.CaptureFixture) -> None:
+def test_searches_that_are_killed_lose_nothing(cluster: Any, capsys: pytest.CaptureFixture) -> None:
     """One kill at a random moment, one at a file operation, one full disk; exit code 0."""
-    code = kills.main(["--quick"])
+    code = kills.main(["--quick", "--address", cluster.address])
     assert code == 0, capsys.readouterr().out
 
 
 def test_what_is_lost_is_seen(tmp_path: Path) -> None:
     """A trial that is gone, one with other numbers, and a table that cannot be read."""
-    search = kills.Search(tmp_path, tmp_path / "pairs.csv", trials=2)
+    search = kills.Search(tmp_path, tmp_path / "pairs.csv", kills.Options(trials=2))
     tables = RunTables(search.root, "temperature", "r1")
     tables.write_run({"state": "running"})
     (search.root / "state" / "r1").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The README's lines for a cluster, followed word for word on two nodes of one machine, with and without a token before."""
+"""The README's lines for a cluster, followed word for word on two nodes of one machine."""
 
 from __future__ import annotations
 
@@ -92,20 +92,21 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(made, ignore_errors=True)
 
 
-@pytest.mark.parametrize("had_token", [False, True])
-def test_two_nodes_as_the_readme_says(had_token: bool, folder: Path, pairs: Path) -> None:
+def test_two_nodes_as_the_readme_says(folder: Path, pairs: Path) -> None:
     """Both nodes join, and a run on them ends well; a wrong token is told. Beside other clusters, hence the port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     shell = Shell(folder, folder / "home")
-    (folder / "home" / ".ray").mkdir(parents=True)
-    if had_token:
-        (folder / "home" / ".ray" / "auth_token").write_text("1" * 64)
+    (folder / "home").mkdir()
+    token = folder / "home" / ".ray" / "auth_token"
     export, generate, head, node, run = LINES
     try:
         shell.types(export)
         shell.types(generate)
+        made = token.read_text()
+        shell.types(generate)  # as where there was one before: it is kept
+        assert token.read_text() == made != ""
         said = shell.starts(f"{head.partition('#')[0]} --port {port} --include-dashboard false")
         (address,) = set(re.findall(r"--address='(\S+:\d+)'", said))
         shell.starts(node.replace("HEAD:6379", address))
@@ -115,18 +116,17 @@ def test_two_nodes_as_the_readme_says(had_token: bool, folder: Path, pairs: Path
         assert shell.processes[-1].wait(600) == 0, log.read_text()
         assert "hardware   2 nodes, 2 CPUs" in log.read_text()
         assert len(list((folder / "results").glob("trials/*/*/*.parquet"))) == 1
-        if not had_token:
-            return
-        # The first line forgotten: the token that lies there is shown all the same.
+        # The first line forgotten: the token that lies there is shown all the same, and what the cluster has is known.
         del shell.environment["RAY_AUTH_MODE"]
-        log = shell.begins(f"{run} --trials 1")
-        assert shell.processes[-1].wait(600) == 0, log.read_text()
+        log = shell.begins(f"{run} --cpus-per-trial 3")
+        assert shell.processes[-1].wait(600) == 2, log.read_text()
+        assert "a trial asks for 3 CPUs and 0 GPUs, but the cluster has 2 CPUs" in log.read_text()
         # No token at all, or another's: within seconds, by name.
         for text, said in (
             ("", "there is none in ~/.ray/auth_token"),
             ("2" * 64, "the one in ~/.ray/auth_token is not its"),
         ):
-            (folder / "home" / ".ray" / "auth_token").write_text(text)
+            token.write_text(text)
             log = shell.begins(run)
             assert shell.processes[-1].wait(600) == 2
             assert said in log.read_text() and "RAY_AUTH_MODE=token" in log.read_text()

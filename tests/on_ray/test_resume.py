@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +87,12 @@ with watched(kill):
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory, pairs: Path, cluster: Any) -> Story:
-    """The whole story, told once."""
-    return Story(tmp_path_factory.mktemp("resume"), pairs, cluster.address)
+def story(tmp_path_factory: pytest.TempPathFactory, pairs: Path, cluster: Any) -> Iterator[Story]:
+    """The whole story, told once, with two trials under way at a time."""
+    node = cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    yield Story(tmp_path_factory.mktemp("resume"), pairs, cluster.address)
+    cluster.remove_node(node)
 
 
 def test_an_interrupted_run_says_how_to_go_on(story: Story) -> None:

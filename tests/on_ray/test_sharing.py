@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import ray
 import torch
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from rich.console import Console
 
 from tests.tools.synthetic import pair_data
@@ -91,11 +92,18 @@ def test_cuts_beyond_the_memory_are_left_out_and_said_so(tmp_path: Path) -> None
     assert share(tmp_path, memory_gb=0.0) == ({}, "")
 
 
+def _works() -> None:
+    """What a worker does that waits for work afterwards."""
+
+
 def test_a_node_that_dies_takes_no_features_along(
     cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One of two nodes is lost while it computes, with what it had computed: that is computed again, elsewhere."""
-    mortal = next(node for node in cluster.list_all_nodes() if not node.head)
+    mortal = cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    there = NodeAffinitySchedulingStrategy(mortal.node_id, soft=False)
+    ray.get(ray.remote(_works).options(num_cpus=1, scheduling_strategy=there).remote())  # a worker waits for work
     monkeypatch.setattr(shared_features, "_IMAGES_A_TASK", 32)
     wait, calls = ray.wait, iter(range(1000))
 
@@ -106,10 +114,7 @@ def test_a_node_that_dies_takes_no_features_along(
         return answer
 
     monkeypatch.setattr(shared_features.ray, "wait", waited)
-    try:
-        found, _ = share(tmp_path)
-    finally:
-        cluster.add_node(num_cpus=1)
+    found, _ = share(tmp_path)
     data = pair_data(size_px=SIZE_PX, identities=360)
     expected = features.extract(create_backbone(BackboneSpec("test_resnet", image_size_px=SIZE_PX)), data.pixels, found)
     assert sorted(found) == [0, 1, 2, 3]

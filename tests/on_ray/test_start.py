@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
-import tempfile
 from pathlib import Path
 
 from tests.tools.real_ray import SMALL, Command, until
 from tuner import results
 
 
-def test_what_a_run_can_do_without(pairs: Path, tmp_path: Path) -> None:
-    """A dashboard that is given no time, and a folder whose sockets nobody could open: said, and the run ends well."""
+def test_what_a_run_can_do_without_and_what_a_killed_driver_leaves(pairs: Path, tmp_path: Path) -> None:
+    """A dashboard that is given no time, and a folder whose sockets nobody could open: said, and trials end well.
+
+    When the driver is killed, its Ray's processes, agents and workers included, end by themselves; its row is told from a
+    running one's.
+    """
     long = tmp_path / ("x" * 100)
     long.mkdir()
-    command = Command(
-        tmp_path, "--data", pairs, "--trials", 1, "--epochs", 1, *SMALL, TMPDIR=str(long), RAY_DASHBOARD_STARTUP_TIMEOUT_S="0"
-    )  # fmt: skip
-    output = command.expect(0)
+    many = ("--trials", 1000, "--epochs", 1)
+    command = Command(tmp_path, "--data", pairs, *many, *SMALL, TMPDIR=str(long), RAY_DASHBOARD_STARTUP_TIMEOUT_S="0")
+    command.until(lambda: "· completed at epoch 1/1 ·" in command.output, "a trial ended")
+    running = of_ray(long)
+    command.process.kill()
+    command.process.wait()
     assert command.printed("dashboard") == "none: it did not start; the run does without"
-    assert "note: Ray uses /tmp" in output and "Traceback" not in output
+    assert "note: Ray uses /tmp" in command.output and "Traceback" not in command.output
+    assert len(running) >= 3
+    assert results.runs(tmp_path / "results").state.item() == "dead"
+    until(lambda: not of_ray(long), "nothing of it was left")
 
 
 def test_a_ray_that_cannot_start(pairs: Path, tmp_path: Path) -> None:
@@ -45,26 +52,11 @@ def test_a_mistake_is_told_while_ray_starts(tmp_path: Path) -> None:
     assert output.startswith("error: ") and "no backbone 'nosuch'" in output
 
 
-def test_a_killed_driver_leaves_nothing_of_its_ray(pairs: Path, tmp_path: Path) -> None:
-    """Its processes, agents and workers included, end by themselves; its row is told from a running one's."""
-    folder = Path(tempfile.mkdtemp(prefix="tv", dir="/tmp"))  # a short name, for sockets
-    command = Command(
-        tmp_path, "--data", pairs, "--trials", 50, "--epochs", 50, *SMALL, "--no-dashboard", RAY_TMPDIR=str(folder)
-    )  # fmt: skip
-    command.until(lambda: command.begun and (tmp_path / "results" / "runs").exists(), "the run began")
-    assert len(of_ray(folder)) >= 3
-    command.process.kill()
-    command.process.wait()
-    assert results.runs(tmp_path / "results").state.item() == "dead"
-    until(lambda: not of_ray(folder), "nothing of it was left")
-    shutil.rmtree(folder)
-
-
 def of_ray(folder: Path) -> list[str]:
-    """Processes that were started with this folder as Ray's."""
+    """Processes that were started with this temporary folder: the command and, of its Ray, all."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if f"RAY_TMPDIR={folder}".encode() in (entry / "environ").read_bytes():
+            if f"TMPDIR={folder}".encode() in (entry / "environ").read_bytes():
                 found.append(entry.name)
     return found

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
 
 from trainable.metrics.thresholds import checked_pairs, identity_codes
 
@@ -56,6 +55,8 @@ def fit(scores: np.ndarray, labels: np.ndarray) -> Curve:
     >>> bool(curve(np.array([0.8]))[0] > 0.8), bool(curve(np.array([0.0]))[0] < 0.2)
     (True, True)
     """
+    from sklearn.linear_model import LogisticRegression  # here: no search needs it before its end
+
     scores, positive = checked_pairs(scores, labels)
     positives, negatives = positive.sum(), (~positive).sum()
     target = np.where(positive, (positives + 1) / (positives + 2), 1 / (negatives + 2))

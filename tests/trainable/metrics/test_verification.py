@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import auc, average_precision_score, roc_auc_score, roc_curve
 
 from tests.tools import reference
 from tests.trainable.metrics.test_thresholds import scored_pairs
@@ -30,6 +30,20 @@ def test_verify_is_the_loop_reference(pairs):
     assert found.similarity_gap == pytest.approx(found.positive_similarity - found.negative_similarity)
     if found.d_prime is not None:
         assert found.d_prime == pytest.approx(reference.d_prime(exact, labels))
+
+
+@settings(max_examples=100, deadline=None)
+@given(scored_pairs())
+def test_the_curve_and_its_areas_are_those_of_scikit_learn(pairs):
+    """To the bit, ties included: workers compute them without it."""
+    scores, labels = pairs
+    exact = scores.astype(np.float64)
+    false_accepts, true_accepts, _ = roc_curve(labels, exact, drop_intermediate=False)
+    found = verification.roc_curve(scores, labels)
+    assert np.array_equal(found[0], false_accepts) and np.array_equal(found[1], true_accepts)
+    measures = verification.verify(scores, labels)
+    assert measures.auc == auc(false_accepts, true_accepts)
+    assert measures.average_precision == average_precision_score(labels, exact)
 
 
 def test_tar_at_far_needs_enough_negatives():

@@ -113,6 +113,14 @@ def test_a_run_that_nothing_can_win_is_listed_without_a_place(tmp_path: Path) ->
     assert (board.trials["r3"], board.sick["r3"], board.rank_high["r1"]) == (1, 1, 1)
 
 
+def test_trials_are_counted_as_they_were_asked_for(tmp_path: Path) -> None:
+    """One more that the run tries at the threshold that a training's own scores favour is none of them."""
+    write(tmp_path, "r1", [0.8, 0.9])
+    more = {"trial": 2, "state": "completed", "objective": 0.91, "threshold_source": "favoured"}
+    RunTables(tmp_path, "temperature", "r1").append_trial(more)
+    assert list(read(tmp_path).leaderboard.trials) == [2]
+
+
 def test_runs_without_any_trial_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """There is nothing to say of them, and that is said."""
     write(tmp_path, "r1", [], state="running", searched=None, hostname=None, data_fingerprint=None)

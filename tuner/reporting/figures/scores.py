@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
-from sklearn.metrics import roc_curve
 
 from trainable.config import Purpose
 from trainable.metrics import calibration, thresholds
+from trainable.metrics.verification import roc_curve
 from tuner.analysis.text import number
 from tuner.analysis.winner import rates, rates_in_words
 from tuner.reporting.figures.svg import NARROW, Axis, Panel, forms
@@ -101,7 +101,7 @@ def roc(run: WholeRun) -> Markup:
     panel.line([(0.0, 0.0), (1.0, 1.0)], "chance")
     drawn = [(_of_default(run), "default")] if default_differs(run) else []
     for (values, classes), look in (*drawn, ((scores, labels), "winner")):
-        false_accepts, true_accepts, _ = roc_curve(classes, values)
+        false_accepts, true_accepts = roc_curve(values, classes)
         panel.line(_thinned(false_accepts, true_accepts), look)
     accepted = scores.astype(float) >= run.used_threshold
     panel.mark(float(accepted[labels == 0].mean()), float(accepted[labels == 1].mean()), "winner")

@@ -14,8 +14,8 @@ from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-MOST = 512
-"""Up to so many ended trials a sampler sees all, and suggests exactly what it would without this module."""
+MOST = 320
+"""No more ended trials are shown than this. Up to `LATEST` fewer a sampler sees all, and suggests what it would by itself."""
 BEST = LATEST = 64
 """TPE takes the best tenth of all trials, 25 at most, for its picture of good ones: those are always among the best 64. Of the
 rest, its picture of all others, the latest 25 count in full and older ones the less the older they are."""

@@ -52,7 +52,7 @@ def suggestions(study, count=12):
     return drawn
 
 
-@pytest.mark.parametrize("count", [0, 30, MOST - 12])
+@pytest.mark.parametrize("count", [0, 30, MOST - LATEST - 12])
 def test_a_small_study_is_searched_as_without_this(count):
     """To the bit, with trials that run, were stopped and have failed."""
     assert suggestions(study_of(count)[0]) == suggestions(study_of(count, sampler=ShownFew)[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import ray
-from ray.util.state import list_actors
 
 from tests.tools.real_ray import until
 from tests.tools.synthetic import pair_data
@@ -82,15 +82,10 @@ def test_the_server_goes_with_the_names_that_say_of_it(tmp_path: Path) -> None:
     """A Ray that was running before, as a notebook's, is left without a process of the run's."""
     draft = Draft(tmp_path / "pixels.npy", (100, 4, 4, 3), np.uint8)
     data = dataclasses.replace(pair_data(size_px=4), pixels=draft.keep())
-    DriverFiles(here=False, limit_gb=1).known(data)
+    files = DriverFiles(here=False, limit_gb=1)
+    files.known(data)
     shared = ray.put(data)
-    assert servers()
-    del shared
+    server = ray.get(files._server.__ray_call__.remote(lambda server: os.getpid()))
+    del files, shared
     let_go()
-    until(lambda: not servers(), "the file server was gone")
-
-
-def servers() -> list[Any]:
-    """The file servers that live."""
-    found = list_actors(filters=[("class_name", "=", "FileServer"), ("state", "=", "ALIVE")])
-    return list(found)
+    until(lambda: not Path(f"/proc/{server}").exists(), "the file server was gone")

@@ -152,7 +152,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The command; exit code 2 for bad input."""
     import tyro
 
-    from tuner.inputs.dataset import cache_folder
+    from tuner.cli.values import cache_folder
 
     options = tyro.cli(TrainingOptions, args=arguments, description=__doc__)
     try:

@@ -220,7 +220,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The command; exit code 1 below target, 2 for bad input."""
     import tyro
 
-    from tuner.inputs.dataset import cache_folder
+    from tuner.cli.values import cache_folder
 
     options = tyro.cli(QualityOptions, args=arguments, description=__doc__)
     try:

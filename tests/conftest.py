@@ -22,7 +22,15 @@ settings.load_profile("slow, not red")
 
 _CLUSTERS = (
     ("test_kills", "test_older_runs", "test_resume"),
-    ("test_chosen_starts", "test_coming_from", "test_from_python", "test_s3", "test_sharing"),
+    (
+        "test_chosen_starts",
+        "test_coming_from",
+        "test_from_python",
+        "test_node_decoding",
+        "test_node_files",
+        "test_s3",
+        "test_sharing",
+    ),
 )
 """Files of tests/on_ray that share a cluster: those of a line run in one process, which starts one."""
 _SLOW = ("test_end_to_end", "test_readme_cluster", "test_cluster", "test_start", "test_slurm")

@@ -17,11 +17,9 @@ from rich.console import Console
 
 from tests.tools.synthetic import pair_data
 from trainable.data.augmentation import with_views
-from trainable.mapped import Draft, file_of
 from trainable.model import features
 from trainable.model.backbones import BackboneSpec, block_count, create_backbone
-from tuner.cluster import common_files, shared_features
-from tuner.cluster.common_files import as_all_nodes_see_it
+from tuner.cluster import shared_features
 from tuner.cluster.connection import TrialResources
 from tuner.cluster.feature_cache import FeatureCache
 
@@ -172,18 +170,3 @@ def test_views_are_extracted_like_images_and_cached_apart(tmp_path: Path) -> Non
         options = {"memory_gb": 1.0, "cache": FeatureCache(tmp_path, limit_gb=1), "console": quiet}
         found = shared_features.with_features(source, backbone, [0], RESOURCES, **options).features[0]
         assert np.array_equal(found, features.extract(backbone, source.pixels, [0])[0])
-
-
-def test_what_every_node_sees_goes_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A task maps the file itself; where a node does not have it, numbers go through Ray. On one machine nobody is asked."""
-    draft = Draft(tmp_path / "pixels.npy", (4, 2, 2, 3), np.uint8)
-    draft.array[...] = 7
-    data = dataclasses.replace(pair_data(size_px=4), pixels=draft.keep())
-    assert as_all_nodes_see_it(data, here=False) is data
-    task = ray.remote(lambda there: (str(file_of(there.pixels)), int(there.pixels.sum())))
-    assert ray.get(task.remote(data)) == (str(tmp_path / "pixels.npy"), 7 * 48)
-    monkeypatch.setattr(common_files, "_has", lambda files: False)
-    away = as_all_nodes_see_it(data, here=False)
-    assert file_of(away.pixels) is None and np.array_equal(away.pixels, data.pixels)
-    assert ray.get(task.remote(away)) == ("None", 7 * 48)
-    assert as_all_nodes_see_it(data, here=True) is data

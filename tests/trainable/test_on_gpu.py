@@ -13,7 +13,7 @@ import torch
 from tests.tools.synthetic import pair_data
 from trainable.checks import peak_memory
 from trainable.config import Settings, TrialConfig
-from trainable.data.folds import with_folds
+from trainable.data.pairs import with_folds
 from trainable.model import features
 from trainable.model.backbones import BackboneSpec, create_backbone
 from trainable.training import inputs as inputs_module

@@ -26,11 +26,11 @@ from trainable.metrics.thresholds import cross_fitted
 from trainable.model import weights
 from tuner.cli.run_options import RunOptions
 from tuner.cluster import address as addresses
+from tuner.cluster import node_decoding
 from tuner.cluster.connection import Cluster
 from tuner.inputs import dataset
 from tuner.results.writer import RunTables
 from tuner.run import main
-from tuner.search import session
 
 ROOT = Path(__file__).parents[2]
 
@@ -476,7 +476,7 @@ def test_a_run_that_cannot_go_on_as_it_began(refused, tmp_path):
 def no_ray(monkeypatch):
     """A cluster of two cores, without starting one."""
     ended = []
-    monkeypatch.setattr(session, "connect", lambda options: Cluster(None, 1, 2.0, 0.0, 1.0, None))
+    monkeypatch.setattr(node_decoding, "connect", lambda options: Cluster(None, 1, 2.0, 0.0, 1.0, None))
     monkeypatch.setattr(ray, "shutdown", lambda: ended.append(True))
     return ended
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from trainable.data.splits import SPLITS
+from trainable.data.splits import SPLITS, deal_identities
+from trainable.errors import InputError
 from trainable.findings import DataError
 from trainable.mapped import ByName
 
@@ -87,7 +88,7 @@ class PairData:
     """How strong they are: as `augmentation.with_views` was told."""
     folds: np.ndarray | None = None
     """(n, 2) int8 folds of the front and of the angle identity of each pair, -1 for test pairs; None where trials train
-    on the train split and are validated on the val split. See `folds.with_folds`."""
+    on the train split and are validated on the val split. See `with_folds`."""
 
     @classmethod
     def of(cls, table: PairTable, pixels: np.ndarray, fingerprint: str, views: int = 1) -> PairData:
@@ -131,13 +132,34 @@ class PairData:
     def fold(self, number: int) -> PairData:
         """The data of one fold: validated on its pairs, trained on those that share no identity with it."""
         if self.folds is None:
-            raise ValueError("these data have no folds; `folds.with_folds` makes them")
+            raise ValueError("these data have no folds; `with_folds` makes them")
         inside = self.folds == number
         split = np.full(len(self.split), -1, dtype=np.int8)  # a pair with one identity inside is in neither split
         split[inside.all(axis=1)] = split_code("val")
         split[~inside.any(axis=1)] = split_code("train")
         split[self.split == split_code("test")] = split_code("test")
         return replace(self, split=split, folds=None)
+
+
+def with_folds(data: PairData, count: int, seed: int) -> PairData:
+    """The data with `count` folds that share no identity, each with pairs of both labels; test pairs stay apart.
+
+    A pair whose identities are in two folds is validated in neither, and trained on where its identities are not held out.
+    Raises InputError where the pairs cannot be dealt so.
+    """
+    kept = np.concatenate([data.rows("train"), data.rows("val")])
+    codes, ends = np.unique(np.stack([data.front_identity[kept], data.angle_identity[kept]]), return_inverse=True)
+    front, angle = ends.reshape(2, -1)
+    of_identity = deal_identities(front, angle, data.pair_label[kept], seed, (1 / count,) * count)
+    if of_identity is None:
+        raise InputError(
+            f"--folds is {count}, but the {len(kept)} train and val pairs of {len(codes)} identities cannot be dealt to "
+            f"{count} folds so that each has pairs of both labels and none shares an identity; valid is a smaller number "
+            "from 2, or 0 for the table's own val split. Give fewer folds, or add pairs of other identities."
+        )
+    folds = np.full((len(data.split), 2), -1, dtype=np.int8)
+    folds[kept] = np.stack([of_identity[front], of_identity[angle]], axis=1)
+    return replace(data, folds=folds)
 
 
 def split_code(split: str) -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from trainable.errors import InputError, nearest
@@ -14,6 +16,14 @@ if TYPE_CHECKING:
 NONE_TOLD = "none is told"
 """Beside the type of an option whose help says itself what none does. A word: options need no tyro before they are read."""
 Group = TypeVar("Group", bound="DataclassInstance")
+_APP = "twoview-tuner"
+
+
+def cache_folder(chosen: str | None = None) -> Path:
+    """Where rendered data is kept: as chosen, or in the user's cache folder."""
+    if chosen:
+        return Path(chosen).expanduser().resolve()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / _APP
 
 
 def check_range(name: str, value: float | None, low: float, high: float | None = None) -> None:

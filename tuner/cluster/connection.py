@@ -121,7 +121,8 @@ def _packages() -> dict[str, Any]:
     """The code that workers import, sent along so that no node needs this project installed or the same folder."""
     import trainable
 
-    return {"py_modules": [str(Path(trainable.__file__).parent)]}
+    folder = Path(trainable.__file__).parent
+    return {"py_modules": [str(folder.with_name(name)) for name in ("search_spaces", "trainable", "tuner")]}
 
 
 def _dashboard_url(url: str | None) -> str | None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from trainable.mapped import Draft, hold, may_go
+from trainable.mapped import Draft, bound, hold
 
 _ARRAY, _SUM = ".npy", ".json"
 
@@ -68,7 +68,7 @@ class FeatureCache:
             self._remove(key)
             raise
         hold(file)
-        self._evict(keep=key)
+        bound(self.folder, self.limit_gb, keep=file)
         return array
 
     def _files(self, key: str) -> tuple[Path, Path]:
@@ -78,18 +78,3 @@ class FeatureCache:
         for file in self._files(key):
             with suppress(OSError):
                 file.unlink(missing_ok=True)
-
-    def _evict(self, keep: str) -> None:
-        entries = []
-        for file in self.folder.glob(f"*{_ARRAY}"):
-            try:
-                entries.append((file.stat().st_mtime_ns, file.stat().st_size, file.stem))
-            except FileNotFoundError:  # another process removed it
-                continue
-        total = sum(size for _, size, _ in entries)
-        for _, size, key in sorted(entries):
-            if total <= self.limit_gb * 1e9:
-                return
-            if key != keep and may_go(self._files(key)[0]):
-                self._remove(key)
-                total -= size

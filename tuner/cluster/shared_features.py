@@ -1,7 +1,7 @@
 """Features computed once on the cluster, before any trial, and shared with all of them as files that every process maps.
 
 They lie in the cache: no trial's or worker's death loses them, and a machine has one copy in its page cache however many trials
-it runs. Where nodes do not see the driver's cache, arrays go through Ray's object store, once to each node.
+it runs. A node that does not see the driver's cache fetches a copy, as `node_files` says.
 """
 
 from __future__ import annotations

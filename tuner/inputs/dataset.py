@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,11 +14,10 @@ from rich.console import Console
 
 from trainable.checks.data_checks import examine_images
 from trainable.data import turntable
-from trainable.data.folds import with_folds
-from trainable.data.images import Images
+from trainable.data.images import Elsewhere, Images
 from trainable.data.levels import Scale
 from trainable.data.missing import why_missing
-from trainable.data.pairs import PairData, PairTable
+from trainable.data.pairs import PairData, PairTable, with_folds
 from trainable.data.read_pairs import read_pairs
 from trainable.data.sources import no_such_file
 from trainable.errors import InputError
@@ -27,9 +25,9 @@ from trainable.findings import FAIL, OK, DataError, Finding
 from trainable.memory import limit_bytes
 from trainable.metrics.thresholds import cross_fitted
 from tuner.cli.run_options import EMBEDDED, DataOptions
+from tuner.cli.values import cache_folder
 from tuner.inputs.pixel_files import PixelFiles
 
-_APP = "twoview-tuner"
 _HALVES = ("pairs, labels or splits", "images")
 
 
@@ -57,20 +55,16 @@ def given_path(data: str) -> Path:
     raise no_such_file(path)
 
 
-def cache_folder(chosen: str | None = None) -> Path:
-    """Where rendered data is kept: as chosen, or in the user's cache folder."""
-    if chosen:
-        return Path(chosen).expanduser().resolve()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / _APP
-
-
 _FOR_IMAGES = 0.4
-"""Of the memory that may be used: once for the pixels here and once more for the copy of them that Ray's workers share; the
-rest is for features and trials."""
+"""Of the memory that may be used, where pixels are no file: once for them here and once more for the copy of them that Ray's
+workers share; the rest is for features and trials."""
 
 
 def check_memory(images: int, image_size_px: int, views: int = 1) -> None:
-    """InputError if all views of the decoded images would fill more of the memory than leaves room for Ray's copy of them."""
+    """InputError if all views of the decoded images would fill more of the memory than leaves room for Ray's copy of them.
+
+    Only where they are held in memory: pages of a file are the system's to drop, and Ray's workers map the same ones.
+    """
     needed_gb = views * images * image_size_px**2 * 3 / 1e9
     limit, whose = limit_bytes()
     valid_gb = _FOR_IMAGES * limit / 1e9
@@ -80,7 +74,7 @@ def check_memory(images: int, image_size_px: int, views: int = 1) -> None:
         raise InputError(
             f"{images:,} images{each} of {image_size_px} px take {needed_gb:,.1f} GB of memory; valid is up to "
             f"{valid_gb:,.1f} GB, {_FOR_IMAGES:.0%} of {whose} {limit / 1e9:,.1f} GB, as Ray's workers share a copy. Give "
-            f"--image-size-px {largest} or less{fewer}, or fewer images."
+            f"--image-size-px {largest} or less{fewer}, fewer images, or room for a file of them (--cache, --cache-gb)."
         )
 
 
@@ -112,11 +106,12 @@ def load(
     console: Console,
     check_table: TableCheck | None = None,
     view_strength: float = 1.0,
+    elsewhere: Elsewhere | None = None,
 ) -> Dataset:
     """The pairs and images that the options name: the one way to them, of the search as of all that comes after it.
 
     image_size_px: side of the decoded squares; seed: deals identities to splits where the table does not; view_strength: of
-    the augmented views.
+    the augmented views; elsewhere: decodes what it can of many images.
 
     A mistake that a training could run with (labels that contradict each other or the identities, an identity in two
     splits) is tolerated: only `check_table` may refuse it, which is called before any image is decoded. What a forced run
@@ -130,7 +125,7 @@ def load(
         raise
     if check_table is not None:
         check_table(table, tolerated)
-    images = _images(table, options, image_size_px, view_strength, console)
+    images = _images(table, options, image_size_px, view_strength, console, elsewhere)
     data = PairData.of(table, images.pixels, images.fingerprint, options.views)
     data = replace(data, view_strength=view_strength)
     if options.folds:
@@ -139,19 +134,29 @@ def load(
 
 
 def _images(
-    table: PairTable, options: DataOptions, image_size_px: int, view_strength: float, console: Console
+    table: PairTable,
+    options: DataOptions,
+    image_size_px: int,
+    view_strength: float,
+    console: Console,
+    elsewhere: Elsewhere | None,
 ) -> Images:
     fits = partial(check_memory, len(table.images), image_size_px, options.views)
-    return pixel_files(options, console).images(
+    return pixel_files(options, console, elsewhere).images(
         table, image_size_px, options.fit, options.views, fits, view_strength
     )
 
 
 def seen_otherwise(
-    dataset: Dataset, options: DataOptions, image_size_px: int, view_strength: float, console: Console
+    dataset: Dataset,
+    options: DataOptions,
+    image_size_px: int,
+    view_strength: float,
+    console: Console,
+    elsewhere: Elsewhere | None = None,
 ) -> Dataset:
     """The same pairs, with images of another size, or in as many views, of such a strength, as these options say."""
-    images = _images(dataset.table, options, image_size_px, view_strength, console)
+    images = _images(dataset.table, options, image_size_px, view_strength, console, elsewhere)
     of_images: dict[str, Any] = {"pixels": images.pixels, "fingerprint": images.fingerprint}
     return replace(
         dataset, data=replace(dataset.data, **of_images, views=options.views, view_strength=view_strength, features={})
@@ -185,9 +190,9 @@ def load_again(run: Mapping[str, Any], options: DataOptions, console: Console) -
     return found
 
 
-def pixel_files(options: DataOptions, console: Console) -> PixelFiles:
+def pixel_files(options: DataOptions, console: Console, elsewhere: Elsewhere | None = None) -> PixelFiles:
     """Where decoded images are kept."""
-    return PixelFiles(cache_folder(options.cache) / "pixels", options.cache_gb, console)
+    return PixelFiles(cache_folder(options.cache) / "pixels", options.cache_gb, console, elsewhere)
 
 
 def examined(dataset: Dataset, batch_size: int, options: DataOptions, console: Console) -> list[Finding]:

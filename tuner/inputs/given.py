@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from trainable.errors import InputError
-from tuner.inputs.dataset import cache_folder
+from tuner.cli.values import cache_folder
 
 _IMAGES = ("front", "angle")
 _VALID_SPACE = (

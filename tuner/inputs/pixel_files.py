@@ -18,10 +18,11 @@ from rich.console import Console
 
 from trainable.data.augmentation import how as how_views
 from trainable.data.augmentation import with_views
-from trainable.data.images import Images, how, read_images
+from trainable.data.decoder import how
+from trainable.data.images import Elsewhere, Images, read_images
 from trainable.data.pairs import PairTable
 from trainable.findings import Finding
-from trainable.mapped import Draft, hold, may_go, opened
+from trainable.mapped import Draft, bound, hold, opened
 from tuner.cli.console import file_progress
 
 _VERSION = 1
@@ -34,11 +35,13 @@ class PixelFiles:
     """Decoded images in a folder, each set by what its pixels depend on.
 
     folder: of the cache; limit_gb: the files that were not used for longest are removed beyond so many 10⁹ bytes, those in
-    use and the newest aside; 0: none is made, and pixels are held in memory.
+    use and the newest aside; 0: none is made, and pixels are held in memory. elsewhere: decodes what it can of many images.
     """
 
-    def __init__(self, folder: Path, limit_gb: float, console: Console) -> None:
-        self.folder, self._limit_gb, self._console = folder, limit_gb, console
+    def __init__(
+        self, folder: Path, limit_gb: float, console: Console, elsewhere: Elsewhere | None = None
+    ) -> None:
+        self.folder, self._limit_gb, self._console, self._elsewhere = folder, limit_gb, console, elsewhere
 
     def images(
         self,
@@ -69,7 +72,7 @@ class PixelFiles:
             draft.drop()
             raise
         hold(draft.file)
-        self._evict(key)
+        bound(self.folder, self._limit_gb, keep=draft.file)
         return kept
 
     def findings(self, read: tuple[Any, ...], make: Callable[[], list[Finding]]) -> list[Finding]:
@@ -94,7 +97,7 @@ class PixelFiles:
             return None
         hold(file)
         with suppress(OSError):  # a cache that may only be read serves all the same
-            os.utime(told)  # used now
+            os.utime(file)  # used now
         scales = {kind: tuple(scale) for kind, scale in known["scales"].items()}
         return Images(pixels, known["fingerprint"], scales, known["note"])
 
@@ -102,7 +105,9 @@ class PixelFiles:
         self, table: PairTable, size_px: int, fit: str, views: int, strength: float, into: np.ndarray
     ) -> Images:
         with file_progress(self._console, "reading images") as progress:
-            plain = read_images(table, size_px, fit, progress=progress, into=into[: len(table.images)])
+            plain = read_images(
+                table, size_px, fit, progress=progress, into=into[: len(table.images)], elsewhere=self._elsewhere
+            )
         if views > 1:
             with file_progress(self._console, "drawing views") as progress:
                 with_views(
@@ -143,21 +148,6 @@ class PixelFiles:
 
     def _told(self, key: str) -> Path:
         return self.folder / f"{key}.json"
-
-    def _evict(self, keep: str) -> None:
-        entries = []
-        for told in self.folder.glob("[0-9a-f]*.json"):
-            with suppress(FileNotFoundError):  # another process removed it
-                entries.append((told.stat().st_mtime_ns, self._file(told.stem).stat().st_size, told.stem))
-        total = sum(size for _, size, _ in entries)
-        for _, size, key in sorted(entries):
-            if total <= 1e9 * self._limit_gb:
-                return
-            if key != keep and may_go(self._file(key)):
-                for file in (self._told(key), self._file(key)):
-                    with suppress(OSError):
-                        file.unlink(missing_ok=True)
-                total -= size
 
 
 def _key(table: PairTable, image_size_px: int, fit: str, views: int, how_drawn: str) -> str:

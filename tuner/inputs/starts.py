@@ -9,6 +9,7 @@ from rich.console import Console
 
 from search_spaces import SearchSpace
 from trainable.config import Choice
+from trainable.data.images import Elsewhere
 from trainable.errors import InputError
 from trainable.model.backbones import Backbone, block_count, create_backbone
 from trainable.training.start import Start, words
@@ -49,9 +50,17 @@ def bind(space: SearchSpace, options: RunOptions, own: Backbone) -> tuple[BoundS
 
 
 def starts(
-    bound: BoundSpace, backbones: Mapping[Choice, Backbone], dataset: Dataset, options: RunOptions, console: Console
+    bound: BoundSpace,
+    backbones: Mapping[Choice, Backbone],
+    dataset: Dataset,
+    options: RunOptions,
+    console: Console,
+    elsewhere: Elsewhere | None = None,
 ) -> dict[Choice, Start]:
-    """What each choice of the space starts from, images of each size decoded once; the run's own first."""
+    """What each choice of the space starts from, images of each size decoded once; the run's own first.
+
+    elsewhere: decodes what it can of many images.
+    """
     own = bound.origin(bound.choices[0])
     seen = {own[1:]: dataset}
     found = {}
@@ -59,6 +68,6 @@ def starts(
         _, size_px, views, strength = origin = bound.origin(choice)
         if origin[1:] not in seen:
             asked = replace(options.data, views=views)
-            seen[origin[1:]] = seen_otherwise(dataset, asked, size_px, strength or 1.0, console)
+            seen[origin[1:]] = seen_otherwise(dataset, asked, size_px, strength or 1.0, console, elsewhere)
         found[choice] = Start(backbones[choice], seen[origin[1:]].data)
     return found

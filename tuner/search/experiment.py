@@ -19,12 +19,12 @@ from trainable.config import Choice, Settings
 from trainable.training.start import Start, Starts, words
 from trainable.trial import REPORT_S, PairTrial, gpu_precision
 from tuner.cli.run_options import HardwareOptions, SearchOptions
-from tuner.cluster.common_files import as_all_nodes_see_it
+from tuner.cli.values import cache_folder
 from tuner.cluster.connection import Cluster, TrialResources
 from tuner.cluster.feature_cache import FeatureCache
+from tuner.cluster.node_files import DriverFiles
 from tuner.cluster.private_ray import let_waiting_workers_train
 from tuner.cluster.shared_features import with_features
-from tuner.inputs.dataset import cache_folder
 from tuner.search.plan import Plan
 from tuner.search.scheduler import make_scheduler, rungs
 
@@ -76,7 +76,8 @@ def starts_with_features(plan: Plan, cluster: Cluster, resources: TrialResources
     memory_gb = options.hardware.feature_memory_gb
     left_gb = cluster.object_store_gb / 2 if memory_gb is None else memory_gb
     cache = FeatureCache(cache_folder(options.data.cache) / "features", options.data.cache_gb)
-    seen = {id(start.data): as_all_nodes_see_it(start.data, here) for start in plan.starts.values()}
+    files = DriverFiles(here, options.data.cache_gb)
+    seen = {id(start.data): files.known(start.data) for start in plan.starts.values()}
     found: dict[Choice, Start] = {}
     for choice, start in plan.starts.items():
         if len(plan.starts) > 1:
@@ -93,7 +94,7 @@ def starts_with_features(plan: Plan, cluster: Cluster, resources: TrialResources
             here=here,
         )
         left_gb -= sum(array.nbytes for array in data.features.values()) / 1e9
-        found[choice] = Start(start.backbone, as_all_nodes_see_it(data, here))
+        found[choice] = Start(start.backbone, files.known(data))
     return found
 
 

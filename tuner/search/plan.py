@@ -11,6 +11,7 @@ from rich.console import Console
 from search_spaces import SearchSpace
 from trainable.checks.data_checks import examine_table
 from trainable.config import Purpose
+from trainable.data.images import Elsewhere
 from trainable.data.pairs import PairData, PairTable, check_batch
 from trainable.findings import DataError
 from trainable.model.backbones import Backbone, BackboneSpec, block_count, create_backbone
@@ -80,8 +81,13 @@ class Plan:
         return self.bound.space
 
 
-def prepare(options: RunOptions, console: Console, run: str | None = None) -> Plan:
-    """Read and check everything. run: the name of a run that goes on; None gives a new name. Raises InputError."""
+def prepare(
+    options: RunOptions, console: Console, run: str | None = None, elsewhere: Elsewhere | None = None
+) -> Plan:
+    """Read and check everything. run: the name of a run that goes on; None gives a new name. Raises InputError.
+
+    elsewhere: decodes what it can of many images.
+    """
     options = options.settled()
     space = load_space(options.space, options.search.also)
     root = writable(options.output.results)
@@ -105,14 +111,14 @@ def prepare(options: RunOptions, console: Console, run: str | None = None) -> Pl
             console.print(f"note: {note}", soft_wrap=True, markup=False)
 
     strength = options.configuration.view_strength or 1.0
-    read = load(options.data, spec.image_size_px, options.configuration.seed, console, check_table, strength)
+    read = load(options.data, spec.image_size_px, options.configuration.seed, console, check_table, strength, elsewhere)
     labels = read.data.pair_label[read.data.rows("val")]
     Purpose.of(options.search.threshold_for).check(int((labels == 0).sum()))
     if read.note:
         console.print(f"note: {read.note}", soft_wrap=True, markup=False)
     accept(examined(read, batch_size, options.data, console), options.force, console)
     name = _new_name(space.name) if run is None else run
-    made = starts(bound, backbones, read, options, console)
+    made = starts(bound, backbones, read, options, console, elsewhere)
     plan = Plan(name, options, bound, spec, made, read, root, [])
     return plan if run is not None else replace(plan, start_from=_start_from(plan, console))
 

@@ -16,8 +16,9 @@ import search_spaces
 from trainable.errors import InputError
 from tuner import results
 from tuner.cli.run_options import RunOptions
+from tuner.cli.values import cache_folder
 from tuner.inputs.backbone import resolved_weights
-from tuner.inputs.dataset import cache_folder, resolved
+from tuner.inputs.dataset import resolved
 from tuner.results.alive import Sign, last_sign, signs_of_life
 from tuner.results.checkpoints import Saved
 from tuner.results.naming import named_run

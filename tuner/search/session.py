@@ -26,7 +26,8 @@ from tuner.cli.console import make_console
 from tuner.cli.full_disk import ends_in_order
 from tuner.cli.run_options import RunOptions
 from tuner.cli.signals import INTERRUPTED, answered_signals
-from tuner.cluster.connection import Cluster, TrialResources, connect, is_connected, trial_resources
+from tuner.cluster.connection import Cluster, TrialResources, is_connected, trial_resources
+from tuner.cluster.node_decoding import Join
 from tuner.reporting import summary
 from tuner.reporting.figures.wrong_pairs import Images
 from tuner.reporting.live_table import Display
@@ -64,18 +65,18 @@ def run_session(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         if options.output.resume is None:
-            plan, cluster = begun or (prepare(options, console), None)
-            cluster = cluster or connect(options.hardware)
+            join = Join(options.hardware)
+            plan, cluster = begun or (prepare(options, console, elsewhere=join.elsewhere), None)
+            cluster = cluster or join()
             session = Session(plan, cluster, console, shlex.join(command), started, callbacks=callbacks)
             with held(plan.results_root, plan.run, options.data.cache):
                 return Ended(plan.run, session.run())
         with held_again(options) as (run, saved):
             options = RunOptions.from_dict(saved["options"]).resumed_with(options)
-            plan = prepare(options, console, run)
+            join = Join(options.hardware)
+            plan = prepare(options, console, run, join.elsewhere)
             check_same_run(plan, saved)
-            cluster = connect(options.hardware)
-            attempt = 1 + saved["attempts"]
-            session = Session(plan, cluster, console, shlex.join(command), started, attempt, callbacks)
+            session = Session(plan, join(), console, shlex.join(command), started, 1 + saved["attempts"], callbacks)
             return Ended(plan.run, session.run())
     finally:
         let_go()
@@ -224,8 +225,7 @@ class Session:
         interrupted = stopped not in (None, "time budget")
         by_repeats = repeats.winner() if repeats else None
         winner = by_repeats or best_of(records, self.settings.metric)
-        columns: dict[str, Any] = {}
-        code = 0
+        code, columns = 0, dict[str, Any]()
         if exhausted:
             self.console.print(f"\nThe space has nothing new left: {len(records)} configurations were all it holds.")
         if interrupted:

@@ -16,7 +16,7 @@ from rich.markup import escape
 from safetensors.torch import save_file
 
 from trainable.config import Purpose, TrialConfig
-from trainable.data.images import how
+from trainable.data.decoder import how
 from trainable.data.pairs import PairData
 from trainable.errors import InputError
 from trainable.metrics import calibration, thresholds

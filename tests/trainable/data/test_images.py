@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile, ImageOps
 
-from trainable.data.images import FITS, decode, read_images
+from trainable.data.decoder import FITS
+from trainable.data.images import decode, read_images
 from trainable.data.pairs import PairTable
 from trainable.data.read_pairs import read_pairs
 from trainable.errors import InputError

@@ -10,8 +10,7 @@ import torch
 
 from tests.tools.synthetic import pair_data
 from trainable.config import Settings, TrialConfig
-from trainable.data.folds import with_folds
-from trainable.data.pairs import PairData
+from trainable.data.pairs import PairData, with_folds
 from trainable.errors import InputError
 from trainable.model.backbones import BackboneSpec, create_backbone
 from trainable.training.epoch_report import of_scores

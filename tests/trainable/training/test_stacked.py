@@ -11,8 +11,7 @@ import torch
 
 from tests.tools.synthetic import pair_data
 from trainable.config import Settings, TrialConfig
-from trainable.data.folds import with_folds
-from trainable.data.pairs import PairData
+from trainable.data.pairs import PairData, with_folds
 from trainable.model.backbones import BackboneSpec, create_backbone
 from trainable.training.epoch_report import EpochReport
 from trainable.training.folds import FoldedTraining

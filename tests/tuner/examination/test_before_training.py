@@ -17,7 +17,7 @@ from PIL import Image
 from rich.console import Console
 
 from tests.trainable.data.test_read_pairs import pair_frame
-from trainable.data import images
+from trainable.data import decoder
 from trainable.errors import InputError
 from trainable.model.backbones import BackboneSpec, create_backbone
 from tuner.cli.run_options import FITS, DataOptions, ModelOptions, RunOptions
@@ -208,4 +208,4 @@ def test_a_fit_that_there_is_not(capsys):
     """Answered with those that there are."""
     assert main(["--fit", "stretch"]) == 2
     assert "valid are: squash, crop, pad" in capsys.readouterr().err
-    assert FITS == images.FITS
+    assert FITS == decoder.FITS

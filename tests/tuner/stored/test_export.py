@@ -33,7 +33,8 @@ from tests.tools.finished_run import (
     FinishedRun,
 )  # fmt: skip
 from trainable.config import Purpose
-from trainable.data.images import FITS, read_images
+from trainable.data.decoder import FITS
+from trainable.data.images import read_images
 from trainable.data.pairs import PairTable
 from trainable.data.read_pairs import read_pairs
 from trainable.metrics import thresholds

@@ -384,12 +384,17 @@ def free_port() -> int:
 
 
 @pytest.mark.parametrize(
-    "address", ["127.0.0.1:{port}", "ray://127.0.0.1:{port}", "no.such.host.invalid:6379", "a..b:1"]
+    "address", ["127.0.0.1:{port}", "no.such.host.invalid:6379", "a..b:1"]
 )
 def test_an_address_where_nothing_answers(refused, address):
     """Within seconds, and before any image is read."""
     address = address.format(port=free_port())
     says(refused("--address", address, data="nowhere"), address, "nothing answers there", "ray start --head")
+
+
+def test_an_address_of_a_ray_client(refused):
+    """Tune would run where neither data nor results are: told at once, with what to do."""
+    says(refused("--address", "ray://head:10001", data="nowhere"), "'ray://head:10001'", "Ray client", "ray job submit")
 
 
 def test_an_address_where_something_else_answers(refused, monkeypatch):
@@ -407,7 +412,7 @@ def test_an_address_where_something_else_answers(refused, monkeypatch):
 )
 def test_a_malformed_address(refused, address):
     """The spellings that there are."""
-    says(refused("--address", address, data="nowhere"), repr(address), "valid are host:port, ray://host:port and auto")
+    says(refused("--address", address, data="nowhere"), repr(address), "valid are host:port and auto")
 
 
 def test_a_path_of_data_is_looked_for_before_anything_heavy_is_imported():

@@ -105,7 +105,7 @@ class HardwareOptions:
     """What the trials run on."""
 
     address: Annotated[str | None, NONE_TOLD] = None
-    """Ray cluster to join: host:port, ray://host:port, or auto (the one found here); none: Ray is started here."""
+    """Ray cluster to join: host:port, or auto (the one found here); none: Ray is started here."""
     cpus_per_trial: int = 1
     """CPU cores that each trial gets, and as many threads."""
     gpus_per_trial: Annotated[float | None, NONE_TOLD] = None

@@ -11,21 +11,26 @@ from trainable.errors import InputError
 
 _TIMEOUT_S = 5.0
 _ALIVE = "/ray.rpc.NodeInfoGcsService/CheckAlive"
-"""What a head node of Ray answers to whoever has its token; a server of another kind, or Ray's client server, does not know
-it."""
+"""What a head node of Ray answers to whoever has its token; a server of another kind does not know it."""
+CLIENT = "Tune would be run in the cluster, where neither the data nor the results of this machine are"
 
 
 def check_address(address: str | None) -> None:
-    """Raise InputError within 15 s if no Ray that lets us in answers at a host:port or ray://host:port address.
+    """Raise InputError within 15 s if no Ray that lets us in answers at a host:port address, or if it is a Ray client's.
 
     Where the cluster asks for a token and there is one, RAY_AUTH_MODE is set, so that Ray shows it.
     """
     if address in (None, "auto"):
         return
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if address.startswith("ray://"):
+        raise InputError(
+            f"--address is {address!r}, a Ray client's, which cannot run a search: {CLIENT}; valid are host:port and auto. Run "
+            "the command on a machine of the cluster, or send it there with `ray job submit`."
+        )
+    host, _, port = address.rpartition(":")
     if not host or "/" in host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
         raise InputError(
-            f"--address is {address!r}; valid are host:port, ray://host:port and auto. "
+            f"--address is {address!r}; valid are host:port and auto. "
             "`ray start --head` prints the address of the cluster that it starts."
         )
     try:
@@ -58,7 +63,7 @@ def _check_ray(address: str, target: str) -> None:
             f"--address {address}: the cluster there asks for a token, and {had}. Copy ~/.ray/auth_token from the machine of "
             "`ray start --head` to the same place here, and set RAY_AUTH_MODE=token."
         )
-    if answer not in ("OK", "UNIMPLEMENTED" if address.startswith("ray://") else "OK"):
+    if answer != "OK":
         raise InputError(
             f"--address {address}: something answers there, but it is no Ray cluster. `ray start --head` prints the address "
             "of the cluster that it starts: host and port (6379 unless another is asked for)."

@@ -15,7 +15,7 @@ from typing import Any
 
 from trainable.errors import InputError
 from tuner.cli.run_options import HardwareOptions
-from tuner.cluster.address import check_address
+from tuner.cluster.address import CLIENT, check_address
 from tuner.cluster.start import start
 
 _DASHBOARD_TIMEOUT_S = 5.0
@@ -68,7 +68,14 @@ def is_connected() -> bool:
 
 
 def _check_not_another(options: HardwareOptions) -> None:
-    """InputError for an address beside a connection that is there already."""
+    """InputError for a connection that is a Ray client's, or an address beside one that is there already."""
+    from ray.util.client import ray as client
+
+    if client.is_connected():
+        raise InputError(
+            f"this process is connected to Ray as a client (ray://), which cannot run a search: {CLIENT}; valid is a process "
+            "on a machine of the cluster. Call ray.shutdown() before, or send the script there with `ray job submit`."
+        )
     if options.address not in (None, "auto"):
         raise InputError(
             f"--address is {options.address!r}, but this process is connected to a Ray already; valid is to leave the address "

@@ -61,7 +61,8 @@ def _decoded(
 ) -> Generator[Mapping[int, Decoded], None, None]:
     if len(images) < _FEW:
         return
-    cpus = _cpus_of_nodes_that_see(images, join())
+    join()
+    cpus = _cpus_of_nodes_that_see(images)
     at_once = min(_IMAGES_A_TASK, max(1, _TASK_BYTES // (3 * image_size_px**2)))
     parts = iter([range(start, min(start + at_once, len(images))) for start in range(0, len(images), at_once)])
     waiting: dict[Any, tuple[str, range]] = {}
@@ -92,10 +93,9 @@ def _decoded(
             ray.cancel(task)
 
 
-def _cpus_of_nodes_that_see(images: Sequence[Path | bytes], cluster: Cluster) -> dict[str, int]:
+def _cpus_of_nodes_that_see(images: Sequence[Path | bytes]) -> dict[str, int]:
     """By their ids; empty where no other machine than the driver's does, which decodes better without tasks."""
-    is_client = (cluster.address or "").startswith("ray://")  # its node is another machine
-    own = set() if is_client else {ray.get_runtime_context().get_node_id()}
+    own = {ray.get_runtime_context().get_node_id()}
     cpus = {node["NodeID"]: int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]}
     able = {node for node, count in cpus.items() if count}
     if able <= own:

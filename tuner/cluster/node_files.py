@@ -117,8 +117,8 @@ class DriverFiles:
     def known(self, data: PairData) -> PairData:
         """The data, whose arrays other processes get by their names wherever they run.
 
-        Where even this node's other processes do not see the files, as for a driver that is a client of Ray's (ray://), the
-        arrays are numbers, and go through the object store.
+        Where even this node's other processes do not see the files, as where it is a container of its own, the arrays are
+        numbers, and go through the object store.
         """
         files = [path for array in (data.pixels, *data.features.values()) if (path := file_of(array))]
         if self.here or not files:

@@ -106,8 +106,7 @@ def test_a_mode_that_shows_no_token_is_named(serve, home, monkeypatch):
 
 
 def test_another_server_of_the_same_kind_is_none_of_rays(serve):
-    """It speaks gRPC, but does not know Ray's question; a client server of Ray does not either, hence ray://."""
+    """It speaks gRPC, but does not know Ray's question."""
     address = serve(Head(None, knows=False))
     with pytest.raises(InputError, match="it is no Ray cluster"):
         check_address(address)
-    check_address(f"ray://{address}")

@@ -88,7 +88,7 @@ ROOMS = {
         "diagnosis": "config",
         "metrics": "data",
         "training": "data model metrics diagnosis mapped memory",
-        "checks": "data model metrics training",
+        "checks": "data model metrics training mapped",
         "trial": "training model data process",
     },
     "tuner": {

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from trainable.checks import near_duplicates
-from trainable.checks.near_duplicates import blank, look_alikes, near_copies, same_pixels, thumbnails
+from trainable.checks.near_duplicates import blank, look_alikes, looked_at, near_copies, thumbnails
 from trainable.data.pairs import PairTable
 from trainable.data.rules import DISJOINT, LABELS_FIT, ONE_LABEL
 from trainable.data.splits import SPLITS
@@ -44,9 +44,9 @@ def examine_table(table: PairTable, tolerated: Sequence[DataError] = ()) -> list
 def examine_images(table: PairTable, pixels: np.ndarray, batch_size: int, views: int = 1) -> list[Finding]:
     """What the images tell. pixels: (views · m, S, S, 3) uint8 as `augmentation.with_views` gives them."""
     plain = pixels[: len(table.images)]
-    groups, thumbs = same_pixels(plain), thumbnails(plain)
+    groups, thumbs, codes = looked_at(plain)
     distinct = np.unique(groups)
-    alike = look_alikes(plain, thumbs, distinct)
+    alike = look_alikes(thumbs, codes, distinct)
     copied = near_copies(plain, thumbs, alike)
     return [
         Finding("readable images", OK, f"all {len(plain)} decoded to the last byte"),

@@ -16,6 +16,8 @@ from scipy.fft import dctn
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from trainable.mapped import will_need
+
 HASH_BITS = 64
 NEAR_BITS = 8
 """Bits in which the hashes of look-alikes may differ; unrelated images differ in about 32."""
@@ -38,19 +40,30 @@ _MOST = 8  # pairs for each image, from which a band of hashes is not looked thr
 _NEIGHBOURS = 64  # hashes compared within a band's group, so that many look-alikes do not cost their square
 
 
-def same_pixels(pixels: np.ndarray) -> np.ndarray:
-    """(m,) group of each of the images (m, S, S, 3) uint8: the number of the first one that has the same pixels."""
+def looked_at(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What is compared of images (m, S, S, 3) uint8, which are read once, as they may lie on a disk.
+
+    (m,) group of each: the number of the first one that has the same pixels; its thumbnail (m, 768), as `thumbnails`; its
+    perceptual hash (m,) uint64.
+    """
     first: dict[bytes, int] = {}
-    digests = (hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in pixels)
-    return np.array([first.setdefault(digest, at) for at, digest in enumerate(digests)], dtype=np.int64)
+    groups, codes = np.empty(len(pixels), dtype=np.int64), np.empty(len(pixels), dtype=np.uint64)
+    thumbs = np.empty((len(pixels), 3 * _THUMB**2), dtype=np.float32)  # at once: parts and their sum would be twice this
+    for start in range(0, len(pixels), _CHUNK):
+        some, part = slice(start, start + _CHUNK), pixels[start : start + _CHUNK]
+        groups[some] = [first.setdefault(_digest(image), at) for at, image in enumerate(part, start)]
+        thumbs[some] = _shrunk(part, _THUMB).reshape(len(part), -1)
+        codes[some] = _hashes(part)
+    return groups, thumbs, codes
 
 
 def thumbnails(pixels: np.ndarray) -> np.ndarray:
     """(m, 768) float32: each image (m, S, S, 3) averaged to 16 × 16 in colour."""
-    found = np.empty((len(pixels), 3 * _THUMB**2), dtype=np.float32)  # at once: parts and their sum would be twice this
-    for part, into in zip(_chunks(pixels), _chunks(found), strict=True):
-        into[:] = _shrunk(part, _THUMB).reshape(into.shape)
-    return found
+    return np.concatenate([_shrunk(part, _THUMB).reshape(len(part), -1) for part in _chunks(pixels)])
+
+
+def _digest(image: np.ndarray) -> bytes:
+    return hashlib.blake2b(image.tobytes(), digest_size=16).digest()
 
 
 def blank(thumbs: np.ndarray) -> np.ndarray:
@@ -74,30 +87,24 @@ def _colours(thumbs: np.ndarray) -> np.ndarray:
     return thumbs.reshape(len(thumbs), _THUMB**2, 3)
 
 
-def hashes(pixels: np.ndarray, which: np.ndarray | None = None) -> np.ndarray:
-    """(m,) uint64 perceptual hashes of images (m, S, S, 3): signs of their 64 lowest frequencies about the median.
+def _hashes(pixels: np.ndarray) -> np.ndarray:
+    """(m,) uint64 perceptual hashes of images (m, S, S, 3): signs of their 64 lowest frequencies about the median."""
+    grey = _shrunk(pixels, _GRID) @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
+    waves = dctn(grey, axes=(1, 2))[:, : _WAVES + 1, : _WAVES + 1].reshape(len(pixels), -1)[:, 1 : HASH_BITS + 1]
+    bits = waves > np.median(waves, axis=1, keepdims=True)
+    return np.packbits(bits, axis=1).view(">u8").ravel().astype(np.uint64)
 
-    which: numbers of those that are hashed; None: all.
+
+def look_alikes(thumbs: np.ndarray, codes: np.ndarray, which: np.ndarray | None = None) -> np.ndarray:
+    """(p, 2) image numbers, the smaller first, of look-alikes among images that all differ.
+
+    thumbs, codes: (m, 768) and (m,) as `looked_at` finds them; which: numbers of the images that are compared, in ascending
+    order; None: all. Blank images are left out: they are all alike. Where images have many look-alikes each, not all pairs
+    are found: see `_close`.
     """
-    parts = []
-    for numbers in _chunks(np.arange(len(pixels)) if which is None else which):
-        part = pixels[numbers]  # some at a time: by all numbers at once, all pixels would be copied
-        grey = _shrunk(part, _GRID) @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
-        waves = dctn(grey, axes=(1, 2))[:, : _WAVES + 1, : _WAVES + 1].reshape(len(part), -1)[:, 1 : HASH_BITS + 1]
-        bits = waves > np.median(waves, axis=1, keepdims=True)
-        parts.append(np.packbits(bits, axis=1).view(">u8").ravel().astype(np.uint64))
-    return np.concatenate(parts)
-
-
-def look_alikes(pixels: np.ndarray, thumbs: np.ndarray, which: np.ndarray | None = None) -> np.ndarray:
-    """(p, 2) image numbers, the smaller first, of look-alikes among images (m, S, S, 3) that all differ.
-
-    thumbs: their `thumbnails`; which: numbers of the images that are compared, in ascending order; None: all. Blank images
-    are left out: they are all alike. Where images have many look-alikes each, not all pairs are found: see `_close`.
-    """
-    which = np.arange(len(pixels)) if which is None else which
+    which = np.arange(len(codes)) if which is None else which
     seen = which[~blank(thumbs)[which]]
-    pairs = seen[_close(hashes(pixels, seen))] if len(seen) > 1 else np.empty((0, 2), dtype=np.int64)
+    pairs = seen[_close(codes[seen])] if len(seen) > 1 else np.empty((0, 2), dtype=np.int64)
     return np.concatenate([part[_alike(thumbs, part)] for part in _chunks(pairs)])
 
 
@@ -107,6 +114,7 @@ def near_copies(pixels: np.ndarray, thumbs: np.ndarray, pairs: np.ndarray) -> np
     for numbers in _together(pairs):
         part = pairs[numbers]
         images, place = np.unique(part, return_inverse=True)
+        will_need(pixels, images)
         detail = np.concatenate([_detail(pixels[some]) for some in _chunks(images)])
         first, second = place.reshape(part.shape).T
         patches = _largest_difference(thumbs[part[:, 0]], thumbs[part[:, 1]])

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from trainable.checks import near_duplicates
-from trainable.checks.near_duplicates import look_alikes, near_copies, same_pixels, thumbnails
+from trainable.checks.near_duplicates import look_alikes, looked_at, near_copies, thumbnails
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 
@@ -34,10 +34,10 @@ def saved_again(image: np.ndarray) -> np.ndarray:
     return np.asarray(Image.open(buffer).resize(image.shape[:2]))
 
 
-def test_same_pixels_names_the_first_of_each_group():
+def test_the_same_pixels_are_of_one_group():
     """Every image belongs to the first one with the same pixels."""
     pixels = scenes(3)[[0, 1, 0, 2, 1]]
-    assert same_pixels(pixels).tolist() == [0, 1, 0, 3, 1]
+    assert looked_at(pixels)[0].tolist() == [0, 1, 0, 3, 1]
 
 
 def test_what_was_saved_again_looks_alike_and_nothing_else():
@@ -45,7 +45,7 @@ def test_what_was_saved_again_looks_alike_and_nothing_else():
     pixels = np.concatenate(
         [scenes(40), [saved_again(image) for image in scenes(40)[:10]], np.zeros((2, 64, 64, 3), "u1")]
     )
-    assert look_alikes(pixels, thumbnails(pixels)).tolist() == [[i, 40 + i] for i in range(10)]
+    assert look_alikes(*looked_at(pixels)[1:]).tolist() == [[i, 40 + i] for i in range(10)]
 
 
 def grained(count: int, grain_seed: int = 1) -> np.ndarray:
@@ -84,7 +84,7 @@ def test_what_two_things_can_be_is_no_near_copy():
 @pytest.mark.parametrize("count", [0, 1])
 def test_near_copies_of_hardly_any_image(count):
     """There is nothing to compare."""
-    assert look_alikes(scenes(2)[:count], thumbnails(scenes(2)[:count])).shape == (0, 2)
+    assert look_alikes(*looked_at(scenes(2)[:count])[1:]).shape == (0, 2)
 
 
 def test_close_hashes_are_those_that_a_comparison_of_all_with_all_finds():
@@ -126,11 +126,22 @@ def test_real_sets_hold_no_near_copies_of_different_things(name):
     pixels, _ = decode(table, 64)
     identity = np.empty(len(pixels), dtype=np.int64)
     identity[table.front], identity[table.angle] = table.front_identity, table.angle_identity
-    thumbs = thumbnails(pixels)
-    alike = look_alikes(pixels, thumbs)
+    _, thumbs, codes = looked_at(pixels)
+    alike = look_alikes(thumbs, codes)
     assert (identity[alike[:, 0]] == identity[alike[:, 1]]).all()
     copied = near_copies(pixels, thumbs, alike)
     assert copied.sum() <= 0.1 * max(1, len(alike))  # a turntable's neighbours, of things that look the same all round
+
+
+def test_many_look_alikes_are_each_judged_as_two_alone(monkeypatch):
+    """However pairs are put together: clusters, an image in many pairs, more pairs than are looked at at once."""
+    pixels = np.concatenate([grained(12), [resaved(image, quality) for quality in (60, 90) for image in grained(12)]])
+    pairs = np.array([pair for pair in itertools.combinations(range(36), 2) if (pair[0] + pair[1]) % 4 == 0])
+    thumbs = thumbnails(pixels)
+    monkeypatch.setattr(near_duplicates, "_PAIRS", 7)
+    found = near_copies(pixels, thumbs, pairs)
+    assert found.tolist() == [bool(near_copies(pixels, thumbs, pair[None])[0]) for pair in pairs]
+    assert 0 < found.sum() < len(pairs)
 
 
 def test_what_is_told_of_thumbnails_is_the_same_some_at_a_time():
@@ -150,9 +161,9 @@ def test_memory_of_the_checks_is_that_of_their_thumbnails():
     pixels = np.random.default_rng(0).integers(0, 256, (8000, 16, 16, 3), dtype=np.uint8)
     tracemalloc.start()
     try:
-        thumbs = near_duplicates.thumbnails(pixels)
+        groups, thumbs, codes = looked_at(pixels)
         near_duplicates.variety(thumbs), near_duplicates.light_and_contrast(thumbs), near_duplicates.blank(thumbs)
-        near_duplicates.look_alikes(pixels, thumbs, np.arange(len(pixels)))
+        look_alikes(thumbs, codes, np.unique(groups))
         assert tracemalloc.get_traced_memory()[1] < 1.5 * thumbs.nbytes
     finally:
         tracemalloc.stop()

@@ -56,12 +56,12 @@ def start(dashboard: bool, dashboard_port: int | None, cpus_per_trial: int = 1) 
 
     Raises RayDidNotStartError if it cannot be started, also when it is tried again.
     """
-    cores = fitting_cores(cpus_per_trial)
     for name, limit in (_LIMITS | _READ_AT_ONCE).items():
         os.environ.setdefault(f"RAY_{name}", str(limit))
     _shorten_folder()
     import ray
 
+    cores = fitting_cores(cpus_per_trial)  # not before: it imports Ray, which reads some of its limits then
     for limit_s in _NODE_LIMITS_S:
         try:
             with _says_that_it_waits(), waits_for_node(limit_s):

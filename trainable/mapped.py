@@ -36,9 +36,7 @@ class Name(NamedTuple):
         with suppress(OSError, ValueError, EOFError):
             array = opened(path)
             if (array.shape, array.dtype) == (self.shape, self.dtype):
-                hold(path)
-                with suppress(OSError):  # a folder that may only be read serves all the same
-                    os.utime(path)  # used now
+                use(path)
                 return array
         return None
 
@@ -163,6 +161,13 @@ def hold(path: Path) -> None:
             os.close(descriptor)
             return
         fcntl.flock(descriptor, fcntl.LOCK_SH)  # a file system without locks has none to respect
+
+
+def use(path: Path) -> None:
+    """Hold the file, which of those in its folder is the one used last from now on."""
+    hold(path)
+    with suppress(OSError):  # a folder that may only be read serves all the same
+        os.utime(path)
 
 
 def let_go() -> None:

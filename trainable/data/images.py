@@ -181,5 +181,3 @@ def _complaint(table: PairTable, bad: dict[int, BadImageError]) -> DataError:
         "Valid are complete images of a format that Pillow reads (JPEG, PNG, WebP, BMP, TIFF, …), of at most "
         f"{Image.MAX_IMAGE_PIXELS or 0:,} pixels. Restore these files, convert them to JPEG or PNG, or remove their rows.",
     )
-
-

@@ -19,9 +19,8 @@ from tuner.analysis.expectation import expectation
 from tuner.analysis.importance import Effect, effects
 from tuner.analysis.pareto import front
 from tuner.analysis.winner import rates
-from tuner.results.one_run import searched_in
+from tuner.results.one_run import asked_for, searched_in
 from tuner.results.tables import plain_rows
-from tuner.results.trial_record import FAVOURED
 
 GROUP = ["data", "data_fingerprint", "metric"]
 """Runs that agree in these are ranked against each other, and no others. `data` is where the first of them found the pairs."""
@@ -134,8 +133,7 @@ def _leaderboard(runs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     searched = dict(zip(runs.run, runs.searched, strict=True))
     winners["configuration"] = [_configuration(row, searched[row["run"]]) for row in winners.to_dict("records")]
     ended = pd.crosstab(trials.run, trials.state).reindex(columns=["sick", "failed"], fill_value=0)
-    asked = trials[trials.threshold_source != FAVOURED]  # those at favoured thresholds come on top of what was asked for
-    counts = ended.assign(trials=asked.run.value_counts()).reset_index()
+    counts = ended.assign(trials=asked_for(trials).run.value_counts()).reset_index()
     shown = [
         *GROUP,
         "run",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from trainable.mapped import Draft, bound, hold
+from trainable.mapped import Draft, bound, hold, use
 
 _ARRAY, _SUM = ".npy", ".json"
 
@@ -40,9 +39,7 @@ class FeatureCache:
         if array is None:
             self._remove(key)
             return None
-        with suppress(OSError):  # a cache that may only be read serves all the same
-            os.utime(file)  # used now
-        hold(file)
+        use(file)
         return array
 
     def draft(self, key: str, shape: tuple[int, ...], dtype: Any) -> Draft | None:

@@ -18,11 +18,11 @@ from rich.console import Console
 
 from trainable.data.augmentation import how as how_views
 from trainable.data.augmentation import with_views
-from trainable.data.decoder import how
+from trainable.data.decoder import Seen, how
 from trainable.data.images import Elsewhere, Images, read_images
 from trainable.data.pairs import PairTable
 from trainable.findings import Finding
-from trainable.mapped import Draft, bound, hold, opened
+from trainable.mapped import Draft, bound, hold, opened, use
 from tuner.cli.console import file_progress
 
 _VERSION = 1
@@ -95,9 +95,7 @@ class PixelFiles:
             pixels = opened(file)
         except (OSError, ValueError, KeyError):
             return None
-        hold(file)
-        with suppress(OSError):  # a cache that may only be read serves all the same
-            os.utime(file)  # used now
+        use(file)
         scales = {kind: tuple(scale) for kind, scale in known["scales"].items()}
         return Images(pixels, known["fingerprint"], scales, known["note"])
 
@@ -160,12 +158,7 @@ def _seen(table: PairTable) -> Iterator[Any]:
         if isinstance(image, bytes):
             yield hashlib.sha256(image).hexdigest()
             continue
-        try:
-            about = image.stat()
-        except OSError:  # decoding says what is wrong with it
-            yield str(image)
-            continue
-        yield from (str(image), about.st_size, about.st_mtime_ns)
+        yield from Seen.of(image) or (image,)  # decoding says what is wrong with one that cannot be seen
 
 
 def _hashed(parts: tuple[Any, ...]) -> str:

@@ -128,8 +128,8 @@ class WholeRun:
 
     @property
     def asked(self) -> pd.DataFrame:
-        """The rows of the trials that were asked for: those at favoured thresholds come on top of them."""
-        return self.trials[self.trials.threshold_source != FAVOURED]
+        """The rows of the trials that were asked for."""
+        return asked_for(self.trials)
 
     def has(self, trial: int, parameter: str) -> bool:
         """Whether the parameter does anything in the trial."""
@@ -215,6 +215,11 @@ def _record(run: WholeRun, number: int, epochs: dict[int, dict[str, Any]]) -> Tr
 
 
 PARAMETERS = [name for name in TrialConfig.names() if name not in ("seed", "epochs")]
+
+
+def asked_for(trials: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the trials that runs were asked for: those at favoured thresholds come on top of them."""
+    return trials[trials.threshold_source != FAVOURED]
 
 
 def names_among(values: Iterable[Any]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from tuner.export import main as export
 from tuner.replay import main as replay
 from tuner.results.one_run import WholeRun
 
-CHOICES = ("backbone=test_byobnet,test_vit", "image_size_px=16,32", "views=1,2", "view_strength=0.5,2")
+CHOICES = ("backbone=test_byobnet,test_vit", "image_size_px=16,32", "views=1,2")
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def command(pairs: Path, results: Path, cluster: Any) -> Here:
-    """Ten trials, each of which chooses; of all choices there are twelve, as one view has no strength."""
+    """Ten trials, each of which chooses; of all choices there are eight."""
     command = Here(
         "--data", pairs, "--space", "temperature", "--also", *CHOICES, "--results", results, "--cache", cache(results),
         "--epochs", 1, "--trials", 10, "--trainable-blocks", 0, "--address", cluster.address, *SMALL,
@@ -42,13 +42,12 @@ def cache(results: Path) -> Path:
 def test_each_choice_is_made_once_and_each_trial_says_what_it_started_from(command: Here, results: Path) -> None:
     """The default is the run's own backbone, at its own size, without views; the rest is told as JSON in the run's row."""
     trials, (run,) = table(results, "trials", command.run), table(results, "runs", command.run).to_dict("records")
-    assert command.output.count("\nstart ") == command.output.count("computed once") == 12
-    assert len(json.loads(run["chosen_starts"])) == 11
+    assert command.output.count("\nstart ") == command.output.count("computed once") == 8
+    assert len(json.loads(run["chosen_starts"])) == 7
     default = trials[trials.is_default].iloc[0]
     assert (default.backbone, default.image_size_px, default.views) == ("test_byobnet", 16, 1)
     assert set(trials.backbone) == {"test_byobnet", "test_vit"} and set(trials.image_size_px) == {16, 32}
-    assert trials.view_strength.isna().tolist() == (trials.views == 1).tolist()
-    assert {*run["searched"]} == {"temperature", "backbone", "image_size_px", "views", "view_strength"}
+    assert {*run["searched"]} == {"temperature", "backbone", "image_size_px", "views"}
 
 
 def test_a_trial_of_another_backbone_is_replayed_and_exported_as_it_was(

@@ -23,7 +23,7 @@ from trainable.config import Settings
 from tuner.results.trial_record import TrialRecord
 from tuner.search.recorder import Recorder
 
-EPOCHS, TRIALS = 12, 3
+EPOCHS, TRIALS = 6, 3
 SICKENING = '''"""Does a learning rate that breaks the numbers end the search?"""
 
 

@@ -54,7 +54,6 @@ def command(pairs: Path, results: Path, logins: dict[str, object]) -> Command:
     command = Command(
         results.parent, "--data", pairs, "--space", "temperature", "--results", "results",
         "--epochs", EPOCHS, "--trials", TRIALS, "--views", VIEWS, *SMALL,
-        all_cpus=True,
     )  # fmt: skip
     command.until(lambda: command.begun, "it said where the dashboard is")
     url, _, login = command.printed("dashboard").partition(" — ")
@@ -156,7 +155,7 @@ def test_metrics_follow_from_the_scores(command: Command, results: Path, trials:
 def test_a_trial_trained_without_ray_gives_the_same_bits(
     command: Command, results: Path, trials: pd.DataFrame, pairs: Path
 ) -> None:
-    """Whichever worker ran it: values and seed of its row give its losses and scores again, bit for bit, views and all."""
+    """Values and seed of its row give its losses and scores again, bit for bit, views and all."""
     epochs, scores = (table(results, name, command.run) for name in ("epochs", "scores"))
     for _, row in trials.iterrows():
         reports = alone(pairs, row, Settings(keep_sick=True), VIEWS)[: row.epochs]
@@ -208,13 +207,3 @@ def test_the_run_has_its_verdict_and_its_provenance(command: Command, results: P
     assert "--space temperature" in row["command"]
     assert row["views"] == VIEWS and pd.isna(row["feature_precision"])
     assert row["wall_s"] > trials.train_s.max()
-
-
-def test_a_mistake_found_after_ray_was_started_is_told(tmp_path: Path) -> None:
-    """Ray starts while PyTorch is imported; a table that is no good then ends the command as any mistake does."""
-    (tmp_path / "pairs.csv").write_text("front,label\na.png,1\n")
-    no_worker = '{"CPU": 0}'  # none would be done importing PyTorch
-    output = Command(tmp_path, "--data", "pairs.csv", "--no-dashboard", RAY_OVERRIDE_RESOURCES=no_worker).expect(2)
-    (error,) = [line for line in output.splitlines() if line.startswith("error: ")]  # a busy machine is told of before
-    assert "angle" in error
-    assert not (tmp_path / "results").exists()

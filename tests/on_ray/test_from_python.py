@@ -13,7 +13,6 @@ import pytest
 import ray
 from nbclient import NotebookClient
 from ray import tune
-from ray.tune.error import TuneError
 
 from tests.tools.real_ray import BACKBONE, ROOT
 from tuner import Run, run_search
@@ -25,21 +24,22 @@ SMALL = {
 }  # fmt: skip
 
 
-class Once(tune.Callback):
-    """Does something at the first report that it hears of."""
+class Mistaken(tune.Callback):
+    """A callback with a mistake, which is met before the first trial begins."""
 
-    def __init__(self, act: Any) -> None:
-        self.act: Any = act
+    def on_step_begin(self, iteration: int, trials: list, **info: Any) -> None:
+        raise LookupError("a callback's mistake")
+
+
+class Interrupts(tune.Callback):
+    """As Ctrl-C at the first report."""
+
+    done = False
 
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
-        act, self.act = self.act, None
-        if act is not None:
-            act()
-
-
-def fail() -> None:
-    """As a callback with a mistake does."""
-    raise LookupError("a callback's mistake")
+        if not self.done:
+            self.done = True
+            os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_a_search_that_ends_by_an_exception_or_ctrl_c_goes_on(pairs: Path, cluster: Any, tmp_path: Path):
@@ -47,13 +47,12 @@ def test_a_search_that_ends_by_an_exception_or_ctrl_c_goes_on(pairs: Path, clust
     where = {"results": tmp_path / "results"}
     ray.init(address=cluster.address, log_to_driver=False)
     try:
-        with pytest.raises(TuneError, match="a callback's mistake"):
-            run_search(data=pairs, callbacks=[Once(fail)], **SMALL, **where)
+        with pytest.raises(LookupError, match="a callback's mistake"):
+            run_search(data=pairs, callbacks=[Mistaken()], **SMALL, **where)
         begun = Run("temperature", tmp_path / "results")
         assert begun.state == "interrupted" and "a callback's mistake" in begun.row["error"] and len(begun.trials) == 0
-        interrupt = Once(lambda: os.kill(os.getpid(), signal.SIGINT))
         with pytest.raises(KeyboardInterrupt, match=f"run_search\\(resume='{begun.name}'\\)"):
-            run_search(resume="latest", callbacks=[interrupt], **where)
+            run_search(resume="latest", callbacks=[Interrupts()], **where)
         assert Run(results=tmp_path / "results").state == "interrupted"
         ended = run_search(resume=begun.name, **where)
         assert ray.is_initialized(), "it is the caller's"

@@ -1,10 +1,10 @@
-"""A run that is interrupted, killed or made longer goes on where it was: nothing is lost and nothing is done twice."""
+"""A run that is killed, interrupted or made longer goes on where it was: nothing is lost and nothing is done twice."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,35 +15,42 @@ import pytest
 from filelock import FileLock
 from optuna.trial import TrialState
 
-from tests.tools.real_ray import SMALL, Command, Here, alone, saved_states, table
+from tests.tools.real_ray import SMALL, Command, Here, alone, saved_states, table, until
 from trainable.config import Settings
 from trainable.training.checkpoint import load_state
+from tuner import results
 from tuner.cli.signals import answered_signals
 from tuner.results.trial_record import TrialRecord
 from tuner.search.experiment import Stop
 from tuner.search.recorder import Recorder
 
-EPOCHS, TRIALS = 12, 6  # the trials that are asked for at first
+EPOCHS, TRIALS = 6, 4  # the trials that are asked for at first
 
 
 class Story:
-    """A run ended by Ctrl-C, gone on with, killed, and gone on with to its end and beyond; with what lay there in between.
+    """A run killed on a Ray of its own, gone on with on a cluster, ended by Ctrl-C, and gone on with to its end and beyond.
 
-    The last attempt asks for one trial more than the run was begun with.
+    With what lay there in between. The Ray of its own starts badly: its dashboard is given no time, and its folder has so
+    long a name that nobody could open the sockets in it. The last attempt asks for one trial more than the run was begun with.
     """
 
     def __init__(self, folder: Path, pairs: Path, address: str) -> None:
         self.results, self.address, self.was_interrupted = folder / "results", address, False
-        self.interrupted = Here(
-            "--data", pairs, "--results", self.results, "--address", address, "--epochs", EPOCHS, "--trials", TRIALS,
-            "--scheduler", "none", "--sampler", "random", *SMALL, watch=self._interrupt,
+        self.long = folder / ("x" * 100)
+        self.long.mkdir()
+        self.killed = Command(
+            folder, "--data", pairs, "--results", self.results, "--epochs", EPOCHS, "--trials", TRIALS,
+            "--scheduler", "none", "--sampler", "random", *SMALL,
+            script=KILLED, TMPDIR=str(self.long), RAY_DASHBOARD_STARTUP_TIMEOUT_S="0",
+            RAY_gcs_server_request_timeout_seconds="60",  # so long Ray's agents try to tell a GCS that is gone of it
         )  # fmt: skip
-        self.interrupted.expect(130)
-        self.run = self.interrupted.run
-        self.after_interrupt = self.look()
-        killed = Command(folder, *self.resume, script=KILLED.format(ended=len(self.after_interrupt[0]) + 1))
-        killed.expect(-signal.SIGKILL)
+        self.killed.expect(-signal.SIGKILL)
+        self.state_when_killed = results.runs(self.results).state.item()
+        self.run = self.killed.run
         self.after_kill = self.look()
+        self.interrupted = Here(*self.resume, watch=self._interrupt)
+        self.interrupted.expect(130)
+        self.after_interrupt = self.look()
         Here(*self.resume, "--trials", TRIALS + 1).expect(0)
 
     @property
@@ -59,7 +66,7 @@ class Story:
         return trials, {number: load_state(states[number].parent)["history"] for number in running}
 
     def _interrupt(self, recorder: Recorder, record: TrialRecord, result: dict[str, Any]) -> None:
-        if not self.was_interrupted and is_between(recorder, result, ended=1):
+        if not self.was_interrupted and is_between(recorder, result, ended=len(self.after_kill[0]) + 1):
             self.was_interrupted = True
             os.kill(os.getpid(), signal.SIGINT)
 
@@ -70,15 +77,27 @@ def is_between(recorder: Recorder, result: dict[str, Any], ended: int) -> bool:
     return enough and result["epoch"] >= 2 and not result["done"]
 
 
+def with_folder(folder: Path) -> list[str]:
+    """Processes that were started with this temporary folder: the command and, of its Ray, all."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if f"TMPDIR={folder}".encode() in (entry / "environ").read_bytes():
+                found.append(entry.name)
+    return found
+
+
 KILLED = """
 import os, signal
+from pathlib import Path
 from tests.tools.real_ray import watched
-from tests.on_ray.test_resume import is_between
+from tests.on_ray.test_resume import is_between, with_folder
 from tuner.run import main
 
 def kill(recorder, record, result):
-    if is_between(recorder, result, ended={ended}):
+    if is_between(recorder, result, ended=1):
         recorder.flush()  # as it does a tenth of a second after a trial has ended
+        print("processes", len(with_folder(Path(os.environ["TMPDIR"]))), flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
 
 with watched(kill):
@@ -87,12 +106,17 @@ with watched(kill):
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory, pairs: Path, cluster: Any) -> Iterator[Story]:
-    """The whole story, told once, with two trials under way at a time."""
-    node = cluster.add_node(num_cpus=1)
-    cluster.wait_for_nodes()
-    yield Story(tmp_path_factory.mktemp("resume"), pairs, cluster.address)
-    cluster.remove_node(node)
+def story(tmp_path_factory: pytest.TempPathFactory, pairs: Path, cluster: Any) -> Story:
+    """The whole story, told once."""
+    return Story(tmp_path_factory.mktemp("resume"), pairs, cluster.address)
+
+
+def test_a_run_does_without_what_its_ray_lacks(story: Story) -> None:
+    """A dashboard that was given no time, and a folder for sockets: said, and trials end well."""
+    output = story.killed.output
+    assert story.killed.printed("dashboard") == "none: it did not start; the run does without"
+    assert "note: Ray uses /tmp" in output and "Traceback" not in output
+    assert len(story.after_kill[0]) == 1
 
 
 def test_an_interrupted_run_says_how_to_go_on(story: Story) -> None:
@@ -106,11 +130,11 @@ def test_an_interrupted_run_says_how_to_go_on(story: Story) -> None:
 def test_finished_trials_survive(story: Story) -> None:
     """Rows that were there when the driver was interrupted or killed are the same in the end."""
     final = table(story.results, "trials", story.run).set_index("trial")
-    for before in (story.after_interrupt[0], story.after_kill[0]):
+    for before in (story.after_kill[0], story.after_interrupt[0]):
         assert len(before) >= 1
         before = before.set_index("trial").drop(columns="win_share")  # which is known at the run's end only
         pd.testing.assert_frame_equal(final.loc[before.index, before.columns], before)
-    assert len(story.after_kill[0]) > len(story.after_interrupt[0])
+    assert len(story.after_interrupt[0]) > len(story.after_kill[0])
 
 
 def test_no_trial_is_lost_or_run_twice_and_a_run_can_be_made_longer(story: Story) -> None:
@@ -126,7 +150,7 @@ def test_no_trial_is_lost_or_run_twice_and_a_run_can_be_made_longer(story: Story
 def test_unfinished_trials_go_on_at_their_checkpoint(story: Story) -> None:
     """Epochs in a saved state are not trained again: even their times are those of the first attempt."""
     epochs = table(story.results, "epochs", story.run).set_index(["trial", "epoch"])
-    under_way = [(number, h) for _, states in (story.after_interrupt, story.after_kill) for number, h in states.items()]
+    under_way = [(number, h) for _, states in (story.after_kill, story.after_interrupt) for number, h in states.items()]
     assert any(under_way)
     for number, history in under_way:
         for numbers in history:
@@ -165,6 +189,13 @@ def test_a_run_is_one_process_s_at_a_time(story: Story) -> None:
     pd.testing.assert_frame_equal(table(story.results, "runs", story.run), before)
 
 
+def test_a_killed_driver_leaves_no_process(story: Story) -> None:
+    """Its Ray's processes, agents and workers included, end by themselves; its row is told from a running one's."""
+    assert int(story.killed.printed("processes")) >= 4, "the driver, Ray's two and a worker"
+    assert story.state_when_killed == "dead"
+    until(lambda: not with_folder(story.long), "nothing of its Ray was left")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_end_the_search_in_order(number: signal.Signals) -> None:
     """A polite kill is answered like Ctrl-C: the search stops and says by what; only a second Ctrl-C breaks it off."""
@@ -178,7 +209,7 @@ def test_signals_end_the_search_in_order(number: signal.Signals) -> None:
     assert signal.getsignal(number) is before
 
 
-def _study(results: Path, run: str) -> list[optuna.trial.FrozenTrial]:
-    file = results / "state" / run / "study.log"
+def _study(root: Path, run: str) -> list[optuna.trial.FrozenTrial]:
+    file = root / "state" / run / "study.log"
     storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(file)))
     return optuna.load_study(study_name=run, storage=storage).get_trials()

@@ -36,15 +36,25 @@ def root(server: str) -> str:
 
 
 class Story:
-    """A run with its results on S3, gone on with by a machine that has nothing but the pairs and the URI."""
+    """A run with its results on S3, gone on with by a machine that has nothing but the pairs and the URI.
+
+    The second machine has the server from the environment, as other programs of S3 take it, by AWS_ENDPOINT_URL; the workers,
+    which have none of their own, have it from the command.
+    """
 
     def __init__(self, folder: Path, pairs: Path, root: str, address: str) -> None:
-        common = ("--results", root, "--address", address, "--cache")
-        begun = Here("--data", pairs, *SMALL, "--trials", 2, "--epochs", 2, *common, folder / "first cache")
+        where, _, options = root.partition("?")
+        server = dict(option.split("=") for option in options.split("&"))
+        common = ("--address", address, "--cache")
+        small = (*SMALL, "--trials", 2, "--epochs", 2)
+        begun = Here("--data", pairs, *small, "--results", root, *common, folder / "first cache")
         begun.expect(0)
         self.run, self.before = begun.run, results.trials(root)
         shutil.rmtree(folder / "first cache")
-        again = Here("--resume", self.run, "--trials", 3, *common, folder / "empty cache")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("AWS_ENDPOINT_URL", f"{server['scheme']}://{server['endpoint_override']}")
+            patch.setenv("AWS_DEFAULT_REGION", server["region"])
+            again = Here("--resume", self.run, "--trials", 3, "--results", where, *common, folder / "empty cache")
         self.output = again.expect(0)
 
 
@@ -85,15 +95,3 @@ def test_every_verb_reads_it(verb: Any, story: Story, root: str, tmp_path: Path,
         assert (tmp_path / "model" / "score.py").is_file()
     else:
         assert story.run in output or "bit for bit" in output
-
-
-def test_the_endpoint_may_come_from_the_environment(
-    server: str, pairs: Path, tmp_path: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As other programs of S3 take it, by AWS_ENDPOINT_URL; workers, which have none of their own, have it from the command."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{server}")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    where = ("--results", "s3://bucket/other", "--cache", tmp_path / "cache", "--address", cluster.address)
-    Here("--data", pairs, *SMALL, "--trials", 1, "--epochs", 1, *where).expect(0)
-    options = f"?endpoint_override={server}&scheme=http&region=us-east-1"
-    assert results.runs(f"s3://bucket/other{options}").state.item() == "finished"

@@ -113,19 +113,16 @@ class Command(Output):
 
     script: Python to run in place of the module; more: variables of its environment.
 
-    Without --address it finds no token, as on a person's machine; and a Ray of its own has one CPU, so one worker, or with
-    `all_cpus` those of the machine.
+    Without --address it finds no token, as on a person's machine; and a Ray of its own has one CPU, so one worker.
     """
 
-    def __init__(
-        self, folder: Path, *arguments: object, script: str | None = None, all_cpus: bool = False, **more: str
-    ) -> None:
+    def __init__(self, folder: Path, *arguments: object, script: str | None = None, **more: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / f"log-{time.monotonic_ns()}.txt"
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": ""}
         if "--address" not in arguments:
             environment = {name: value for name, value in environment.items() if not name.startswith("RAY_AUTH_")}
-        environment |= more if all_cpus else {"RAY_OVERRIDE_RESOURCES": '{"CPU": 1}', **more}
+        environment |= {"RAY_OVERRIDE_RESOURCES": '{"CPU": 1}', **more}
         with self.log.open("w") as file:
             self.process = subprocess.Popen(
                 [sys.executable, *(("-c", script) if script else ("-m", "tuner.run")), *map(str, arguments)],

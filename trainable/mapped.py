@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import os
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -22,6 +23,8 @@ _HELD: dict[Path, int] = {}
 """Open files by which this process says that it uses them."""
 _ABANDONED_S = 3600.0
 """A draft that nobody has locked after so long was left by a process that was killed."""
+_ONE_HEADER = threading.Lock()
+"""NumPy parses a file's header as Python, and Python 3.11's parser can fail where two threads use it (SystemError)."""
 
 
 class Name(NamedTuple):
@@ -92,7 +95,8 @@ def file_of(array: np.ndarray) -> Path | None:
 
 def opened(path: str | Path) -> np.ndarray:
     """The array in a .npy file, mapped, for reading only. Raises FileNotFoundError where this machine does not have it."""
-    return cast(np.ndarray, np.load(path, mmap_mode="r"))
+    with _ONE_HEADER:
+        return cast(np.ndarray, np.load(path, mmap_mode="r"))
 
 
 def will_need(array: np.ndarray, rows: np.ndarray) -> None:

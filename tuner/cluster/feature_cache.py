@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from trainable.mapped import Draft, bound, hold, use
+from trainable.mapped import Draft, bound, hold, opened, use
 
 _ARRAY, _SUM = ".npy", ".json"
 
@@ -33,7 +33,7 @@ class FeatureCache:
             expected = json.loads(sums.read_text())["sha256"]
             with file.open("rb") as stream:
                 intact = hashlib.file_digest(stream, "sha256").hexdigest() == expected
-            array: np.ndarray | None = np.load(file, mmap_mode="r") if intact else None
+            array: np.ndarray | None = opened(file) if intact else None
         except (OSError, json.JSONDecodeError, KeyError, ValueError):
             array = None
         if array is None:

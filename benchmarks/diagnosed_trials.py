@@ -29,7 +29,8 @@ from trainable.data.read_pairs import read_pairs
 from trainable.diagnosis.history import FAIL
 from trainable.findings import OK, DataError, Finding
 from trainable.metrics import spread, step_probe
-from trainable.model.backbones import Backbone, block_count, create_backbone
+from trainable.model.backbone import Backbone, block_count
+from trainable.model.backbones import create_backbone
 from trainable.model.features import cacheable_cuts, extract
 from trainable.process import prepare_process
 from trainable.training import epoch_report

@@ -19,7 +19,8 @@ import torch
 from benchmarks import report
 from trainable.config import Settings, TrialConfig
 from trainable.data.pairs import PairData
-from trainable.model.backbones import Backbone, BackboneSpec, create_backbone
+from trainable.model.backbone import Backbone
+from trainable.model.backbones import BackboneSpec, create_backbone
 from trainable.process import prepare_process
 from trainable.training.inputs import Inputs
 from trainable.training.loop import Training

@@ -28,12 +28,14 @@ from benchmarks import report
 from trainable.config import Settings, TrialConfig
 from trainable.data.pairs import PairData
 from trainable.errors import InputError
-from trainable.model.backbones import Backbone, BackboneSpec, create_backbone
+from trainable.model.backbone import Backbone
+from trainable.model.backbones import BackboneSpec, create_backbone
+from trainable.training.start import Start
 from trainable.trial import PairTrial
 from tuner.cli.parsing import parse
 from tuner.cli.process import exit_code
 
-WANTED_SHARE = 0.10
+WANTED_SHARE, WANTED_OWN_MB = 0.10, 400
 TRIALS = 8
 _BACKBONE = BackboneSpec("mobilenetv2_100", "none", 32)
 _BATCH = 256
@@ -107,7 +109,10 @@ def measured(data: PairData, backbone: Backbone, trials: int, folder: str) -> Me
     try:
         sampler = Sampler(trials)
         settings = Settings()
-        trainable = tune.with_parameters(PairTrial, data=data, backbone=backbone, settings=settings, run="memory")
+        start = Start(backbone, data).for_heads()
+        trainable = tune.with_parameters(
+            PairTrial, data=start.data, backbone=start.backbone, settings=settings, run="memory"
+        )
         config = TrialConfig(trainable_blocks=0, batch_size=_BATCH, epochs=1000)
         tuner = tune.Tuner(
             tune.with_resources(trainable, {"cpu": 1}),
@@ -189,7 +194,8 @@ def conclude(base: Measured, full: Measured, features: float, judged: bool, cons
     most = report.Target(
         "added by the features to each further trial, at most", max(added), WANTED_SHARE, at_least=False, binding=judged
     )
-    return report.verdict([most], console)
+    alone = report.Target("MB of a head-only trial's process itself", own / 1e6, WANTED_OWN_MB, at_least=False, binding=judged)
+    return report.verdict([most, alone], console)
 
 
 def added_by_features(base: Measured, full: Measured, features: float) -> list[float]:

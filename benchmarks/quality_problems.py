@@ -20,7 +20,8 @@ from trainable.data.images import decode
 from trainable.data.pairs import PairData, PairTable
 from trainable.data.read_pairs import read_pairs
 from trainable.errors import InputError
-from trainable.model.backbones import Backbone, BackboneSpec, create_backbone
+from trainable.model.backbone import Backbone
+from trainable.model.backbones import BackboneSpec, create_backbone
 
 _VERSION = 1
 """Raised when the same problem would be made of other pairs or trained otherwise, so that no old table serves it."""

@@ -18,7 +18,7 @@ from ray.util.metrics import Gauge
 
 from trainable.config import MEASURED, OWN, Choice, Losses, Settings, TrialConfig
 from trainable.data.pairs import PairData
-from trainable.model.backbones import Backbone
+from trainable.model.backbone import Backbone
 from trainable.process import prepare_process
 from trainable.training import cost
 from trainable.training.checkpoint import STATE_FILE, load_state

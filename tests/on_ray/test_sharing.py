@@ -18,7 +18,8 @@ from rich.console import Console
 from tests.tools.synthetic import pair_data
 from trainable.data.augmentation import with_views
 from trainable.model import features
-from trainable.model.backbones import BackboneSpec, block_count, create_backbone
+from trainable.model.backbone import block_count
+from trainable.model.backbones import BackboneSpec, create_backbone
 from tuner.cluster import shared_features
 from tuner.cluster.connection import TrialResources
 from tuner.cluster.feature_cache import FeatureCache

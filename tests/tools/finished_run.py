@@ -12,7 +12,8 @@ from rich.console import Console
 from trainable.config import Settings, TrialConfig
 from trainable.data.pairs import PairData
 from trainable.data.turntable import TurntableSpec, write
-from trainable.model.backbones import Backbone, BackboneSpec, create_backbone
+from trainable.model.backbone import Backbone
+from trainable.model.backbones import BackboneSpec, create_backbone
 from trainable.model.features import fingerprint
 from trainable.training.checkpoint import STATE_FILE
 from trainable.training.loop import Training

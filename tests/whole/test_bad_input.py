@@ -481,7 +481,7 @@ def test_a_run_that_cannot_go_on_as_it_began(refused, tmp_path):
 def no_ray(monkeypatch):
     """A cluster of two cores, without starting one."""
     ended = []
-    monkeypatch.setattr(node_decoding, "connect", lambda options: Cluster(None, 1, 2.0, 0.0, 1.0, None))
+    monkeypatch.setattr(node_decoding, "connect", lambda *options: Cluster(None, 1, 2.0, 0.0, 1.0, None))
     monkeypatch.setattr(ray, "shutdown", lambda: ended.append(True))
     return ended
 

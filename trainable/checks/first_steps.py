@@ -20,7 +20,7 @@ from trainable.config import Settings, TrialConfig
 from trainable.data.pairs import PairData
 from trainable.metrics import spread
 from trainable.metrics.verification import verify
-from trainable.model.backbones import Backbone, seeded
+from trainable.model.backbone import Backbone, seeded
 from trainable.training.loop import Training
 from trainable.training.losses import MEASURED
 

@@ -107,6 +107,10 @@ class PairData:
         features = {cut: ByName(array) for cut, array in self.features.items()}
         return vars(self) | {"pixels": ByName(self.pixels), "features": features}
 
+    def without_pixels(self) -> PairData:
+        """For trials that start from stored features: on a node that does not see the driver's files none are fetched."""
+        return replace(self, pixels=np.empty((len(self.pixels), 0, 0, 3), dtype=np.uint8))
+
     @property
     def images(self) -> int:
         """How many images there are, m, whatever the number of views."""

@@ -20,14 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name that torch's own documentation gives it
 
 from trainable.config import TrialConfig
-from trainable.model.backbones import (
-    Backbone,
-    BackboneSpec,
-    block_count,
-    create_backbone,
-    resolve_trainable_blocks,
-    seeded,
-)
+from trainable.model.backbone import Backbone, block_count, resolve_trainable_blocks, seeded
 
 NORM_EPSILON = 1e-6
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
@@ -56,16 +49,6 @@ class PairEncoder(nn.Module):
         for name, parameter in self.named_parameters():
             parameter.requires_grad_(name in self._trainable)
         self.train()
-
-    @classmethod
-    def build(cls, spec: BackboneSpec, config: TrialConfig, backbone_seed: int = 0) -> PairEncoder:
-        """A new encoder.
-
-        Random weights of the backbone come from `backbone_seed`, which a run keeps constant so that its trials share
-        frozen prefixes; those of the head from `config.seed`.
-        """
-        backbone = create_backbone(spec, seed=backbone_seed)
-        return cls(backbone, projection_head(backbone.feature_size, config), config.trainable_blocks)
 
     @property
     def frozen_is_constant(self) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from trainable.config import TrialConfig
-from trainable.model.backbones import Backbone, block_count, there
+from trainable.model.backbone import Backbone, block_count, there
 from trainable.model.encoder import PairEncoder, projection_head
 from trainable.process import prepare_process
 

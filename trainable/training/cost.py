@@ -14,7 +14,8 @@ _TIMES = 3
 
 def parameters_of(training: Training) -> int:
     """Of the model as it is used: backbone and head."""
-    return sum(parameter.numel() for parameter in training.encoder.parameters())
+    encoder = training.encoder
+    return encoder.backbone.parameter_count + sum(parameter.numel() for parameter in encoder.head.parameters())
 
 
 @torch.inference_mode()

@@ -20,7 +20,7 @@ from torch import Tensor
 from trainable.config import Losses, Settings, TrialConfig
 from trainable.data.pairs import PairData
 from trainable.measures import Spread, Step
-from trainable.model.backbones import Backbone
+from trainable.model.backbone import Backbone
 from trainable.training.epoch_report import EpochReport, diagnosed, of_scores, unmeasured
 from trainable.training.inputs import Inputs
 from trainable.training.loop import Training

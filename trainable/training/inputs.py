@@ -14,7 +14,7 @@ from torch import Tensor
 from trainable.data.pairs import PairData
 from trainable.mapped import file_of, will_need
 from trainable.memory import limit_bytes
-from trainable.model.backbones import Backbone, there
+from trainable.model.backbone import Backbone, there
 
 _KEPT = 2  # trials of one search alternate between few cuts, and several processes may share an accelerator's memory
 _SHARE = 0.25

@@ -18,12 +18,13 @@ from trainable.config import Settings, TrialConfig
 from trainable.data.pairs import PairData
 from trainable.metrics import retrieval, spread, step_probe
 from trainable.model import features
-from trainable.model.backbones import Backbone
+from trainable.model.backbone import Backbone
 from trainable.model.encoder import PairEncoder, projection_head
 from trainable.training.batches import Batches
 from trainable.training.epoch_report import EpochReport, diagnosed, measure, unmeasured
 from trainable.training.inputs import Inputs
 from trainable.training.losses import MEASURED, BatchLoss, Targets, batch_loss, epoch_means, measured
+from trainable.training.optimizer import AdamW
 from trainable.training.ranked_epoch import RankedEpoch
 from trainable.training.schedule import learning_rate_factor
 from trainable.training.temperature import LearntTemperature
@@ -59,7 +60,7 @@ class Training:
         rates = config.learning_rate, config.backbone_lr_ratio, config.weight_decay, config.layer_decay
         self._temperature = LearntTemperature(config, self.device)
         groups = self.encoder.parameter_groups(*rates) + self._temperature.parameter_groups()
-        self.optimizer = torch.optim.AdamW(groups, fused=True)
+        self.optimizer = AdamW(groups, fused=True)
         self._peak_lrs = [group["lr"] for group in self.optimizer.param_groups]
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.precision == "fp16")
         trained: dict[str, Tensor] = {name: p for name, p in self.encoder.named_parameters() if p.requires_grad}
@@ -283,9 +284,8 @@ def test_scores(
 
 def new_encoder(backbone: Backbone, config: TrialConfig) -> PairEncoder:
     """The trial's own encoder; a backbone of which nothing trains is not copied, and one trial's is another's."""
-    head = projection_head(backbone.feature_size, config)
     own = backbone if config.trainable_blocks == 0 else copy.deepcopy(backbone)
-    return PairEncoder(own, head, config.trainable_blocks)
+    return PairEncoder(own, projection_head(backbone.feature_size, config), config.trainable_blocks)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 from trainable.config import STARTS_FROM, Choice, TrialConfig
 from trainable.data.pairs import PairData
 from trainable.errors import InputError
-from trainable.model.backbones import Backbone
+from trainable.model.backbone import Backbone
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,6 +18,12 @@ class Start:
 
     backbone: Backbone
     data: PairData
+
+    def for_heads(self) -> Start:
+        """What trials of heads alone need of it: where they start from stored features, neither the net nor the pixels."""
+        if 0 not in self.data.features:
+            return self
+        return Start(self.backbone.without_net(), self.data.without_pixels())
 
 
 Starts = Mapping[Choice, Start]

@@ -83,10 +83,11 @@ def _check_not_another(options: HardwareOptions) -> None:
         )
 
 
-def connect(options: HardwareOptions) -> Cluster:
+def connect(options: HardwareOptions, heads_only: bool = False) -> Cluster:
     """Start Ray on this machine, or join the cluster at `options.address`; one that this process is connected to is used.
 
-    Raises InputError if the address cannot be joined, and RayDidNotStartError where Ray does not start here.
+    heads_only: see `start`. Raises InputError if the address cannot be joined, and RayDidNotStartError where Ray does not
+    start here.
     """
     # Ray's future default; without it Ray warns at every start
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -96,7 +97,7 @@ def connect(options: HardwareOptions) -> Cluster:
         import ray
     elif options.address is None:
         _check_port(options.dashboard_port)
-        context = start(not options.no_dashboard, options.dashboard_port, options.cpus_per_trial)
+        context = start(not options.no_dashboard, options.dashboard_port, options.cpus_per_trial, heads_only)
         import ray
     else:
         check_address(options.address)

@@ -34,13 +34,14 @@ _SAMPLE = 8
 class Join:
     """Connects to the Ray that the options name, or starts one, when it is called first; returns what that has."""
 
-    def __init__(self, options: HardwareOptions) -> None:
+    def __init__(self, options: HardwareOptions, heads_only: bool = False) -> None:
         self._options, self._is_ours = options, options.address is None and not is_connected()
+        self._heads_only = heads_only
         self._cluster: Cluster | None = None
 
     def __call__(self) -> Cluster:
         if self._cluster is None:
-            self._cluster = connect(self._options)
+            self._cluster = connect(self._options, self._heads_only)
         return self._cluster
 
     @property

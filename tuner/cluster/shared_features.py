@@ -21,7 +21,7 @@ from trainable.data.augmentation import how
 from trainable.data.pairs import PairData
 from trainable.mapped import ByName, Draft
 from trainable.model import features
-from trainable.model.backbones import Backbone
+from trainable.model.backbone import Backbone
 from trainable.model.encoder import IMAGES_AT_ONCE
 from trainable.process import prepare_process
 from tuner.cli.console import file_progress

@@ -36,13 +36,11 @@ _LIMITS = {
 """Ray's own limits, which are of a machine that has nothing else to do: a worker imports PyTorch before it answers."""
 _READ_AT_ONCE = {"gcs_server_port_wait_time_s": 300, "py_gcs_connect_timeout_s": 300}
 """Those that are read before Ray has a configuration."""
-WORKERS_IN_ADVANCE = {
-    "enable_worker_prestart": True,
-    "preload_python_modules": ["tuner.cluster.worker_imports"],
-    "idle_worker_killing_time_threshold_ms": 600_000,
-}
+_WORKERS_IN_ADVANCE = {"enable_worker_prestart": True, "idle_worker_killing_time_threshold_ms": 600_000}
 """A Ray of our own starts its workers at once: they import what trials need, some seconds of work, while the driver goes
 on, and wait for the trials."""
+FOR_HEADS, FOR_ALL = "trainable.trial", "tuner.cluster.worker_imports"
+"""What they import: trials of heads alone need no timm. Where they compute features first, it is imported then."""
 
 
 class RayDidNotStartError(HaltError):
@@ -51,9 +49,10 @@ class RayDidNotStartError(HaltError):
     code = 3
 
 
-def start(dashboard: bool, dashboard_port: int | None, cpus_per_trial: int = 1) -> Any:
+def start(dashboard: bool, dashboard_port: int | None, cpus_per_trial: int = 1, heads_only: bool = False) -> Any:
     """Start Ray here; returns what ray.init does. Where the dashboard does not start, Ray does without.
 
+    heads_only: no trial trains any of the backbone, as far as is known yet: its workers import less.
     Raises RayDidNotStartError if it cannot be started, also when it is tried again.
     """
     for name, limit in (_LIMITS | _READ_AT_ONCE).items():
@@ -61,6 +60,7 @@ def start(dashboard: bool, dashboard_port: int | None, cpus_per_trial: int = 1) 
     _shorten_folder()
     import ray
 
+    imports = FOR_HEADS if heads_only else FOR_ALL
     cores = fitting_cores(cpus_per_trial)  # not before: it imports Ray, which reads some of its limits then
     for limit_s in _NODE_LIMITS_S:
         try:
@@ -72,7 +72,7 @@ def start(dashboard: bool, dashboard_port: int | None, cpus_per_trial: int = 1) 
                     dashboard_port=dashboard_port,
                     logging_level=logging.CRITICAL,
                     log_to_driver=False,
-                    _system_config=_LIMITS | WORKERS_IN_ADVANCE,
+                    _system_config=_LIMITS | _WORKERS_IN_ADVANCE | {"preload_python_modules": [imports]},
                 )
             logging.getLogger("ray").setLevel(logging.ERROR)
             return context

@@ -5,4 +5,5 @@ from __future__ import annotations
 from tuner.cli.process import quick_imports
 
 with quick_imports():
-    import trainable.trial  # noqa: F401 - and with it torch, timm, scikit-learn and Ray Tune
+    import trainable.model.backbones
+    import trainable.trial  # noqa: F401 - and with it torch and Ray Tune; with the backbones, timm

@@ -17,7 +17,8 @@ from trainable.checks.model_checks import cut_name, examine_steps
 from trainable.config import Settings, TrialConfig
 from trainable.data.pairs import PairData, PairTable, check_batch
 from trainable.findings import FAIL, OK, DataError, Finding, worst
-from trainable.model.backbones import Backbone, block_count, create_backbone
+from trainable.model.backbone import Backbone, block_count
+from trainable.model.backbones import create_backbone
 from trainable.model.features import cacheable_cuts, extract
 from trainable.process import prepare_process
 from tuner.cli.console import make_console

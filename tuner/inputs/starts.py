@@ -11,7 +11,8 @@ from search_spaces import SearchSpace
 from trainable.config import Choice
 from trainable.data.images import Elsewhere
 from trainable.errors import InputError
-from trainable.model.backbones import Backbone, block_count, create_backbone
+from trainable.model.backbone import Backbone, block_count
+from trainable.model.backbones import create_backbone
 from trainable.training.start import Start, words
 from tuner.cli.run_options import RunOptions
 from tuner.inputs.backbone import backbone_spec, check_blocks

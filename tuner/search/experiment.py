@@ -101,6 +101,8 @@ def starts_with_features(plan: Plan, cluster: Cluster, resources: TrialResources
 def pair_trial(plan: Plan, starts: Starts, settings: Settings, scheduler: str) -> Any:
     """What Tune runs: one trial, with all that trials share."""
     own = plan.bound.choices[0]
+    if set(plan.bound.cuts) == {0} and not settings.measure_image:
+        starts = {choice: start.for_heads() for choice, start in starts.items()}
     return tune.with_parameters(
         PairTrial,
         data=starts[own].data,

@@ -14,7 +14,8 @@ from trainable.config import Purpose
 from trainable.data.images import Elsewhere
 from trainable.data.pairs import PairData, PairTable, check_batch
 from trainable.findings import DataError
-from trainable.model.backbones import Backbone, BackboneSpec, block_count, create_backbone
+from trainable.model.backbone import Backbone, block_count
+from trainable.model.backbones import BackboneSpec, create_backbone
 from trainable.objectives import Objectives
 from trainable.training.start import Starts
 from tuner.analysis.starting_points import Search, StartingPoint, starting_points

@@ -20,7 +20,8 @@ from trainable.data.decoder import how
 from trainable.data.pairs import PairData
 from trainable.errors import InputError
 from trainable.metrics import calibration, thresholds
-from trainable.model.backbones import Backbone, model_arguments
+from trainable.model.backbone import Backbone
+from trainable.model.backbones import model_arguments
 from trainable.model.encoder import PairEncoder
 from trainable.training.loop import new_encoder
 from tuner.analysis import winner as winner_numbers

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from trainable.data.pairs import PairData
 from trainable.errors import InputError
-from trainable.model.backbones import Backbone
+from trainable.model.backbone import Backbone
 from trainable.process import prepare_process
 from trainable.training.epoch_report import EpochReport
 from trainable.training.folds import FoldedTraining, training_of

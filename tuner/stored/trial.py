@@ -17,7 +17,8 @@ from trainable.config import Settings, TrialConfig, sign
 from trainable.data.pairs import PairData
 from trainable.errors import InputError
 from trainable.model import features
-from trainable.model.backbones import Backbone, BackboneSpec, create_backbone
+from trainable.model.backbone import Backbone
+from trainable.model.backbones import BackboneSpec, create_backbone
 from trainable.process import prepare_process
 from trainable.training.loop import Training, trained_to
 from trainable.training.ranked_epoch import weights_at

@@ -14,7 +14,8 @@ from trainable.checks.first_steps import FirstSteps, excerpt, take_first_steps
 from trainable.checks.model_checks import examine_steps
 from trainable.config import Settings, TrialConfig
 from trainable.findings import FAIL, OK, WARN, Finding, worst
-from trainable.model.backbones import BackboneSpec, block_count, create_backbone
+from trainable.model.backbone import block_count
+from trainable.model.backbones import BackboneSpec, create_backbone
 from trainable.model.encoder import PairEncoder
 from trainable.model.features import cacheable_cuts, extract
 

@@ -15,8 +15,16 @@ from trainable.config import TrialConfig
 from trainable.errors import InputError
 from trainable.model import blocks
 from trainable.model import encoder as encoder_module
-from trainable.model.backbones import BackboneSpec, block_count, create_backbone
+from trainable.model.backbone import block_count
+from trainable.model.backbones import BackboneSpec, create_backbone
 from trainable.model.encoder import PairEncoder, projection_head
+
+
+def built(spec: BackboneSpec, config: TrialConfig, backbone_seed: int = 0) -> PairEncoder:
+    """A new encoder: random weights of the backbone come from `backbone_seed`, those of the head from `config.seed`."""
+    backbone = create_backbone(spec, seed=backbone_seed)
+    return PairEncoder(backbone, projection_head(backbone.feature_size, config), config.trainable_blocks)
+
 
 TINY = {"depth": 3, "embed_dim": 48, "num_heads": 3}
 CUTTABLE = {
@@ -251,12 +259,12 @@ def test_seeds_decide_the_initial_weights_and_leave_the_global_state_alone():
     torch.manual_seed(3)
     expected = torch.rand(1)
     torch.manual_seed(3)
-    first, same, other = (PairEncoder.build(spec, TrialConfig(seed=seed)) for seed in (0, 0, 1))
+    first, same, other = (built(spec, TrialConfig(seed=seed)) for seed in (0, 0, 1))
     assert torch.equal(torch.rand(1), expected)
     assert torch.equal(first.head[0].weight, same.head[0].weight)
     assert not torch.equal(first.head[0].weight, other.head[0].weight)
     assert all(map(torch.equal, first.backbone.state_dict().values(), other.backbone.state_dict().values()))
-    shifted = PairEncoder.build(spec, TrialConfig(seed=0), backbone_seed=1)
+    shifted = built(spec, TrialConfig(seed=0), backbone_seed=1)
     assert torch.equal(first.head[0].weight, shifted.head[0].weight)
     assert not torch.equal(first.backbone.net.conv1[0].weight, shifted.backbone.net.conv1[0].weight)
 
@@ -324,7 +332,7 @@ def test_real_weights_load(name):
     if not path.is_file():
         pytest.skip("no real weights beside the project")
     spec = BackboneSpec(name[:15], str(path), 64, (0.5,) * 3, (0.5,) * 3)
-    encoder = PairEncoder.build(spec, TrialConfig(trainable_blocks=1))
+    encoder = built(spec, TrialConfig(trainable_blocks=1))
     random = create_backbone(BackboneSpec(name[:15]))
     for key, tensor in random.state_dict().items():
         if tensor.ndim == 4:
@@ -348,7 +356,7 @@ def test_a_timm_without_the_private_step_runs_its_transformers_whole(monkeypatch
 
 def test_layer_decay_lowers_the_rate_from_block_to_block() -> None:
     """The head keeps its own, the last block has the backbone's, the one before it less, the stem the least."""
-    encoder = PairEncoder.build(BackboneSpec("test_vit", "none", 160), TrialConfig())
+    encoder = built(BackboneSpec("test_vit", "none", 160), TrialConfig())
     count = encoder.trainable_blocks
     groups = {group["name"]: group for group in encoder.parameter_groups(0.1, 0.5, 0.05, 0.7)}
     plain = encoder.parameter_groups(0.1, 0.5, 0.05)

@@ -16,7 +16,8 @@ from trainable.data.images import decode
 from trainable.data.pairs import PairData
 from trainable.data.read_pairs import read_pairs
 from trainable.model import features
-from trainable.model.backbones import BackboneSpec, block_count, create_backbone
+from trainable.model.backbone import block_count
+from trainable.model.backbones import BackboneSpec, create_backbone
 from trainable.training.loop import train
 
 SIZE_PX = 32

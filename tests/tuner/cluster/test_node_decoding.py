@@ -18,7 +18,7 @@ def joined(monkeypatch: pytest.MonkeyPatch) -> list[HardwareOptions]:
     """The options of each connection, none of which is made."""
     made: list[HardwareOptions] = []
 
-    def connect(options: HardwareOptions) -> Cluster:
+    def connect(options: HardwareOptions, heads_only: bool) -> Cluster:
         made.append(options)
         return Cluster(options.address, 1, 2.0, 0.0, 1.0, None)
 

@@ -11,7 +11,9 @@ from torch import Tensor
 from trainable.data.pairs import PairData
 from trainable.training.losses import Targets
 
-_BATCHES_AT_ONCE = 64  # what the losses need to know of their pairs is computed for so many, and takes memory
+_PAIRS_AT_ONCE = 2**20
+"""What the losses need to know of the B × B pairs of a batch is computed for several batches at once, 64 of 128 pairs, as calls
+take longer than small batches do; it takes memory, some 30 bytes a pair."""
 
 
 class Batches:
@@ -41,7 +43,7 @@ class Batches:
         order = random.permutation(self._rows)
         shown = self.shown(random)
         batches = torch.from_numpy(order[: self.per_epoch * self.size]).view(-1, self.size)
-        for rows in batches.split(_BATCHES_AT_ONCE):
+        for rows in batches.split(max(1, _PAIRS_AT_ONCE // self.size**2)):
             images = shown[torch.cat([end[rows] for end in self._ends], dim=1)]
             there = rows.to(self._device)
             labels, *identities = (column[there] for column in self._columns)

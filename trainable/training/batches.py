@@ -11,8 +11,8 @@ from torch import Tensor
 from trainable.data.pairs import PairData
 from trainable.training.losses import Targets
 
-_PAIRS_AT_ONCE = 2**20
-"""What the losses need to know of the B × B pairs of a batch is computed for several batches at once, 64 of 128 pairs, as calls
+_PAIRS_AT_ONCE = 2**18
+"""What the losses need to know of the B × B pairs of a batch is computed for several batches at once, 16 of 128 pairs, as calls
 take longer than small batches do; it takes memory, some 30 bytes a pair."""
 
 

@@ -99,7 +99,7 @@ def _begun(options: RunOptions) -> tuple[Plan, Cluster] | None:
             answers.put(error)
 
     Thread(target=plan, daemon=True).start()
-    cluster = connect(options.hardware, heads_only=options.configuration.trainable_blocks == 0)
+    cluster = connect(options.hardware, options.heads_only)
     made = answers.get()
     if isinstance(made, BaseException):
         raise made

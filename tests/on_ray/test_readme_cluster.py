@@ -9,10 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from tests.tools.real_ray import ROOT, SMALL, until
 
@@ -79,17 +76,6 @@ class Shell:
             with contextlib.suppress(OSError):
                 if str(self.folder).encode() in (entry / "cmdline").read_bytes():
                     os.kill(int(entry.name), signal.SIGKILL)
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder with a short name, for sockets."""
-    import shutil
-    import tempfile
-
-    made = Path(tempfile.mkdtemp(prefix="tv", dir="/tmp"))
-    yield made
-    shutil.rmtree(made, ignore_errors=True)
 
 
 def test_two_nodes_as_the_readme_says(folder: Path, pairs: Path) -> None:

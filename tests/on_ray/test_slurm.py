@@ -5,10 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from tests.on_ray.test_readme_cluster import Shell
 from tests.tools.real_ray import ROOT, SMALL
@@ -35,17 +32,6 @@ tried="$(dirname "$0")/tried"
 if [ "$1 $2" = "start --head" ] && ! [ -e "$tried" ]; then touch "$tried"; exit 1; fi
 exec {Path(sys.executable).parent / "ray"} "$@"
 """
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder with a short name, for sockets."""
-    import shutil
-    import tempfile
-
-    made = Path(tempfile.mkdtemp(prefix="tv", dir="/tmp"))
-    yield made
-    shutil.rmtree(made, ignore_errors=True)
 
 
 def test_the_slurm_script_runs_the_command_on_two_nodes(folder: Path, pairs: Path) -> None:

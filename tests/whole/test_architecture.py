@@ -186,6 +186,7 @@ COVERED_BY = {
     "tuner.cluster.connection": "tests/on_ray/test_cluster.py",
     "tuner.cluster.private_ray": "tests/on_ray/test_end_to_end.py",
     "tuner.cluster.shared_features": "tests/on_ray/test_sharing.py",
+    "tuner.cluster.head_imports": "tests/tuner/cli/test_process.py",
     "tuner.cluster.worker_imports": "tests/tuner/cli/test_process.py",
     "tuner.compare": "tests/tuner/reporting/test_comparison.py",
     "tuner.doctor": "tests/tuner/examination/test_before_training.py",

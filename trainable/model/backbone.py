@@ -39,9 +39,8 @@ class Backbone(nn.Module):
 
     def without_net(self) -> Backbone:
         """What a head needs of it that trains on the features of a frozen backbone, stored: everything but the net."""
-        rest = Backbone(nn.Identity(), self.image_size_px, self.feature_size, self.mean, self.std).eval()
-        rest.note, rest.learnable, rest.parameter_count = self.note, self.learnable, self.parameter_count
-        rest.block_parameters = self.block_parameters
+        rest = copy.deepcopy(self, {id(self.net): nn.Identity().eval()})
+        rest.block_parameters = self.block_parameters  # which only the net could tell
         return rest
 
     @property

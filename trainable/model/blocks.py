@@ -67,15 +67,13 @@ def is_transformer(net: nn.Module) -> bool:
 
 
 def run(net: nn.Module, x: Tensor, start: int, stop: int, image_size_px: int) -> Tensor:
-    """Run the net from one position to another.
+    """Run the net from one position to a later one.
 
     x: (B, 3, S, S) normalised images at position 0, else the activation at `start`. Returns the activation at `stop`:
     (B, N, C) tokens, (B, C, H, W) maps, or (B, F) pooled features at the last position.
     """
     family = family_of(net)
     last = len(block_parameters(net)) if family is None else len(family.blocks(net))
-    if start == stop:
-        return x
     if (start, stop) == (0, last):
         whole: Tensor = net(x)
         return whole

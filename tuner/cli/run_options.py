@@ -170,6 +170,11 @@ class RunOptions:
     hardware: HardwareOptions = field(default_factory=HardwareOptions)
     output: ResultOptions = field(default_factory=ResultOptions)
 
+    @property
+    def heads_only(self) -> bool:
+        """Whether no trial trains any of the backbone, unless the space suggests it."""
+        return self.configuration.trainable_blocks == 0
+
     def check(self) -> None:
         """Raise InputError for a value that no run can have; costs nothing and needs no other option."""
         if not may_be_sampler(self.search.sampler):

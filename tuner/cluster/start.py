@@ -39,7 +39,7 @@ _READ_AT_ONCE = {"gcs_server_port_wait_time_s": 300, "py_gcs_connect_timeout_s":
 _WORKERS_IN_ADVANCE = {"enable_worker_prestart": True, "idle_worker_killing_time_threshold_ms": 600_000}
 """A Ray of our own starts its workers at once: they import what trials need, some seconds of work, while the driver goes
 on, and wait for the trials."""
-FOR_HEADS, FOR_ALL = "trainable.trial", "tuner.cluster.worker_imports"
+FOR_HEADS, FOR_ALL = "tuner.cluster.head_imports", "tuner.cluster.worker_imports"
 """What they import: trials of heads alone need no timm. Where they compute features first, it is imported then."""
 
 

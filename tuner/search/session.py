@@ -65,7 +65,7 @@ def run_session(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         if options.output.resume is None:
-            join = Join(options.hardware, options.configuration.trainable_blocks == 0)
+            join = Join(options.hardware, options.heads_only)
             plan, cluster = begun or (prepare(options, console, elsewhere=join.elsewhere), None)
             cluster = cluster or join()
             session = Session(plan, cluster, console, shlex.join(command), started, callbacks=callbacks)
@@ -73,7 +73,7 @@ def run_session(
                 return Ended(plan.run, session.run())
         with held_again(options) as (run, saved):
             options = RunOptions.from_dict(saved["options"]).resumed_with(options)
-            join = Join(options.hardware, options.configuration.trainable_blocks == 0)
+            join = Join(options.hardware, options.heads_only)
             plan = prepare(options, console, run, join.elsewhere)
             check_same_run(plan, saved)
             session = Session(plan, join(), console, shlex.join(command), started, 1 + saved["attempts"], callbacks)

@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from tuner.cli.process import quick_imports
-from tuner.cluster import worker_imports
-from tuner.cluster.start import FOR_ALL
+from tuner.cluster import head_imports, worker_imports
+from tuner.cluster.start import FOR_ALL, FOR_HEADS
 
 
 def test_nothing_is_collected_meanwhile():
@@ -24,7 +24,8 @@ def test_nothing_is_collected_meanwhile():
 
 def test_workers_import_what_trials_need():
     """By the one module that they are told to import."""
-    assert worker_imports.__name__ == FOR_ALL
+    assert (head_imports.__name__, worker_imports.__name__) == (FOR_HEADS, FOR_ALL)
+    assert head_imports.trainable.trial.PairTrial
     assert worker_imports.trainable.trial.PairTrial and worker_imports.trainable.model.backbones.timm
 
 

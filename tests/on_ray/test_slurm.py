@@ -39,9 +39,10 @@ def test_the_slurm_script_runs_the_command_on_two_nodes(folder: Path, pairs: Pat
 
     The command counts what the cluster has, and says so when it is asked for more; a search on two nodes is another test's.
     """
-    tools = folder / "bin"
-    tools.mkdir()
-    stand_ins = {"srun": SRUN, "scontrol": "#!/bin/sh\necho one\necho two\n", "ray": RAY}
+    tools = folder / "job" / ".venv" / "bin"  # the script starts with what lies there, whatever else is on the path
+    tools.mkdir(parents=True)
+    python = f'#!/bin/sh\nexec {sys.executable} "$@"\n'
+    stand_ins = {"srun": SRUN, "scontrol": "#!/bin/sh\necho one\necho two\n", "ray": RAY, "python": python}
     for name, text in stand_ins.items():
         (tools / name).write_text(text)
         (tools / name).chmod(0o755)
@@ -55,7 +56,6 @@ def test_the_slurm_script_runs_the_command_on_two_nodes(folder: Path, pairs: Pat
             break
     shell = Shell(folder, folder / "home")
     (folder / "home").mkdir()
-    shell.environment["PATH"] = f"{tools}:{shell.environment['PATH']}"
     shell.environment |= {
         "SLURM_JOB_ID": str(job - 20000),
         "SLURM_JOB_NODELIST": "[one-two]",
@@ -63,9 +63,10 @@ def test_the_slurm_script_runs_the_command_on_two_nodes(folder: Path, pairs: Pat
     }
     more = " ".join(map(str, SMALL))
     try:
-        log = shell.begins(f"{SCRIPT} --data {pairs} --results {folder / 'results'} --cpus-per-trial 3 {more}")
+        options = f"--data {pairs} --results {folder / 'results'} --cpus-per-trial 3 {more}"
+        log = shell.begins(f"cd {folder / 'job'} && exec {SCRIPT} {options}")
         assert shell.processes[-1].wait(600) == 2, log.read_text()
-        assert (tools / "tried").exists()
+        assert (tools / "tried").exists(), log.read_text()
         assert "a trial asks for 3 CPUs and 0 GPUs, but the cluster has 2 CPUs" in log.read_text()
         assert not (folder / "home" / ".ray" / "auth_token").exists()
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.tools import forked
 from trainable.data.turntable import TurntableSpec, write
 
 
@@ -41,7 +43,10 @@ def folder() -> Iterator[Path]:
 
 @contextmanager
 def running_cluster(**head: Any) -> Iterator[Any]:
-    """A cluster of one node with one CPU, whose metrics appear within seconds; `head`: more of what that node is told."""
+    """A cluster of one node with one CPU, whose metrics appear within seconds; `head`: more of what that node is told.
+
+    Its workers are forked, and have imported PyTorch.
+    """
     from ray.cluster_utils import Cluster  # here: most tests need no Ray
 
     from tuner.cluster.start import waits_for_node
@@ -57,8 +62,9 @@ def running_cluster(**head: Any) -> Iterator[Any]:
 
         def add_node(self, *arguments: Any, **options: Any) -> Any:
             with waits_for_node(600):
-                return super().add_node(*arguments, **options)
+                return super().add_node(*arguments, setup_worker_path=forked.__file__, **options)
 
+    os.environ[forked.DOOR] = forked.started_server()
     settings = {"num_cpus": 1, "_system_config": {"metrics_report_interval_ms": 2000}, "include_log_monitor": False}
     started = Patient(initialize_head=True, head_node_args=settings | head)
     yield started

@@ -21,7 +21,7 @@ settings.register_profile("slow, not red", deadline=None)  # no test is timed: a
 settings.load_profile("slow, not red")
 
 _CLUSTERS = (
-    ("test_kills", "test_older_runs", "test_resume"),
+    ("test_older_runs", "test_resume"),
     (
         "test_chosen_starts",
         "test_coming_from",
@@ -33,7 +33,7 @@ _CLUSTERS = (
     ),
 )
 """Files of tests/on_ray that share a cluster: those of a line run in one process, which starts one."""
-_SLOW = ("test_end_to_end", "test_readme_cluster", "test_cluster", "test_start", "test_slurm")
+_SLOW = ("test_end_to_end", "test_readme_cluster", "test_cluster", "test_start")
 """Files of tests/on_ray that have Rays of their own."""
 
 

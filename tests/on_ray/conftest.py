@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -64,7 +63,7 @@ def running_cluster(**head: Any) -> Iterator[Any]:
             with waits_for_node(600):
                 return super().add_node(*arguments, setup_worker_path=forked.__file__, **options)
 
-    os.environ[forked.DOOR] = forked.started_server()
+    forked.start_server()
     settings = {"num_cpus": 1, "_system_config": {"metrics_report_interval_ms": 2000}, "include_log_monitor": False}
     started = Patient(initialize_head=True, head_node_args=settings | head)
     yield started

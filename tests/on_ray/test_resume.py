@@ -15,6 +15,7 @@ import pytest
 from filelock import FileLock
 from optuna.trial import TrialState
 
+from benchmarks import kills
 from tests.tools.real_ray import SMALL, Command, Here, alone, saved_states, table, until
 from trainable.config import Settings
 from trainable.training.checkpoint import load_state
@@ -46,12 +47,16 @@ class Story:
         )  # fmt: skip
         self.killed.expect(-signal.SIGKILL)
         self.state_when_killed = results.runs(self.results).state.item()
+        self.losses = kills.Search(folder, pairs, kills.Options(trials=TRIALS + 1))
+        self.losses.check()
         self.run = self.killed.run
         self.after_kill = self.look()
         self.interrupted = Here(*self.resume, watch=self._interrupt)
         self.interrupted.expect(130)
+        self.losses.check()
         self.after_interrupt = self.look()
         Here(*self.resume, "--trials", TRIALS + 1).expect(0)
+        self.losses.check_end(0)
 
     @property
     def resume(self) -> tuple[object, ...]:
@@ -137,6 +142,11 @@ def test_finished_trials_survive(story: Story) -> None:
     assert len(story.after_interrupt[0]) > len(story.after_kill[0])
 
 
+def test_the_benchmark_of_kills_finds_nothing_wrong(story: Story) -> None:
+    """Not after the kill, nor after the interruption, nor at the end: trials, tables, study, winner, page."""
+    assert story.losses.wrong == [] and len(story.losses.kept) == TRIALS + 1
+
+
 def test_no_trial_is_lost_or_run_twice_and_a_run_can_be_made_longer(story: Story) -> None:
     """As many trials as asked for in the end, each once, each trained to its end; numbers are counted on."""
     trials = table(story.results, "trials", story.run)
@@ -191,7 +201,7 @@ def test_a_run_is_one_process_s_at_a_time(story: Story) -> None:
 
 def test_a_killed_driver_leaves_no_process(story: Story) -> None:
     """Its Ray's processes, agents and workers included, end by themselves; its row is told from a running one's."""
-    assert int(story.killed.printed("processes")) >= 4, "the driver, Ray's two and a worker"
+    assert int(story.killed.printed("processes")) >= 4, "Ray's own and a worker"
     assert story.state_when_killed == "dead"
     until(lambda: not with_folder(story.long), "nothing of its Ray was left")
 

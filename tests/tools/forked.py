@@ -1,13 +1,17 @@
-"""Processes forked from one that has imported what they import, which is most of what a worker of Ray takes in these tests.
+"""Processes forked from one that has imported what they import, which is most of what many a process of these tests takes.
 
 The server lives as long as the tests do. It imports neither Ray, which reads its environment where it is imported, nor the
 program. Ray starts this file in place of the one that sets a worker up: it asks the server for a process, and ends with that.
+Tests ask for what `python -c` would run by `Process`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import select
+import signal
 import socket
 import socketserver
 import subprocess
@@ -55,7 +59,7 @@ class Request(socketserver.BaseRequestHandler):
 
 
 def _become(files: list[int], arguments: list[str], folder: str, environment: dict[str, str]) -> None:
-    """Be the worker that these arguments ask for, in a session of its own: Ray ends a worker with its group."""
+    """Be what Python would be with these arguments, in a session of its own: Ray ends a worker with its group."""
     code: Any = 1
     try:
         os.setsid()
@@ -65,7 +69,12 @@ def _become(files: list[int], arguments: list[str], folder: str, environment: di
         for place, file in enumerate(files):
             os.dup2(file, place)
             os.close(file)
-        _set_up(arguments)
+        if arguments[0] == "-c":
+            sys.argv = ["-c", *arguments[2:]]
+            sys.path[:1] = ["", *environment.get("PYTHONPATH", "").split(":")]
+            exec(arguments[1], {"__name__": "__main__"})
+        else:
+            _set_up(arguments)
         code = 0
     except SystemExit as end:
         code = end.code
@@ -91,14 +100,40 @@ def _set_up(arguments: list[str]) -> None:
     runpy.run_path(sys.argv[0], run_name="__main__")
 
 
-def ask(arguments: list[str]) -> socket.socket:
-    """A process as this one would be with these arguments; its number and then its exit code come through what is returned."""
-    connection = socket.socket(socket.AF_UNIX)
-    connection.connect(os.environ[DOOR])
-    asked = {"arguments": arguments, "folder": str(Path.cwd()), "environment": dict(os.environ)}
-    socket.send_fds(connection, [b"\n"], [0, 1, 2])
-    connection.sendall(json.dumps(asked).encode() + b"\n")
-    return connection
+class Process:
+    """A forked process, to be used as one of subprocess."""
+
+    def __init__(self, arguments: list[str], folder: Path, environment: dict[str, str], files: list[int]) -> None:
+        self._connection = socket.socket(socket.AF_UNIX)
+        self._connection.connect(os.environ[DOOR])
+        asked = {"arguments": arguments, "folder": str(folder), "environment": environment}
+        socket.send_fds(self._connection, [b"\n"], files)
+        self._connection.sendall(json.dumps(asked).encode() + b"\n")
+        self._answers = self._connection.makefile("rb", buffering=0)
+        self.pid = int(self._answers.readline())
+        self.returncode: int | None = None
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit code, once it has ended."""
+        if self.returncode is None:
+            if not select.select([self._connection], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired("a forked process", timeout)
+            self.returncode = int(self._answers.readline())
+            self._answers.close()
+            self._connection.close()
+        return self.returncode
+
+    def poll(self) -> int | None:
+        """The same, if it has ended."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def kill(self) -> None:
+        """End it, and wait."""
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
+            self.wait()
 
 
 def serve(door: str, tests: int) -> None:
@@ -121,8 +156,10 @@ def serve(door: str, tests: int) -> None:
             Path(door).unlink()
 
 
-def started_server() -> str:
-    """Start the server of these tests where no process of theirs has yet; returns the path of its socket once it answers."""
+def start_server() -> None:
+    """Start the server of these tests where no process of theirs has yet."""
+    if DOOR in os.environ:
+        return
     from filelock import FileLock
 
     tests = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
@@ -130,13 +167,11 @@ def started_server() -> str:
     with FileLock(f"{door}.lock"):
         if not door.exists():
             subprocess.run([sys.executable, __file__, "serve", str(door), str(tests)], stdin=subprocess.DEVNULL, check=True)
-    return str(door)
+    os.environ[DOOR] = str(door)
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "serve":
         serve(sys.argv[2], int(sys.argv[3]))
     else:
-        answers = ask(sys.argv[1:]).makefile()
-        answers.readline()
-        sys.exit(int(answers.readline()))
+        sys.exit(Process(sys.argv[1:], Path.cwd(), dict(os.environ), [0, 1, 2]).wait())

@@ -20,6 +20,7 @@ import pandas as pd
 import pytest
 import torch
 
+from tests.tools import forked
 from trainable.config import Settings, TrialConfig
 from trainable.data.augmentation import with_views
 from trainable.data.images import decode
@@ -111,7 +112,8 @@ class Here(Output):
 class Command(Output):
     """`python -m tuner.run` with these arguments, started in `folder`; `log` is the file with its output.
 
-    script: Python to run in place of the module; more: variables of its environment.
+    script: Python to run in place of the module, forked from a process that has imported PyTorch; more: variables of its
+    environment.
 
     Without --address it finds no token, as on a person's machine; and a Ray of its own has one CPU, so one worker.
     """
@@ -123,15 +125,21 @@ class Command(Output):
         if "--address" not in arguments:
             environment = {name: value for name, value in environment.items() if not name.startswith("RAY_AUTH_")}
         environment |= {"RAY_OVERRIDE_RESOURCES": '{"CPU": 1}', **more}
+        words = [str(argument) for argument in arguments]
+        self.process: subprocess.Popen[bytes] | forked.Process
         with self.log.open("w") as file:
-            self.process = subprocess.Popen(
-                [sys.executable, *(("-c", script) if script else ("-m", "tuner.run")), *map(str, arguments)],
-                cwd=folder,
-                env=environment,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # a process group of its own, as a shell gives it: Ctrl-C goes to the group
-            )
+            if script:
+                forked.start_server()
+                self.process = forked.Process(["-c", script, *words], folder, environment, [file.fileno()] * 3)
+            else:
+                self.process = subprocess.Popen(
+                    [sys.executable, "-m", "tuner.run", *words],
+                    cwd=folder,
+                    env=environment,
+                    stdout=file,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,  # a process group of its own, as a shell gives it: Ctrl-C goes to the group
+                )
 
     @property
     def output(self) -> str:

@@ -6,14 +6,12 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.tools import older_run
+from tests.tools import forked, older_run
 from tests.tools.older_run import DEFAULTED, FIXTURE, RUN
 from trainable.config import TrialConfig
 from tuner import compare, export, replay, report, results
@@ -128,9 +126,10 @@ def test_a_hyperparameter_that_comes_later_has_its_default_there(tmp_path: Path)
     config.write_text(text.replace("    seed: int = column(", f"{line}    seed: int = column("))
     older_run.copy(tmp_path)
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", LATER, RUN], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.splitlines()[-1] == TrialConfig(temperature=0.2).training_key()
-    assert re.search("[0-9]+ numbers (are equal, bit for bit|differ)", done.stdout)
+    forked.start_server()
+    with (tmp_path / "log").open("w") as log:
+        code = forked.Process(["-c", LATER, RUN], tmp_path, environment, [log.fileno()] * 3).wait(600)
+    said = (tmp_path / "log").read_text()
+    assert code == 0, said
+    assert said.splitlines()[-1] == TrialConfig(temperature=0.2).training_key()
+    assert re.search("[0-9]+ numbers (are equal, bit for bit|differ)", said)

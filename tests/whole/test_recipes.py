@@ -1,7 +1,4 @@
-"""The recipes of docs/recipes/, checked as far as that goes without Docker, Kubernetes, Slurm and other machines.
-
-The Slurm script is run on two nodes of this machine in tests/on_ray/test_slurm.py.
-"""
+"""The recipes of docs/recipes/, checked as far as that goes without Docker, Kubernetes, Slurm and other machines."""
 
 from __future__ import annotations
 
@@ -11,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 import tomllib
 from importlib.util import find_spec
 from pathlib import Path
@@ -170,6 +168,71 @@ def test_the_docker_build_copies_what_the_installation_needs(tmp_path: Path) -> 
     assert {word for word, _ in steps} - {"#"} == {"FROM", "RUN", "WORKDIR", "COPY", "ENV", "ENTRYPOINT", "CMD"}
 
 
-def test_the_slurm_script_is_bash() -> None:
-    """Read to its end, without running it."""
-    assert subprocess.run(["bash", "-n", RECIPES / "slurm.sh"], check=False, capture_output=True).returncode == 0
+STAND_INS = {
+    "scontrol": "echo one\necho two",
+    # A step is a group of processes, and ends with srun; NODE says where it is.
+    "srun": '''
+for word; do case $word in --nodelist=*) export NODE=${word#*=};; --*) ;; *) break;; esac; shift; done
+[ "$1" = hostname ] && { echo "10.0.0.1 10.0.0.2"; exit; }
+setsid "$@" &
+trap "kill -- -$!; exit 143" TERM
+wait $!''',
+    # The head does not start at first, and the second node joins a while after it was told to.
+    "ray": '''
+said="$NODE: ray $* ($RAY_AUTH_MODE $RAY_AUTH_TOKEN)"
+case "$1 $2" in
+    "status --address") [ -e head ]; exit;;
+    "start --head") echo "$said" >> said; [ -e tried ] || { touch tried; exit 1; }; touch head;;
+    "start --address") echo "$said" >> said; [ -e head ] || exit 1; sleep 1.5; touch node;;
+esac
+trap "echo $NODE: ended >> ended; exit 1" TERM
+for wait in {1..6000}; do sleep 0.1; done''',
+    "python": f'''
+case "$1" in
+    -m) echo "python $* ($RAY_AUTH_MODE $RAY_AUTH_TOKEN) $(ls head node | wc -w)" >> said; exit 5;;
+    *) PYTHONPATH="$PWD/stand_in" exec {sys.executable} "$@";;
+esac''',
+}
+RAY_OF_THE_SCRIPT = """
+from pathlib import Path
+asked = []
+def init(address, **options):
+    asked.append(address)
+    if len(asked) == 1:
+        raise ConnectionError("a head that did not stay")
+def nodes():
+    return [{"Alive": True}, {"Alive": Path("node").exists()}]
+def shutdown(): pass
+"""
+"""As far as the script looks at it."""
+
+
+def test_the_slurm_script_runs_the_command_once_all_nodes_are_there(tmp_path: Path) -> None:
+    """With a token of this job's own everywhere; a node that does not start is tried again; the command's exit code is the
+    job's, and its end that of the nodes. What Slurm and Ray do is done by stand-ins."""
+    tools = tmp_path / ".venv" / "bin"
+    for folder in (tools, tmp_path / "stand_in"):
+        folder.mkdir(parents=True)
+    for name, text in STAND_INS.items():
+        (tools / name).write_text(f"#!/bin/bash\n{text}\n", encoding="utf-8")
+        (tools / name).chmod(0o755)
+    (tmp_path / "stand_in" / "ray.py").write_text(RAY_OF_THE_SCRIPT, encoding="utf-8")
+    slurm = {"SLURM_JOB_ID": "71234", "SLURM_JOB_NODELIST": "[one-two]", "SLURM_CPUS_PER_TASK": "8"}
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)} | slurm
+    job = [RECIPES / "slurm.sh", "--space", "joint", "--data", "a folder/pairs.csv"]
+    with (tmp_path / "log").open("w") as log:
+        ran = subprocess.run(job, cwd=tmp_path, env=environment, stdout=log, stderr=log, timeout=600, check=False)
+    assert ran.returncode == 5, (tmp_path / "log").read_text()
+    first, again, node, command = (tmp_path / "said").read_text(encoding="utf-8").splitlines()
+    token = first[first.index("(") :]
+    assert re.fullmatch(r"\(token [0-9a-f]{64}\)", token)
+    head = f"one: ray start --head --node-ip-address 10.0.0.1 --port 21234 --num-cpus 8 --block {token}"
+    assert first == again == head
+    assert node == f"two: ray start --address 10.0.0.1:21234 --num-cpus 8 --block {token}"
+    asked = "--address 10.0.0.1:21234 --space joint --data a folder/pairs.csv"
+    assert command == f"python -m tuner.run {asked} {token} 2"
+    both = {"one: ended", "two: ended"}
+    deadline = time.monotonic() + 300
+    while not (tmp_path / "ended").exists() or {*(tmp_path / "ended").read_text().splitlines()} != both:
+        assert time.monotonic() < deadline, "the nodes have not ended"
+        time.sleep(0.05)

@@ -93,8 +93,10 @@ def with_folder(folder: Path) -> list[str]:
 
 
 KILLED = """
-import os, signal
+import functools, os, signal
 from pathlib import Path
+from ray._private.parameter import RayParams
+from tests.tools import forked
 from tests.tools.real_ray import watched
 from tests.on_ray.test_resume import is_between, with_folder
 from tuner.run import main
@@ -105,9 +107,11 @@ def kill(recorder, record, result):
         print("processes", len(with_folder(Path(os.environ["TMPDIR"]))), flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
 
+RayParams.__init__ = functools.partialmethod(RayParams.__init__, setup_worker_path=forked.__file__)
 with watched(kill):
     main()
 """
+"""The command with a Ray of its own, whose workers are forked, as those of the tests' own clusters are."""
 
 
 @pytest.fixture(scope="module")

@@ -69,9 +69,9 @@ def _become(files: list[int], arguments: list[str], folder: str, environment: di
         for place, file in enumerate(files):
             os.dup2(file, place)
             os.close(file)
+        sys.path[1:1] = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
         if arguments[0] == "-c":
-            sys.argv = ["-c", *arguments[2:]]
-            sys.path[:1] = ["", *environment.get("PYTHONPATH", "").split(":")]
+            sys.argv, sys.path[0] = ["-c", *arguments[2:]], ""
             exec(arguments[1], {"__name__": "__main__"})
         else:
             _set_up(arguments)

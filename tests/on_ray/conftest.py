@@ -42,7 +42,7 @@ def folder() -> Iterator[Path]:
 
 @contextmanager
 def running_cluster(**head: Any) -> Iterator[Any]:
-    """A cluster of one node with one CPU, whose metrics appear within seconds; `head`: more of what that node is told.
+    """A cluster of one node with one CPU; `head`: more of what that node is told.
 
     Its workers are forked, and have imported PyTorch.
     """
@@ -64,7 +64,7 @@ def running_cluster(**head: Any) -> Iterator[Any]:
                 return super().add_node(*arguments, setup_worker_path=forked.__file__, **options)
 
     forked.start_server()
-    settings = {"num_cpus": 1, "_system_config": {"metrics_report_interval_ms": 2000}, "include_log_monitor": False}
+    settings = {"num_cpus": 1, "include_log_monitor": False}
     started = Patient(initialize_head=True, head_node_args=settings | head)
     yield started
     started.shutdown()

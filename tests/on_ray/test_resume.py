@@ -207,7 +207,7 @@ def test_a_killed_driver_leaves_no_process(story: Story) -> None:
     """Its Ray's processes, agents and workers included, end by themselves; its row is told from a running one's."""
     assert int(story.killed.printed("processes")) >= 4, "Ray's own and a worker"
     assert story.state_when_killed == "dead"
-    until(lambda: not with_folder(story.long), "nothing of its Ray was left")
+    until(lambda: not with_folder(story.long), "nothing of its Ray was left", every_s=2)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -80,12 +80,12 @@ def watched(watch: Watch) -> Iterator[None]:
         yield
 
 
-def until(condition: Callable[[], Any], what: str) -> Any:
-    """Wait until the condition holds, and return it."""
+def until(condition: Callable[[], Any], what: str, every_s: float = 0.1) -> Any:
+    """Wait until the condition, which is asked so often, holds, and return it."""
     deadline = time.monotonic() + _TIMEOUT_S
     while not (found := condition()):
         assert time.monotonic() < deadline, f"timed out before {what}"
-        time.sleep(0.1)
+        time.sleep(every_s)
     return found
 
 

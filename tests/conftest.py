@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -49,6 +50,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     names = [f"tests/on_ray/{name}.py" for name in (*(names[0] for names in _CLUSTERS), *_SLOW)]
     places = {name: place for place, name in enumerate(names)}
     items.sort(key=lambda item: places.get(_process(item.nodeid), len(places)))
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: no collection of garbage has to look through all of it again."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """Libraries that count what is left at the end would miss what was frozen."""
+    gc.unfreeze()
 
 
 @pytest.hookimpl(optionalhook=True)

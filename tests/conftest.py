@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,38 +18,41 @@ os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AW
 os.environ |= {"RAY_DASHBOARD_STARTUP_TIMEOUT_S": "600", "RAY_gcs_server_port_wait_time_s": "600"}
 os.environ |= {"RAY_agent_register_timeout_ms": "600000", "RAY_worker_register_timeout_seconds": "600"}
 os.environ["OMP_NUM_THREADS"] = "1"  # the processes share the cores
+# Dozens of processes import the program: it is compiled once, also where the environment says that nothing is to be kept.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 settings.register_profile("slow, not red", deadline=None)  # no test is timed: a busy machine is no failure
 settings.load_profile("slow, not red")
 
-_CLUSTERS = (
-    ("test_older_runs", "test_resume"),
+_TOGETHER = (
+    ("on_ray/test_resume", "on_ray/test_older_runs"),
     (
-        "test_chosen_starts",
-        "test_coming_from",
-        "test_from_python",
-        "test_node_decoding",
-        "test_node_files",
-        "test_s3",
-        "test_sharing",
+        "on_ray/test_chosen_starts",
+        "on_ray/test_coming_from",
+        "on_ray/test_from_python",
+        "on_ray/test_node_decoding",
+        "on_ray/test_node_files",
+        "on_ray/test_s3",
+        "on_ray/test_sharing",
     ),
+    ("on_ray/test_end_to_end",),
+    ("on_ray/test_readme_cluster",),
+    ("tuner/stored/test_export", "tuner/stored/test_score", "tuner/stored/test_reproduce", "tuner/stored/test_hub"),
+    ("on_ray/test_cluster",),
 )
-"""Files of tests/on_ray that share a cluster: those of a line run in one process, which starts one."""
-_SLOW = ("test_end_to_end", "test_readme_cluster", "test_cluster", "test_start")
-"""Files of tests/on_ray that have Rays of their own."""
+"""What takes longest, and begins first: files that run in one process, where they share a cluster or a finished run."""
 
 
 def _process(nodeid: str) -> str:
-    """What names the tests that run in one process: their file, or the first one of those on the same cluster."""
-    file, name = nodeid.partition("::")[0], nodeid.partition(".py")[0].rpartition("/")[2]
-    shared = [names for names in _CLUSTERS if name in names and "/on_ray/" in file]
-    return file.replace(name, shared[0][0]) if shared else file
+    """What names the tests that run in one process: their file, or the first one of those that are together."""
+    file = nodeid.partition("::")[0].removeprefix("tests/").removesuffix(".py")
+    return next((files[0] for files in _TOGETHER if file in files), file)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest begins first."""
-    names = [f"tests/on_ray/{name}.py" for name in (*(names[0] for names in _CLUSTERS), *_SLOW)]
-    places = {name: place for place, name in enumerate(names)}
+    places = {files[0]: place for place, files in enumerate(_TOGETHER)}
     items.sort(key=lambda item: places.get(_process(item.nodeid), len(places)))
 
 

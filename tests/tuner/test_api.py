@@ -20,10 +20,10 @@ from tuner.cli.named_options import named_options
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
-    """A finished run of six trials."""
-    return finished_run.make(tmp_path_factory.mktemp("finished"))
+@pytest.fixture
+def made(run: FinishedRun) -> FinishedRun:
+    """By another name, as `run` is a word of the tests below."""
+    return run
 
 
 def test_a_run_is_its_tables_its_winner_and_its_verdict(made: FinishedRun):

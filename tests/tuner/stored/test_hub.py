@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 
-from tests.tools import finished_run
 from tests.tools.finished_run import COMPLETE, RUN, FinishedRun
 from tuner.export import main
 
@@ -59,12 +58,6 @@ class Hub(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Nothing on the terminal."""
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
-    """A run whose winner's weights were kept."""
-    return finished_run.make(tmp_path_factory.mktemp("hub"))
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools import finished_run
 from tests.tools.finished_run import (
     BROKEN,
     COMPLETE,
@@ -29,12 +28,6 @@ from tuner.results.schema import SCHEMAS
 from tuner.results.writer import RunTables
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
-    """A run with a trial of every state."""
-    return finished_run.make(tmp_path_factory.mktemp("reproduce"))
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.tools import finished_run
 from tests.tools.finished_run import COMPLETE, RUN, SPACE, FinishedRun
 from trainable.data.read_pairs import read_pairs
 from trainable.metrics import calibration
@@ -20,11 +19,6 @@ from tuner.export import main
 from tuner.results.writer import RunTables
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
-    return finished_run.make(tmp_path_factory.mktemp("tables"))
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import functools
 import pickle
 from pathlib import Path
 
@@ -57,9 +58,15 @@ def _one_batch_size(monkeypatch):
     torch.manual_seed(0)
 
 
-def backbone_of(name, **overrides):
+@functools.cache
+def pristine(name, **overrides):
+    """A backbone to copy, which takes a third of the time that making it does."""
     size_px = 56 if "patch14" in name else 64
     return create_backbone(BackboneSpec(name, image_size_px=size_px), **{**FAMILIES.get(name, {}), **overrides})
+
+
+def backbone_of(name, **overrides):
+    return copy.deepcopy(pristine(name, **overrides))
 
 
 def encoder_of(name, trainable_blocks, **overrides):
@@ -91,6 +98,8 @@ def test_every_cut_gives_what_the_uncut_net_gives(name):
     """suffix(prefix(pixels)) equals timm's own forward bit for bit in eval mode, at every cut, by way of numpy."""
     encoder = encoder_of(name, 0)
     pixels = pixels_for(encoder)
+    with torch.no_grad():
+        expected = uncut(encoder.eval(), pixels)
     for cut in range(block_count(encoder.backbone) + 1):
         encoder = PairEncoder(encoder.backbone, encoder.head, cut).eval()
         activation = encoder.prefix(pixels)
@@ -98,7 +107,7 @@ def test_every_cut_gives_what_the_uncut_net_gives(name):
         assert stored.flags.c_contiguous
         with torch.no_grad():
             embedding = encoder.suffix(torch.from_numpy(stored))
-            assert torch.equal(embedding, uncut(encoder, pixels)), cut
+            assert torch.equal(embedding, expected), cut
         assert torch.equal(activation, torch.from_numpy(stored)), "the suffix wrote into what trials share"
         assert (embedding.norm(dim=1) - 1).abs().max() < 1e-5
 
@@ -149,7 +158,7 @@ def test_training_moves_the_trained_part_and_nothing_else(name):
         before = copy.deepcopy(encoder.state_dict())
         assert encoder.trainable_state().keys() ^ encoder.frozen_state().keys() == before.keys()
         optimiser = torch.optim.AdamW(encoder.parameter_groups(1e-2, 0.5, 0.0))
-        for seed in range(3):
+        for seed in range(2):
             step(encoder.eval().train(), optimiser, seed)
         after = encoder.state_dict()
         assert all(torch.equal(before[key], after[key]) for key in encoder.frozen_state())

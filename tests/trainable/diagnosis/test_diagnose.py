@@ -251,13 +251,13 @@ def backbone():
 
 @pytest.fixture(scope="module")
 def data() -> PairData:
-    """Mosaics that are learnt within an epoch."""
-    return pair_data(size_px=32, identities=144)
+    """Mosaics: two steps an epoch."""
+    return pair_data(size_px=32, identities=48)
 
 
-@pytest.mark.parametrize("change", [{}, {"trainable_blocks": 0}, {"learning_rate": 3e-4, "temperature": 0.2}])
+@pytest.mark.parametrize("change", [{"trainable_blocks": 0}, {"learning_rate": 3e-4, "temperature": 0.2}])
 def test_a_healthy_training_gets_no_diagnosis(rendered, backbone, change):
-    """On rendered objects, the default configuration and two others: not a single warning in any epoch."""
+    """On rendered objects, two configurations: not a single warning in any epoch. test_loop.py trains the default so."""
     reports = list(train(TrialConfig(epochs=4, **change), backbone, rendered))
     assert [report.diagnoses for report in reports] == [[]] * 4
     assert reports[-1].val_auc > 0.65
@@ -304,8 +304,9 @@ def test_a_constant_encoder_is_found(collapsed):
     assert reports[1].sick.startswith("total-collapse: mean cosine of different identities 1.0")
 
 
-def test_shuffled_labels_are_found(backbone, data):
+def test_shuffled_labels_are_found(backbone):
     """Labels at random, in every split: validation scores do not separate them."""
+    data = pair_data(size_px=32, identities=144)
     shuffled = np.random.default_rng(0).permutation(data.pair_label)
     random = dataclasses.replace(data, pair_label=shuffled)
     assert "no-separation" in faults_found(dataclasses.replace(FAULTY, epochs=2), backbone, random)

@@ -51,6 +51,12 @@ def stored(backbone, data) -> PairData:
 
 
 @pytest.fixture(scope="module")
+def reports(backbone, data) -> list[EpochReport]:
+    """What the small trial reports."""
+    return list(train(SMALL, backbone, data))
+
+
+@pytest.fixture(scope="module")
 def stochastic_backbone():
     """A net that drops whole residual branches at random while it trains."""
     return create_backbone(BackboneSpec("test_convnext", image_size_px=32), drop_path_rate=0.4)
@@ -59,7 +65,7 @@ def stochastic_backbone():
 @pytest.fixture(scope="module")
 def larger_data() -> PairData:
     """Of the size that the stochastic net needs."""
-    return pair_data(size_px=32)
+    return pair_data(size_px=32, identities=24)
 
 
 def assert_same(mine: list[EpochReport], theirs: list[EpochReport]) -> None:
@@ -95,10 +101,11 @@ def test_train_yields_one_report_an_epoch(backbone, stored, epochs):
 
 
 @pytest.mark.parametrize("cut", CUTS)
-def test_the_same_arguments_give_the_same_reports_to_the_bit(backbone, data, cut):
+def test_the_same_arguments_give_the_same_reports_to_the_bit(backbone, data, reports, cut):
     """Twice the same configuration, seed and data: every number, score and decision is equal."""
     config = dataclasses.replace(SMALL, trainable_blocks=cut)
-    assert_same(list(train(config, backbone, data)), list(train(config, backbone, data)))
+    first = reports if config == SMALL else list(train(config, backbone, data))
+    assert_same(first, list(train(config, backbone, data)))
 
 
 def test_stochastic_depth_is_repeatable_too(stochastic_backbone, larger_data):
@@ -119,11 +126,9 @@ def test_stochastic_depth_is_at_work_in_the_tests_above(stochastic_backbone, lar
 @pytest.mark.parametrize(
     "change", [{"seed": 1}, {"temperature": 0.2}, {"trainable_blocks": 1}, {"learning_rate": 1e-3}]
 )
-def test_another_configuration_gives_other_reports(backbone, data, change):
+def test_another_configuration_gives_other_reports(backbone, data, reports, change):
     """Every one of these reaches the mathematics: no two of the trials agree by accident."""
-    (mine, *_), (theirs, *_) = (
-        list(train(dataclasses.replace(SMALL, epochs=1, **extra), backbone, data)) for extra in ({}, change)
-    )
+    mine, theirs = reports[0], next(train(dataclasses.replace(SMALL, **change), backbone, data))
     assert not mine.same_as(theirs)
     assert not np.array_equal(mine.scores, theirs.scores)
 
@@ -277,12 +282,12 @@ def test_what_is_frozen_does_not_move(backbone, data, cut):
 def test_the_backbone_that_all_trials_start_from_is_not_changed(backbone, data):
     """A trial trains its own copy."""
     before = copies(backbone.state_dict())
-    list(train(SMALL, backbone, data))
+    next(train(SMALL, backbone, data))
     assert_equal_tensors(backbone.state_dict(), before)
     assert not any(p.grad is not None for p in backbone.parameters())
 
 
-def test_the_learning_rate_warms_up_and_decays_and_reaches_every_group(backbone, data):
+def test_the_learning_rate_warms_up_and_decays_and_reaches_every_group(backbone, data, stored):
     """Linear for an epoch, then half a cosine to zero; the backbone's groups at their ratio, at every step."""
     config = dataclasses.replace(SMALL, epochs=3, learning_rate=0.01, backbone_lr_ratio=0.25)
     training = Training(config, backbone, data)
@@ -300,7 +305,7 @@ def test_the_learning_rate_warms_up_and_decays_and_reaches_every_group(backbone,
             ratio = 0.25 if group["name"].startswith("backbone") else 1.0
             assert group["lr"] == pytest.approx(0.01 * ratio * factor, rel=1e-12)
             assert group["weight_decay"] == (0.0 if group["name"].endswith("no_decay") else config.weight_decay)
-    last = list(train(config, backbone, data))[-1]
+    last = list(train(dataclasses.replace(config, trainable_blocks=0), backbone, stored))[-1]
     assert last.learning_rate == pytest.approx(0.01 * decay[-1], rel=1e-12)
 
 
@@ -472,7 +477,7 @@ def test_a_skipped_half_precision_step_is_no_sickness(backbone, data):
     assert all(report.sick is None and math.isfinite(report.grad_norm) for report in reports)
 
 
-def test_read_only_arrays_are_trained_on_without_a_warning(backbone, data):
+def test_read_only_arrays_are_trained_on_without_a_warning(backbone, data, reports):
     """The object store hands out arrays that must not be written to: same reports, no warning, nothing written."""
     given = {field.name: getattr(data, field.name) for field in dataclasses.fields(data)}
     frozen = {name: value.copy() if isinstance(value, np.ndarray) else value for name, value in given.items()}
@@ -480,8 +485,8 @@ def test_read_only_arrays_are_trained_on_without_a_warning(backbone, data):
         array.setflags(write=False)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        reports = list(train(SMALL, backbone, PairData(**frozen)))
-    assert_same(reports, list(train(SMALL, backbone, data)))
+        found = list(train(SMALL, backbone, PairData(**frozen)))
+    assert_same(found, reports)
     assert np.array_equal(frozen["pixels"], data.pixels)
 
 
@@ -490,8 +495,11 @@ def test_pixels_are_not_copied(backbone, data):
     assert np.shares_memory(Inputs(torch.device("cpu"), data).at(None).tensor.numpy(), data.pixels)
 
 
-def test_a_short_run_on_rendered_objects_learns(rendered):
-    """Loss below chance and falling, consistency falling, no collapse, and validation accuracy above 0.6."""
+def test_a_short_run_on_rendered_objects_learns_and_gets_no_diagnosis(rendered):
+    """Loss below chance and falling, consistency falling, no collapse, and validation accuracy above 0.6.
+
+    With the default configuration, and not a single warning in any epoch.
+    """
     backbone = create_backbone(BackboneSpec("test_byobnet", image_size_px=32))
     reports = list(train(TrialConfig(epochs=4), backbone, rendered))
     first, last = reports[0], reports[-1]
@@ -499,3 +507,4 @@ def test_a_short_run_on_rendered_objects_learns(rendered):
     assert 0 < last.consistency_loss < first.consistency_loss
     assert max(report.val_accuracy for report in reports) > 0.6
     assert last.val_auc > 0.7 and last.similarity_gap > 0.1 and last.feature_std > 0.5
+    assert [report.diagnoses for report in reports] == [[]] * 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,12 @@ A verb is a door (a file in `tuner/`), a noun is a room (a folder). Which room m
 `tuner/search/searcher.py`; `tests/on_ray/` runs on a real Ray, `tests/whole/` on the whole system.
 
 """
+
+
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    """A source file's syntax tree, made once."""
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def text() -> str:
@@ -35,7 +42,7 @@ def _lines(folder: Path, depth: int) -> Iterator[str]:
 
 
 def _line(name: str, path: Path, depth: int) -> str:
-    described = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    described = ast.get_docstring(parsed(path)) or ""
     paragraph = " ".join(described.split("\n\n")[0].split())
     return f"{'  ' * depth + name:{_WIDTH}} {paragraph}"
 

@@ -11,20 +11,20 @@ import pytest
 
 _TOLD = """
 import resource
-import numpy, scipy.linalg, sklearn.metrics, threadpoolctl, torch
+import numpy, scipy.linalg, sklearn, threadpoolctl, torch
 from trainable.process import prepare_process
 
-def faults():
-    for _ in range(10):
+def faults(before_that):
+    for _ in range(before_that):
         torch.ones(12_000_000)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(20):
+    for _ in range(10):
         torch.ones(12_000_000)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
-print(faults())
+print(faults(1))
 prepare_process(1)
-print(faults())
+print(faults(10))
 numpy.ones((500, 500)) @ numpy.ones((500, 500))
 print(torch.get_num_threads(), *(pool["num_threads"] for pool in threadpoolctl.threadpool_info()))
 """

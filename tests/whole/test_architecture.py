@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from collections import Counter
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.tools import tree
+from tests.tools.tree import parsed
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("benchmarks", "search_spaces", "trainable", "tuner")
@@ -27,16 +29,17 @@ def name_of(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-def imports(path: Path) -> set[str]:
+@functools.cache
+def imports(path: Path) -> frozenset[str]:
     """Every module imported anywhere in the file, in functions too; `from a import b` counts as a and a.b."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: imports are absolute here"
             found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+    return frozenset(found)
 
 
 def roots(path: Path) -> set[str]:
@@ -261,7 +264,7 @@ def imported_with(module: str) -> set[str]:
     found: set[str] = set()
     waiting = [module]
     while waiting:
-        for node in ast.parse(MODULES[waiting.pop()].read_text(encoding="utf-8")).body:
+        for node in parsed(MODULES[waiting.pop()]).body:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
             if isinstance(node, ast.ImportFrom):
                 names = [node.module, *(f"{node.module}.{name}" for name in names)]
@@ -303,7 +306,7 @@ def cycle_in(graph: dict[str, set[str]]) -> list[str]:
 
 def test_no_import_cycle_anywhere():
     """Imports inside functions count as well: they would hide a cycle, not dissolve it."""
-    graph = {name: imports(path) & MODULES.keys() - {name} for name, path in MODULES.items()}
+    graph = {name: {*imports(path)} & MODULES.keys() - {name} for name, path in MODULES.items()}
     assert sum(map(len, graph.values())) > 30, "the graph was read"
     assert graph["tuner"] == {"tuner.api"}  # which it loads when it is asked for; everything here names the package
     graph["tuner"] = set()
@@ -341,19 +344,18 @@ def undocumented(tree: ast.Module) -> Iterator[str]:
 @pytest.mark.parametrize("path", files(*PACKAGES), ids=name_of)
 def test_everything_public_has_a_docstring(path):
     """Module, functions, classes and methods."""
-    assert not list(undocumented(ast.parse(path.read_text(encoding="utf-8"))))
+    assert not list(undocumented(parsed(path)))
 
 
 @pytest.mark.parametrize("path", [p for p in files("tests") if p.stem.startswith("test_")], ids=name_of)
 def test_every_test_states_the_behaviour(path):
     """The tests read as a specification: a module docstring, and one for every test."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
     silent = [
         node.name
-        for node in ast.walk(tree)
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and not ast.get_docstring(node)
     ]
-    assert not silent and ast.get_docstring(tree)
+    assert not silent and ast.get_docstring(parsed(path))
 
 
 def test_the_tree_in_the_documentation_is_the_one_there_is():

@@ -407,12 +407,17 @@ def test_an_address_where_something_else_answers(refused, monkeypatch):
         says(refused("--address", address, data="nowhere"), address, "no Ray cluster", "ray start --head")
 
 
-@pytest.mark.parametrize(
-    "address", ["head", "head:", ":6379", "head:port", "head:99999", "http://head:80", "", "local", "head:²"]
-)
-def test_a_malformed_address(refused, address):
+MALFORMED = ["", "head", "head:", ":6379", "head:port", "head:99999", "http://head:80", "local", "head:²"]
+
+
+def test_a_malformed_address(refused):
     """The spellings that there are."""
-    says(refused("--address", address, data="nowhere"), repr(address), "valid are host:port and auto")
+    for address in MALFORMED:
+        with pytest.raises(InputError) as told:
+            addresses.check_address(address)
+        says(str(told.value), repr(address), "valid are host:port and auto")
+    for address in MALFORMED[:2]:
+        says(refused("--address", address, data="nowhere"), repr(address), "valid are host:port and auto")
 
 
 def test_a_path_of_data_is_looked_for_before_anything_heavy_is_imported():

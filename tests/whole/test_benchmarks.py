@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 from pathlib import Path
@@ -49,7 +50,8 @@ def test_the_plain_loop_reaches_the_metrics_of_this_system(table, trainable_bloc
     """Epoch by epoch, although it decodes files with torch's own transforms and runs in another memory format."""
     config = TrialConfig(epochs=3, batch_size=8, trainable_blocks=trainable_blocks, learning_rate=1e-3, temperature=0.2)
     data = PairData.of(table, *decode(table, SPEC.image_size_px))
-    ours = pd.DataFrame([r.numbers() | {"trial": 0} for r in train(config, create_backbone(SPEC), data)])
+    reports = itertools.islice(train(config, create_backbone(SPEC), data), 2)
+    ours = pd.DataFrame([report.numbers() | {"trial": 0} for report in reports])
     plain = pd.DataFrame([{"trial": 0, **row} for row in plain_training.train(config, SPEC, table, first_epochs=2)])
     loss, auc = throughput.differences(ours, plain)
     assert len(plain) == 2 and loss < 1e-3 and auc < 1e-3
@@ -176,6 +178,6 @@ def test_growth_and_a_second_reading_are_judged(capsys):
 
 def test_made_pairs_are_sound_in_every_split(tmp_path):
     """Half of them are positive, every image is one of its own, and no identity is in two splits."""
-    table = read_pairs(scale.made(tmp_path / "made", 160))
-    assert len(table.images) == 320 and sorted({*table.split}) == ["test", "train", "val"]
+    table = read_pairs(scale.made(tmp_path / "made", 80))
+    assert len(table.images) == 160 and sorted({*table.split}) == ["test", "train", "val"]
     assert all(table.pair_label[table.rows(split)].mean() == 0.5 for split in ("train", "val", "test"))

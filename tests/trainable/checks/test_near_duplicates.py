@@ -158,7 +158,7 @@ def test_what_is_told_of_thumbnails_is_the_same_some_at_a_time():
 
 def test_memory_of_the_checks_is_that_of_their_thumbnails():
     """Whatever the number of images: nothing else is held for all of them at once."""
-    pixels = np.random.default_rng(0).integers(0, 256, (8000, 16, 16, 3), dtype=np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (5000, 16, 16, 3), dtype=np.uint8)
     tracemalloc.start()
     try:
         groups, thumbs, codes = looked_at(pixels)

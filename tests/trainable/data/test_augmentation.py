@@ -6,11 +6,13 @@ import dataclasses
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
 
 from tests.tools.synthetic import pair_data
 from trainable.config import TrialConfig
 from trainable.data import augmentation
 from trainable.data.augmentation import augmented, how, with_views
+from trainable.data.pairs import PairData
 from trainable.model.backbones import BackboneSpec, create_backbone
 from trainable.training.loop import Training, train
 
@@ -28,10 +30,16 @@ def backbone():
     return create_backbone(BackboneSpec("test_byobnet", image_size_px=32))
 
 
-def viewed(count: int):
-    """Pair data with so many views of each image."""
-    data = pair_data(size_px=32)
-    return dataclasses.replace(data, pixels=with_views(data.pixels, count, data.fingerprint), views=count)
+@pytest.fixture(scope="module")
+def plain() -> PairData:
+    """Pairs without views."""
+    return pair_data(size_px=32)
+
+
+@pytest.fixture(scope="module")
+def viewed(plain) -> PairData:
+    """The same pairs with three views of each image."""
+    return dataclasses.replace(plain, pixels=with_views(plain.pixels, 3, plain.fingerprint), views=3)
 
 
 def test_view_0_is_the_plain_image(images: np.ndarray) -> None:
@@ -54,7 +62,7 @@ def test_every_view_is_another_but_shows_the_same_thing(images: np.ndarray) -> N
     """Each view differs from the plain image and from the other views, yet is nearer to it than to any other image."""
     plain, *others = with_views(images, 4, "abc").reshape(4, len(images), -1).astype(float)
     for view in others:
-        distance = np.abs(view[:, None] - plain[None]).mean(axis=-1)
+        distance = cdist(view, plain, "cityblock") / plain.shape[1]
         assert distance.diagonal().min() > 3
         same_thing = np.arange(len(images))[:, None] // 2 == np.arange(len(images))[None] // 2
         assert (distance.argmin(axis=1) // 2 == np.arange(len(images)) // 2).all()
@@ -90,29 +98,26 @@ def test_views_are_resampled_in_place() -> None:
     assert np.array_equal(quarter[8::16, 8::16, 0], blocks[4:16:8, 20:32:8, 0])
 
 
-def test_training_draws_a_view_of_each_image_each_epoch() -> None:
+def test_training_draws_a_view_of_each_image_each_epoch(backbone, viewed) -> None:
     """All views are shown, another draw each epoch, the same draw for the same seed and epoch, each of its own image."""
-    data = viewed(3)
-    training = Training(SMALL, create_backbone(BackboneSpec("test_byobnet", image_size_px=32)), data)
+    data, training = viewed, Training(SMALL, backbone, viewed)
     shown = [training.batches.shown(np.random.default_rng([0, epoch])).numpy() for epoch in (1, 2, 1)]
     assert all(np.array_equal(rows % data.images, np.arange(data.images)) for rows in shown)
     assert set(shown[0] // data.images) == {0, 1, 2}
     assert np.array_equal(shown[0], shown[2]) and not np.array_equal(shown[0], shown[1])
 
 
-def test_views_change_what_training_sees_and_nothing_else(backbone) -> None:
+def test_views_change_what_training_sees_and_nothing_else(backbone, plain, viewed) -> None:
     """With three views that all equal the plain image, the reports are those without views; with real ones, others."""
-    plain, real = viewed(1), viewed(3)
     copies = dataclasses.replace(plain, pixels=np.concatenate([plain.pixels] * 3), views=3)
     expected = list(train(SMALL, backbone, plain))
     assert all(a.same_as(b) for a, b in zip(expected, train(SMALL, backbone, copies), strict=True))
-    assert not any(a.same_as(b) for a, b in zip(expected, train(SMALL, backbone, real), strict=True))
+    assert not any(a.same_as(b) for a, b in zip(expected, train(SMALL, backbone, viewed), strict=True))
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
-def test_validation_and_test_use_the_plain_images(backbone, split: str) -> None:
+def test_validation_and_test_use_the_plain_images(backbone, plain, viewed, split: str) -> None:
     """Scores of the same weights are the same with and without views."""
-    plain, real = viewed(1), viewed(3)
     rows = plain.rows(split)
-    with_them, without = (Training(SMALL, backbone, data).score(rows)[0] for data in (real, plain))
+    with_them, without = (Training(SMALL, backbone, data).score(rows)[0] for data in (viewed, plain))
     assert np.array_equal(with_them, without)

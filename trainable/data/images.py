@@ -169,9 +169,10 @@ class _Reading:
 
 
 def _complaint(table: PairTable, bad: dict[int, BadImageError]) -> DataError:
+    bad = dict(sorted(bad.items()))  # threads find them in any order
     kinds = Counter(reason.kind for reason in bad.values())
     found = []
-    for at in sorted(bad):
+    for at in bad:
         detail = f" ({bad[at].detail})" if bad[at].detail else ""
         found.append(f"{table.image_names[at]}: {bad[at].kind}{detail}")
     return DataError(

@@ -64,7 +64,7 @@ def running_cluster(**head: Any) -> Iterator[Any]:
                 return super().add_node(*arguments, setup_worker_path=forked.__file__, **options)
 
     forked.start_server()
-    settings = {"num_cpus": 1, "include_log_monitor": False}
+    settings = {"num_cpus": 1, "include_log_monitor": False, "dashboard_port": None}  # None: a free one
     started = Patient(initialize_head=True, head_node_args=settings | head)
     yield started
     started.shutdown()

@@ -101,9 +101,9 @@ class Rough:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """One of this module's own, as it has a dashboard, on a free port, and metrics that appear within seconds."""
+    """One of this module's own, as it has a dashboard, and metrics that appear within seconds."""
     soon = {"metrics_report_interval_ms": 2000}
-    with running_cluster(include_dashboard=True, dashboard_port=None, _system_config=soon) as started:
+    with running_cluster(include_dashboard=True, _system_config=soon) as started:
         yield started
 
 

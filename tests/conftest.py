@@ -1,4 +1,4 @@
-"""How the tests are run: by three processes, a file at a time; half of what they do with Ray is wait."""
+"""How the tests are run: by two processes, a file at a time."""
 
 from __future__ import annotations
 

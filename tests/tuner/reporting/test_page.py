@@ -54,8 +54,12 @@ def again(run: WholeRun) -> Images:
 
 
 def text_of(run: WholeRun) -> str:
-    """The words of its page, without markup, style and script."""
-    page = html_of(run, again)
+    """The words of its page."""
+    return words_of(html_of(run, again))
+
+
+def words_of(page: str) -> str:
+    """Its words, without markup, style and script."""
     bare = re.sub(r"<(style|script|svg).*?</\1>", "", page, flags=re.DOTALL)
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", bare)).split())
 
@@ -252,22 +256,24 @@ def test_the_same_tables_give_the_same_page(run: WholeRun, page: Path) -> None:
     assert html_of(run, again) == page.read_text()
 
 
-def test_the_page_shows_the_winners_retrieval(run: WholeRun, copy: Path) -> None:
+def test_the_page_shows_the_winners_retrieval(run: WholeRun, page: Path, copy: Path) -> None:
     """Recall, mAP and the CMC curve of its epoch; of a run of an older program it says that they are unknown."""
-    text, page = text_of(run), html_of(run, again)
+    shown = page.read_text()
+    text = words_of(shown)
     assert f"recall at 1 {run.value(run.leader, 'val_recall_at_1'):.3g}" in text and "mAP " in text
-    assert 'aria-label="cumulative match characteristic"' in page
+    assert 'aria-label="cumulative match characteristic"' in shown
     (file,) = (copy / "epochs").rglob("*.parquet")
     pq.write_table(pq.read_table(file).drop_columns(["val_cmc", "val_queries"]), file)
     assert "Unknown: of fronts" in text_of(WholeRun.read(str(copy), RUN))
 
 
-def test_the_page_says_how_far_probabilities_can_be_trusted(run: WholeRun) -> None:
+def test_the_page_says_how_far_probabilities_can_be_trusted(run: WholeRun, page: Path) -> None:
     """A reliability figure and its error in words; and the rates at the threshold, with the purpose it was solved for."""
-    text, page = text_of(run), html_of(run, again)
+    shown = page.read_text()
+    text = words_of(shown)
     assert re.search(r"threshold 0\.\d+ for accuracy: TAR 0\.\d+ at FAR 0\.\d+; TAR 0\.\d+ at FAR 0\.1", text)
     assert re.search(r"off by 0\.\d+ on average \(expected calibration error, 10 bins\)", text)
-    assert 'aria-label="reliability"' in page and "(TAR, FAR)" in text and "It was solved for" not in text
+    assert 'aria-label="reliability"' in shown and "(TAR, FAR)" in text and "It was solved for" not in text
     other = dataclasses.replace(run, row=run.row | {"threshold_for": "far=0.1"})
     assert re.search(r"It was solved for far=0\.1, with a 95 % interval from -?0\.\d+ to", text_of(other))
 
@@ -285,9 +291,9 @@ def test_the_page_fits_every_screen_and_can_be_read(page: Path, width: int, dark
     assert red < 60 if dark else red > 200
 
 
-def test_the_space_s_range_stands_beside_what_was_tried(run: WholeRun) -> None:
+def test_the_space_s_range_stands_beside_what_was_tried(page: Path) -> None:
     """And of a run that did not write it down it is unknown."""
-    text = text_of(run)
+    text = words_of(page.read_text())
     assert "the space gives tried from to default" in text and "1e-05 to 0.1, logarithmic" in text and "unknown" in text
 
 

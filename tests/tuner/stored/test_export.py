@@ -367,14 +367,12 @@ def test_the_run_s_fit_and_levels_travel_with_the_model(
     assert (pixels == read_images(table, SPEC.image_size_px, fit).pixels[0]).all()
 
 
-def test_onnx_gives_the_same_embeddings_in_batches_of_any_size(run: FinishedRun, export) -> None:
+def test_onnx_gives_the_same_embeddings_in_batches_of_any_size(run: FinishedRun, model: Path) -> None:
     """Of as many images as there are, also of one."""
     pytest.importorskip("onnxscript")
     onnxruntime = pytest.importorskip("onnxruntime")
-    code, output, folder = export(RUN, COMPLETE, "--onnx")
-    assert code == 0 and "model.onnx" in output
-    session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
-    encoder, _ = exported_score.load(folder)
+    session = onnxruntime.InferenceSession(model / "model.onnx", providers=["CPUExecutionProvider"])
+    encoder, _ = exported_score.load(model)
     for count in (1, 3, 40):
         pixels = run.data.pixels[:count]
         (found,) = session.run(None, {"pixels": pixels})

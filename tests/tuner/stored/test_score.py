@@ -15,30 +15,20 @@ import pytest
 from tests.tools.finished_run import COMPLETE, RUN, SPACE, FinishedRun
 from trainable.data.read_pairs import read_pairs
 from trainable.metrics import calibration
-from tuner.export import main
 from tuner.results.writer import RunTables
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.fixture(scope="module")
-def folder(run: FinishedRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The completed trial's model, ONNX too where it can be written."""
-    to = tmp_path_factory.mktemp("model") / "model"
-    onnx = ["--onnx"] if importlib.util.find_spec("onnxscript") else []
-    assert main([RUN, str(COMPLETE), "--to", str(to), "--results", str(run.root), *onnx]) == 0
-    return to
-
-
 @pytest.fixture
-def scripts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[ModuleType, ModuleType]:
+def scripts(model: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[ModuleType, ModuleType]:
     """The folder's own score.py and embed.py, as Python loads them there."""
-    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.syspath_prepend(str(model))
     for name in ("score", "embed"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     loaded = []
     for name in ("score", "embed"):
-        spec = importlib.util.spec_from_file_location(name, folder / f"{name}.py")
+        spec = importlib.util.spec_from_file_location(name, model / f"{name}.py")
         module = importlib.util.module_from_spec(spec)
         monkeypatch.setitem(sys.modules, name, module)
         spec.loader.exec_module(module)
@@ -147,10 +137,10 @@ def test_mistakes_in_a_table_are_told(scripts, tmp_path: Path, monkeypatch, argu
         scripts[0].main(arguments)
 
 
-def test_the_hub_reads_the_model_card(folder: Path, run: FinishedRun) -> None:
+def test_the_hub_reads_the_model_card(model: Path, run: FinishedRun) -> None:
     """Tags, library, metrics and results, by the Hub's own reader."""
     hub = pytest.importorskip("huggingface_hub")
-    card = hub.ModelCard.load(folder / "README.md", ignore_metadata_errors=False)
+    card = hub.ModelCard.load(model / "README.md", ignore_metadata_errors=False)
     assert card.data.library_name == "timm" and "image-matching" in card.data.tags
     assert card.data.metrics == ["accuracy", "roc_auc"]
     results = {(r.dataset_split, r.metric_type): r.metric_value for r in card.data.eval_results}
@@ -158,8 +148,8 @@ def test_the_hub_reads_the_model_card(folder: Path, run: FinishedRun) -> None:
     assert card.data.model_name == f"{RUN} trial {COMPLETE}" and "# Do two images show" in card.text
 
 
-def test_the_probability_s_error_is_told(folder: Path) -> None:
+def test_the_probability_s_error_is_told(model: Path) -> None:
     """In config.json and in words, cross-fitted."""
-    said = json.loads((folder / "config.json").read_text())["probability"]
+    said = json.loads((model / "config.json").read_text())["probability"]
     assert 0 <= said["calibration_error"] <= 1 and 0 < said["positive_share"] < 1
-    assert f"off by {said['calibration_error']:.3f} on average" in (folder / "README.md").read_text()
+    assert f"off by {said['calibration_error']:.3f} on average" in (model / "README.md").read_text()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 import urllib.error
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.tools.real_ray import SMALL, Command, alone, dashboard, table
+from tests.tools.real_ray import ROOT, SMALL, Command, alone, dashboard, table
 from trainable.config import STARTS_FROM, Settings
 from trainable.data.read_pairs import read_pairs
 from trainable.metrics import verification
@@ -175,6 +173,15 @@ def test_the_command_replay_finds_every_trial_the_same(
     assert (code, "numbers are equal, bit for bit" in capsys.readouterr().out) == (0, True)
 
 
+SCORES = """
+import runpy, sys
+sys.path = [path for path in sys.path if path != {root!r}]
+sys.argv[0] = {script!r}
+runpy.run_path({script!r}, run_name="__main__")
+assert not {{"trainable", "tuner"}} & {{name.partition(".")[0] for name in sys.modules}}
+"""
+
+
 def test_the_exported_winner_scores_image_files_as_the_search_did(
     command: Command, results: Path, pairs: Path, tmp_path: Path
 ) -> None:
@@ -185,10 +192,11 @@ def test_the_exported_winner_scores_image_files_as_the_search_did(
     known = known[known.trial == run["winner_trial"]].iloc[3]
     images = read_pairs(pairs, seed=0)
     files = [images.images[side[known.pair]] for side in (images.front, images.angle)]
-    line = [sys.executable, "-I", str(tmp_path / "model" / "score.py"), *map(str, files)]
-    asked = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True)
+    (tmp_path / "elsewhere").mkdir()
+    script = tmp_path / "model" / "score.py"
+    asked = Command(tmp_path / "elsewhere", *files, script=SCORES.format(script=str(script), root=str(ROOT)), PYTHONPATH="")
     cosine, answer, threshold = re.fullmatch(
-        r"cosine (\S+)  (\w+) \(threshold (\S+)\)  probability 0\.\d+\n", asked.stdout
+        r"cosine (\S+)  (\w+) \(threshold (\S+)\)  probability 0\.\d+\n", asked.expect(0)
     ).groups()
     assert float(cosine) == pytest.approx(known.score, abs=1e-5)
     assert float(threshold) == pytest.approx(run["threshold_winner"], abs=1e-6)

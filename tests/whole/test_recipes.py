@@ -169,6 +169,7 @@ def test_the_docker_build_copies_what_the_installation_needs(tmp_path: Path) -> 
 
 
 STAND_INS = {
+    "sleep": "exec /bin/sleep 0.1",
     "scontrol": "echo one\necho two",
     # A step is a group of processes, and ends with srun; NODE says where it is.
     "srun": '''
@@ -183,10 +184,10 @@ said="$NODE: ray $* ($RAY_AUTH_MODE $RAY_AUTH_TOKEN)"
 case "$1 $2" in
     "status --address") [ -e head ]; exit;;
     "start --head") echo "$said" >> said; [ -e tried ] || { touch tried; exit 1; }; touch head;;
-    "start --address") echo "$said" >> said; [ -e head ] || exit 1; sleep 1.5; touch node;;
+    "start --address") echo "$said" >> said; [ -e head ] || exit 1; /bin/sleep 1; touch node;;
 esac
 trap "echo $NODE: ended >> ended; exit 1" TERM
-for wait in {1..6000}; do sleep 0.1; done''',
+for wait in {1..6000}; do /bin/sleep 0.1; done''',
     "python": f'''
 case "$1" in
     -m) echo "python $* ($RAY_AUTH_MODE $RAY_AUTH_TOKEN) $(ls head node | wc -w)" >> said; exit 5;;

@@ -130,7 +130,7 @@ def test_nodes_that_do_not_see_the_images_are_not_asked_for_them(
 
 
 def test_an_interrupt_is_heard_at_once(images: list[Path | bytes]) -> None:
-    """Ctrl-C while nodes decode: the tasks that wait are cancelled, and the cluster is free for the next."""
+    """Ctrl-C while nodes decode: nothing more is given to them, and the cluster is free for the next."""
 
     def interrupted(done: int, total: int) -> None:
         raise KeyboardInterrupt

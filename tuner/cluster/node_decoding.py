@@ -74,24 +74,22 @@ def _decoded(
             waiting[_task(decoded_if_seen, node, 1).remote(seen, image_size_px, fit, dict(scales))] = node, part
             return
 
-    try:
-        for node, count in cpus.items():
-            for _ in range(count + 1):  # so that no core waits for the driver
-                give(node)
-        while waiting:
-            ready, _ = ray.wait(list(waiting), num_returns=1, timeout=_PATIENCE_S)
-            if not ready:
-                return
-            node, part = waiting.pop(ready[0])
-            try:
-                found = ray.get(ready[0])
-            except RayError:  # its node is lost, or has no memory: it gets no more, and these are left to the driver
-                continue
+    for node, count in cpus.items():
+        for _ in range(count + 1):  # so that no core waits for the driver
             give(node)
-            yield {place: image for place, image in zip(part, found, strict=True) if image is not None}
-    finally:
-        for task in waiting:
-            ray.cancel(task)
+    # Tasks that are left, where nobody has time or after Ctrl-C, are few and short, and end by themselves: `ray.cancel` of
+    # one that ends at that moment ends the driver's process (Ray 2.60: "Tried to complete task that was not pending").
+    while waiting:
+        ready, _ = ray.wait(list(waiting), num_returns=1, timeout=_PATIENCE_S)
+        if not ready:
+            return
+        node, part = waiting.pop(ready[0])
+        try:
+            found = ray.get(ready[0])
+        except RayError:  # its node is lost, or has no memory: it gets no more, and these are left to the driver
+            continue
+        give(node)
+        yield {place: image for place, image in zip(part, found, strict=True) if image is not None}
 
 
 def _cpus_of_nodes_that_see(images: Sequence[Path | bytes]) -> dict[str, int]:
